@@ -1,0 +1,49 @@
+"""Example bodies of `/api-docs`; a test executes every one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _example(summary: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"summary": summary, "value": value}
+
+
+GENERATE = {
+    "textToImage": _example(
+        "Text to image",
+        {
+            "model": "flux-pro",
+            "inputs": {"prompt": "A professional headshot of a business consultant"},
+            "userId": "user123",
+        },
+    ),
+    "edit": _example(
+        "Edit an image",
+        {
+            "model": "nano-banana-edit",
+            "inputs": {
+                "prompt": "Transform this billboard for an SEO workshop",
+                "image_urls": ["https://your-template.jpg"],
+            },
+            "options": {"aspect_ratio": "9:16", "resolution": "2K"},
+            "userId": "user123",
+        },
+    ),
+    "lora": _example(
+        "A custom LoRA",
+        {
+            "model": "flux-lora",
+            "inputs": {
+                "prompt": "Professional headshot of jf in a suit",
+                "loras": [{"path": "https://your-bucket.example.com/model.safetensors", "scale": 0.8}],
+            },
+            "options": {"width": 1024, "height": 1024},
+            "userId": "user123",
+        },
+    ),
+}
+
+ESTIMATE = {
+    "tenImages": _example("Ten images", {"model": "flux-pro", "options": {"num_images": 10}}),
+}

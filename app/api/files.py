@@ -1,0 +1,31 @@
+"""`/files/`: pictures, where storage is the local folder. Whoever has the link may look, as with a bucket's links."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request, send_file
+
+from app.api.context import services
+from app.clients.storage import LocalStorage
+from app.errors import NotFound
+from app.pictures import EXTENSIONS
+
+blueprint = Blueprint("files", __name__)
+
+TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
+
+
+@blueprint.get("/files/<path:key>")
+def file(key: str) -> Response:
+    """Serve one picture: its right type, cached for good since a key's content never changes."""
+    storage = services().storage
+    content_type = TYPES.get(key.rpartition(".")[2])
+    if not isinstance(storage, LocalStorage) or content_type is None:
+        raise NotFound("No such file")
+    body = storage.open(key)
+    response = send_file(body, mimetype=content_type, conditional=False)
+    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response.headers["Content-Disposition"] = f'inline; filename="{key.rpartition("/")[2]}"'
+    response.content_length = body.seek(0, 2)
+    body.seek(0)
+    return response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)  # type: ignore[return-value]

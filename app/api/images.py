@@ -1,0 +1,128 @@
+"""The script API: models, prices, and the one endpoint that generates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify, request
+
+from app import clock
+from app.api import examples, schemas
+from app.api.auth import caller
+from app.api.context import services
+from app.api.errors import error_body, status_of
+from app.api.requests import ApiBlueprint, Preference, preference_of
+from app.api.views import image_view, model_detail_view, model_view
+from app.errors import NotFound, ProviderError
+from app.job import Job, JobStatus
+from app.pricing import usd
+from app.services.orders import Order
+
+blueprint = ApiBlueprint("images", __name__, url_prefix="/api/images", description="Models, prices, generation")
+
+
+@blueprint.get("/models")
+@blueprint.response(200, schemas.ModelsAnswer)
+def list_models() -> dict[str, Any]:
+    """List the models of the registry with their price of one image at default options."""
+    caller()
+    now = clock.now()
+    models = [model_view(spec, now) for spec in services().registry]
+    return jsonify({"total": len(models), "models": models})  # type: ignore[return-value]
+
+
+@blueprint.get("/models/<name>")
+@blueprint.response(200, schemas.ModelDetailAnswer)
+@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
+def show_model(name: str) -> Response:
+    """Show one model with the JSON Schema that its requests are checked against, its prices and limits."""
+    caller()
+    spec = services().registry.get(name)
+    if spec is None:
+        raise NotFound(f"No such model. Valid models: {', '.join(services().registry.names)}")
+    return jsonify(model_detail_view(services().registry, spec, clock.now()))
+
+
+@blueprint.post("/estimate-cost")
+@blueprint.arguments(schemas.EstimateBody, examples=examples.ESTIMATE)
+@blueprint.response(200, schemas.EstimateAnswer)
+@blueprint.alt_response(400, schema=schemas.ErrorAnswer)
+def estimate_cost(body: dict[str, Any]) -> Response:
+    """Price a request without making it. Inputs may be left out; the same code prices the job."""
+    caller()
+    quote = services().generation.estimate(body["model"], body["inputs"], body["options"])
+    return jsonify({"costPerImage": usd(quote.unit_micros), "totalCost": usd(quote.micros), "numImages": quote.num_images})
+
+
+@blueprint.post("/generate")
+@blueprint.arguments(schemas.GenerateBody, examples=examples.GENERATE)
+@blueprint.response(201, schemas.GenerateAnswer)
+@blueprint.alt_response(202, schema=schemas.GenerateAnswer)
+@blueprint.alt_response(400, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(500, schema=schemas.ErrorAnswer)
+def generate(body: dict[str, Any]) -> Response:
+    """Generate images with any model of the registry.
+
+    Waits for the result and answers 201 with the images. Answers 202 with where to look when the result is not there in time, on
+    `Prefer: respond-async`, or with `"async": true`; `Prefer: wait=N` waits at most N seconds. The work goes on in any case.
+    """
+    user_id = caller().acts_for(body.pop("user_id"))
+    wanted_async = body.pop("asynchronous")
+    job = services().generation.submit(Order(user_id=user_id, **body))
+    preference = preference_of(request, longest_s=services().settings.sync_wait_seconds)
+    wait_s = _wait_s(preference, wanted_async=wanted_async)
+    finished = services().waiters.wait(job, wait_s) if wait_s > 0 else job
+    return _answer(finished, preference)
+
+
+def _wait_s(preference: Preference, *, wanted_async: bool) -> float:
+    if preference.wait_s is not None:
+        return preference.wait_s
+    return 0.0 if wanted_async else services().settings.sync_wait_seconds
+
+
+def _answer(job: Job, preference: Preference) -> Response:
+    if job.status is JobStatus.COMPLETED:
+        response, status = jsonify(_delivered(job)), 201
+    elif job.is_terminal:
+        response, status = jsonify(_failed(job)), 500
+    else:
+        response, status = jsonify(_accepted(job)), 202
+        response.headers["Retry-After"] = "2"
+    response.status_code = status
+    response.headers["Location"] = f"/api/jobs/{job.id}"
+    response.headers["Vary"] = "Prefer"
+    if preference.applied:
+        response.headers["Preference-Applied"] = preference.applied
+    return response
+
+
+def _delivered(job: Job) -> dict[str, Any]:
+    count = len(job.images)
+    return {
+        "success": True,
+        "jobId": job.id,
+        "status": job.status.value,
+        "model": job.model,
+        "images": [image_view(image, services().storage) for image in job.images],
+        "cost": usd(job.charged_micros),
+        "message": job.message if count < job.num_images else f"Generated {count} image{'s' if count > 1 else ''}",
+    }
+
+
+def _accepted(job: Job) -> dict[str, Any]:
+    return {
+        "success": True,
+        "jobId": job.id,
+        "status": job.status.value,
+        "statusUrl": f"/api/jobs/{job.id}",
+        "message": "The generation goes on; ask statusUrl for the result",
+        "images": [],
+    }
+
+
+def _failed(job: Job) -> dict[str, Any]:
+    failure = job.failure
+    code, message = (failure.code, failure.message) if failure else (job.status.value, job.message)
+    status = status_of(ProviderError(message))
+    return error_body(status, code, message, details=failure.details if failure else None, job_id=job.id)

@@ -1,0 +1,191 @@
+"""Bodies and answers, as marshmallow checks them and OpenAPI shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.paging import cursor_field, limit_field
+from app.api.requests import BodySchema
+from app.job import JobStatus
+
+MAX_USER_ID_CHARS = 256
+MAX_METADATA_KEYS = 50
+
+
+def _no_nul(value: str) -> None:
+    if "\0" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+        raise ma.ValidationError("Must not contain NUL or lone surrogates.")
+
+
+def _metadata(value: dict[str, Any]) -> None:
+    """Flat, small, and without the characters a document store gives a meaning to."""
+    if len(value) > MAX_METADATA_KEYS:
+        raise ma.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
+    for key, item in value.items():
+        if not 1 <= len(key) <= 64 or key.startswith("$") or "." in key or "\0" in key:
+            raise ma.ValidationError(f"Key {key!r}: use 1 to 64 characters, no dot, no leading $.")
+        if not isinstance(item, str | int | float | bool) or len(str(item)) > 500:
+            raise ma.ValidationError(f"Value of {key!r}: use a string, number or boolean of at most 500 characters.")
+        if isinstance(item, str):
+            _no_nul(item)
+
+
+def user_id_field(**kwargs: Any) -> ma.fields.String:
+    length = ma.validate.Length(1, MAX_USER_ID_CHARS)
+    return ma.fields.String(data_key="userId", load_default=None, validate=[length, _no_nul], **kwargs)
+
+
+def _text(key: str, longest: int = 128) -> ma.fields.String:
+    return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), _no_nul])
+
+
+class GenerateBody(BodySchema):
+    """`inputs` and `options` are checked against the model's own schema: see `/api/images/models/{name}`."""
+
+    model = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))
+    inputs = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
+    options = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
+    user_id = user_id_field(metadata={"description": "Whom the job is for; a signed-in user may leave it out."})
+    project_id = _text("projectId")
+    metadata = ma.fields.Dict(keys=ma.fields.String(), load_default=dict, validate=_metadata)
+    asynchronous = ma.fields.Boolean(data_key="async", load_default=False, truthy={True}, falsy={False})
+
+
+class EstimateBody(BodySchema):
+    model = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))
+    inputs = ma.fields.Dict(keys=ma.fields.String(), load_default=None)
+    options = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
+
+
+class EstimateAnswer(ma.Schema):
+    cost_per_image = ma.fields.Float(data_key="costPerImage")
+    total_cost = ma.fields.Float(data_key="totalCost")
+    num_images = ma.fields.Integer(data_key="numImages")
+
+
+class JobsQuery(BodySchema):
+    user_id = user_id_field()
+    type = ma.fields.String(load_default=None, validate=ma.validate.OneOf(["image-generation"]))
+    status = ma.fields.Enum(JobStatus, by_value=True, load_default=None)
+    model = _text("model", 200)
+    project_id = _text("projectId")
+    created_from = ma.fields.AwareDateTime(data_key="from", load_default=None, format="iso")
+    created_to = ma.fields.AwareDateTime(data_key="to", load_default=None, format="iso")
+    limit = limit_field()
+    cursor = cursor_field()
+    count = ma.fields.Boolean(load_default=False)
+
+    @ma.validates_schema
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("created_from") and data.get("created_to") and data["created_from"] >= data["created_to"]:
+            raise ma.ValidationError("Must be later than `from`.", "to")
+
+
+class CursorAnswer(ma.Schema):
+    next = ma.fields.String(allow_none=True)
+    has_more = ma.fields.Boolean(data_key="hasMore")
+
+
+class ImageAnswer(ma.Schema):
+    url = ma.fields.Url()
+    width = ma.fields.Integer()
+    height = ma.fields.Integer()
+    content_type = ma.fields.String(data_key="contentType")
+    size_bytes = ma.fields.Integer(data_key="sizeBytes")
+    sha256 = ma.fields.String()
+    image_id = ma.fields.UUID(data_key="imageId")
+    flagged = ma.fields.Boolean(metadata={"description": "The model's own safety checker marked this picture."})
+
+
+class GenerateAnswer(ma.Schema):
+    success = ma.fields.Boolean()
+    job_id = ma.fields.UUID(data_key="jobId")
+    status = ma.fields.Enum(JobStatus, by_value=True)
+    model = ma.fields.String()
+    images = ma.fields.List(ma.fields.Nested(ImageAnswer))
+    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged."})
+    status_url = ma.fields.String(data_key="statusUrl")
+    message = ma.fields.String()
+
+
+class CostDetailAnswer(ma.Schema):
+    estimated = ma.fields.Float()
+    actual = ma.fields.Float(allow_none=True)
+    source = ma.fields.String()
+
+
+class FailureAnswer(ma.Schema):
+    code = ma.fields.String()
+    message = ma.fields.String()
+    details = ma.fields.Dict(allow_none=True)
+
+
+class JobAnswer(ma.Schema):
+    job_id = ma.fields.UUID(data_key="jobId")
+    user_id = ma.fields.String(data_key="userId")
+    type = ma.fields.String()
+    operation = ma.fields.String()
+    model = ma.fields.String()
+    status = ma.fields.Enum(JobStatus, by_value=True)
+    progress = ma.fields.Integer()
+    message = ma.fields.String()
+    config = ma.fields.Dict()
+    images = ma.fields.List(ma.fields.Nested(ImageAnswer))
+    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged."})
+    cost_detail = ma.fields.Nested(CostDetailAnswer, data_key="costDetail")
+    error = ma.fields.Nested(FailureAnswer, allow_none=True)
+    project_id = ma.fields.String(data_key="projectId", allow_none=True)
+    metadata = ma.fields.Dict()
+    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+    updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
+    completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)
+    processing_time_ms = ma.fields.Integer(data_key="processingTimeMs", allow_none=True)
+
+
+class JobsAnswer(ma.Schema):
+    jobs = ma.fields.List(ma.fields.Nested(JobAnswer))
+    cursor = ma.fields.Nested(CursorAnswer)
+    total = ma.fields.Integer(metadata={"description": "Only with `count=true`."})
+
+
+class ModelAnswer(ma.Schema):
+    name = ma.fields.String()
+    category = ma.fields.String()
+    description = ma.fields.String()
+    fal_endpoint = ma.fields.String(data_key="falEndpoint")
+    required_inputs = ma.fields.List(ma.fields.String(), data_key="requiredInputs")
+    optional_inputs = ma.fields.List(ma.fields.String(), data_key="optionalInputs")
+    default_options = ma.fields.Dict(data_key="defaultOptions")
+    cost_per_image = ma.fields.Float(data_key="costPerImage")
+
+
+class ModelsAnswer(ma.Schema):
+    total = ma.fields.Integer()
+    models = ma.fields.List(ma.fields.Nested(ModelAnswer))
+
+
+class ModelDetailAnswer(ModelAnswer):
+    input_schema = ma.fields.Dict(data_key="inputSchema", metadata={"description": "JSON Schema 2020-12."})
+    pricing = ma.fields.List(ma.fields.Dict())
+    limits = ma.fields.Dict()
+
+
+class FieldErrorAnswer(ma.Schema):
+    pointer = ma.fields.String()
+    detail = ma.fields.String()
+
+
+class ErrorAnswer(ma.Schema):
+    """The one error body."""
+
+    success = ma.fields.Boolean(metadata={"description": "Always false."})
+    status = ma.fields.Integer()
+    code = ma.fields.String(metadata={"description": "Stable: switch on this, not on the message."})
+    message = ma.fields.String()
+    retryable = ma.fields.Boolean()
+    request_id = ma.fields.String(data_key="requestId")
+    details = ma.fields.Dict()
+    errors = ma.fields.List(ma.fields.Nested(FieldErrorAnswer))
+    job_id = ma.fields.UUID(data_key="jobId")

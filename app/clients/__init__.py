@@ -1,0 +1,1 @@
+"""One outside system each; its errors become domain errors here."""

@@ -1,0 +1,173 @@
+"""Settings: one frozen object, read from the environment once, by process entries only.
+
+Every name is listed in `.env.example`. An empty variable means "use the default". Nothing else in the project reads the environment, save
+for the vendors' own variables (AWS's, and fal-client's hosts, which it reads at import).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+MIN_SECRET_CHARS = 32
+
+
+class BadSettings(Exception):
+    """The environment cannot be used; the text lists every bad key at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("The settings cannot be used:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an operator may choose. Secrets stay out of `repr`."""
+
+    app_env: str = "development"
+    host: str = "127.0.0.1"
+    port: int = 5000
+    mongodb_uri: str = field(default="", repr=False)
+    redis_url: str = field(default="", repr=False)
+    storage_url: str = ""
+    s3_endpoint_url: str | None = None
+    public_asset_url: str | None = None
+    public_url: str | None = None
+    fal_key: str = field(default="", repr=False)
+    fal_hosts: frozenset[str] = frozenset({"fal.run", "queue.fal.run"})
+    fal_jwks_url: str = "https://rest.fal.ai/.well-known/jwks.json"
+    jwt_secret: str = field(default="", repr=False)
+    jwt_jwks_url: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    allow_anonymous: bool = False
+    cors_origins: tuple[str, ...] = ()
+    sync_wait_seconds: float = 120.0
+    job_deadline_seconds: float = 900.0
+    submit_unknown_seconds: float = 120.0
+    polls_per_second: float = 200.0
+    workers: int = 4
+    registry_path: Path | None = None
+    log_level: str = "INFO"
+    log_format: str = "json"
+
+    @property
+    def is_production(self) -> bool:
+        return self.app_env == "production"
+
+    @property
+    def asset_base_url(self) -> str:
+        """Where `/files/` is reached when storage is the local folder; no trailing slash."""
+        if self.public_asset_url:
+            return self.public_asset_url.rstrip("/")
+        host = "localhost" if self.host in ("127.0.0.1", "0.0.0.0", "::", "localhost") else self.host  # noqa: S104
+        base = self.public_url or f"http://{host}:{self.port}"
+        return base.rstrip("/") + "/files"
+
+
+def load_settings(env: Mapping[str, str]) -> Settings:
+    """Read and check the settings. Raises BadSettings naming every bad key, not only the first."""
+    return _Reader(env).settings()
+
+
+class _Reader:
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._problems: list[str] = []
+
+    def settings(self) -> Settings:
+        defaults = Settings()
+        app_env = self._choice("APP_ENV", defaults.app_env, ("development", "production"))
+        settings = Settings(
+            app_env=app_env,
+            host=self._text("HOST", defaults.host),
+            port=int(self._number("PORT", defaults.port, 0, 65535)),
+            mongodb_uri=self._required("MONGODB_URI", "mongodb://localhost:27017/imagegw"),
+            redis_url=self._required("REDIS_URL", "redis://localhost:6379/0"),
+            storage_url=self._required("STORAGE_URL", "file:///var/lib/imagegw or s3://bucket/prefix"),
+            s3_endpoint_url=self._url("S3_ENDPOINT_URL", ("http", "https")),
+            public_asset_url=self._url("PUBLIC_ASSET_URL", ("http", "https")),
+            public_url=self._url("PUBLIC_URL", ("http", "https")),
+            fal_key=self._required("FAL_KEY", "the key of your fal.ai account"),
+            fal_hosts=self._fal_hosts(),
+            fal_jwks_url=self._url("FAL_JWKS_URL", ("https",)) or defaults.fal_jwks_url,
+            jwt_secret=self._secret("JWT_SECRET"),
+            jwt_jwks_url=self._url("JWT_JWKS_URL", ("http", "https")),
+            jwt_issuer=self._optional("JWT_ISSUER"),
+            jwt_audience=self._optional("JWT_AUDIENCE"),
+            allow_anonymous=self._flag("ALLOW_ANONYMOUS", default=False),
+            cors_origins=tuple(o.strip() for o in self._text("CORS_ORIGINS", "").split(",") if o.strip()),
+            sync_wait_seconds=self._number("SYNC_WAIT_SECONDS", defaults.sync_wait_seconds, 0, 3600),
+            job_deadline_seconds=self._number("JOB_DEADLINE_SECONDS", defaults.job_deadline_seconds, 1, 86400),
+            submit_unknown_seconds=self._number("SUBMIT_UNKNOWN_SECONDS", defaults.submit_unknown_seconds, 1, 86400),
+            polls_per_second=self._number("POLLS_PER_SECOND", defaults.polls_per_second, 1, 10000),
+            workers=int(self._number("WORKERS", defaults.workers, 1, 256)),
+            registry_path=Path(path) if (path := self._optional("REGISTRY_PATH")) else None,
+            log_level=self._choice("LOG_LEVEL", defaults.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+            log_format=self._choice("LOG_FORMAT", defaults.log_format, ("json", "text")),
+        )
+        self._check_together(settings)
+        if self._problems:
+            raise BadSettings(self._problems)
+        return settings
+
+    def _check_together(self, settings: Settings) -> None:
+        if settings.jwt_jwks_url and not (settings.jwt_issuer and settings.jwt_audience):
+            self._problems.append("JWT_JWKS_URL: also set JWT_ISSUER and JWT_AUDIENCE, which every token is checked against")
+        if settings.mongodb_uri and not urlsplit(settings.mongodb_uri).path.strip("/"):
+            self._problems.append("MONGODB_URI: name the database, as in mongodb://localhost:27017/imagegw")
+        if settings.storage_url and urlsplit(settings.storage_url).scheme not in ("file", "s3"):
+            self._problems.append("STORAGE_URL: use file:///folder or s3://bucket/prefix")
+
+    def _fal_hosts(self) -> frozenset[str]:
+        run = self._text("FAL_RUN_HOST", "fal.run")
+        return frozenset({run, self._text("FAL_QUEUE_RUN_HOST", f"queue.{run}")})
+
+    def _optional(self, key: str) -> str | None:
+        return self._env.get(key, "").strip() or None
+
+    def _text(self, key: str, default: str) -> str:
+        return self._optional(key) or default
+
+    def _required(self, key: str, example: str) -> str:
+        value = self._optional(key)
+        if value is None:
+            self._problems.append(f"{key}: missing; set it, for example: {example}")
+        return value or ""
+
+    def _secret(self, key: str) -> str:
+        value = self._required(key, "openssl rand -hex 32")
+        if value and len(value) < MIN_SECRET_CHARS:
+            self._problems.append(f"{key}: shorter than {MIN_SECRET_CHARS} characters; make one with: openssl rand -hex 32")
+        return value
+
+    def _url(self, key: str, schemes: tuple[str, ...]) -> str | None:
+        value = self._optional(key)
+        if value and (urlsplit(value).scheme not in schemes or not urlsplit(value).netloc):
+            self._problems.append(f"{key}: not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return value
+
+    def _number(self, key: str, default: float, low: float, high: float) -> float:
+        text = self._text(key, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            self._problems.append(f"{key}: {text!r} is not a number from {low:g} to {high:g}")
+            return default
+        return value
+
+    def _choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self._text(key, default)
+        if value not in allowed:
+            self._problems.append(f"{key}: {value!r} is not one of {', '.join(allowed)}")
+        return value
+
+    def _flag(self, key: str, *, default: bool) -> bool:
+        value = self._text(key, str(default)).lower()
+        if value not in ("true", "false", "1", "0", "yes", "no"):
+            self._problems.append(f"{key}: {value!r} is not true or false")
+        return value in ("true", "1", "yes")

@@ -1,0 +1,75 @@
+"""One call to fal that belongs to a job, and the states it goes through. Pure: times come in as arguments.
+
+    new -> submitting -> submitted -> collected | failed
+     ^         |  |          `-> ended -> collected | failed     (finished at fal; its result or pictures cannot be fetched or stored yet)
+     `---------'  `-> unknown -> submitted | failed             (sent, no answer: never posted again)
+    any open state -> canceled
+
+`next_at` is when the sweep looks at the request if nothing has happened to it by then; None while the watcher polls it.
+`not_before` is the backoff of a refused submit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class RequestState(StrEnum):
+    NEW = "new"
+    SUBMITTING = "submitting"
+    UNKNOWN = "unknown"
+    SUBMITTED = "submitted"
+    ENDED = "ended"
+    COLLECTED = "collected"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+CLOSED_STATES = frozenset({RequestState.COLLECTED, RequestState.FAILED, RequestState.CANCELED})
+#: A request in one of these may exist at fal.
+BOUGHT_STATES = frozenset({RequestState.SUBMITTED, RequestState.ENDED})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request or a job failed, as its owner reads it."""
+
+    code: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What fal answers to a submit: the only handles on something that is paid for."""
+
+    request_id: str
+    status_url: str
+    response_url: str
+    cancel_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FalRequest:
+    index: int
+    num_images: int
+    state: RequestState = RequestState.NEW
+    attempts: int = 0
+    collect_attempts: int = 0
+    next_at: datetime | None = None
+    not_before: datetime | None = None
+    receipt: Receipt | None = None
+    submitting_at: datetime | None = None
+    submitted_at: datetime | None = None
+    ended_at: datetime | None = None
+    collected_at: datetime | None = None
+    failure: Failure | None = None
+    billable_units: str | None = None
+    seed: str | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state in CLOSED_STATES

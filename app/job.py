@@ -1,0 +1,318 @@
+"""A job and its legal changes. Pure: every change returns a new Job, or None where it may no longer happen.
+
+    pending -> processing -> completed | failed | canceled,  pending -> failed | canceled.  Nothing leaves a terminal status.
+
+A store applies a change by one compare-and-set on `rev`; whoever loses reads again and asks the job anew. A None is a lost race, a
+normal answer: the caller stops and touches no money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from app.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState
+from app.pricing import Quote
+
+
+class JobStatus(StrEnum):
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+TRANSITIONS = {
+    JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELED}),
+    JobStatus.PROCESSING: TERMINAL,
+    **dict.fromkeys(TERMINAL, frozenset[JobStatus]()),
+}
+
+
+class Settlement(StrEnum):
+    """`due` from the terminal transition until money, usage and the last event are done."""
+
+    NONE = "none"
+    DUE = "due"
+    DONE = "done"
+
+
+class Operation(StrEnum):
+    GENERATE = "generate"
+    TEXT_TO_IMAGE = "text_to_image"
+    IMAGE_REFERENCE = "image_reference"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredImage:
+    """One picture in the operator's own storage. `number` counts from 0 over the whole job."""
+
+    upload_id: str
+    number: int
+    key: str
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    flagged: bool = False
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    seq: int
+    at: datetime
+    status: JobStatus
+    progress: int
+    message: str
+    queue_position: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long the sweep waits before it helps. Seconds."""
+
+    task_s: float = 15.0
+    submit_answer_s: float = 60.0
+    unknown_s: float = 120.0
+    settle_s: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    id: str
+    user_id: str
+    operation: Operation
+    model: str
+    endpoint: str
+    inputs: dict[str, Any]
+    options: dict[str, Any]
+    arguments: dict[str, Any]
+    image_pointers: tuple[str, ...] = ()
+    takes_num_images: bool = True
+    quote: Quote
+    requests: tuple[FalRequest, ...]
+    created_at: datetime
+    updated_at: datetime
+    deadline_at: datetime
+    patience: Patience = Patience()
+    status: JobStatus = JobStatus.PENDING
+    progress: int = 0
+    message: str = "Waiting for a worker"
+    images: tuple[StoredImage, ...] = ()
+    failure: Failure | None = None
+    history: tuple[HistoryEntry, ...] = ()
+    settlement: Settlement = Settlement.NONE
+    settle_at: datetime | None = None
+    completed_at: datetime | None = None
+    charged_micros: int = 0
+    project_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tokens_per_image: int = 0
+    reference: dict[str, Any] | None = None
+    ai_metadata: dict[str, Any] | None = None
+    caller_key: str | None = None
+    rev: int = 0
+
+    # -- asking -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status.is_terminal
+
+    @property
+    def num_images(self) -> int:
+        return sum(request.num_images for request in self.requests)
+
+    @property
+    def seq(self) -> int:
+        return len(self.history)
+
+    @property
+    def tokens_held(self) -> int:
+        return self.tokens_per_image * self.num_images
+
+    @property
+    def tokens_used(self) -> int:
+        """Tokens charged: for what was delivered by a completed job, nothing otherwise."""
+        return self.tokens_per_image * len(self.images) if self.status is JobStatus.COMPLETED else 0
+
+    @property
+    def attention_at(self) -> datetime | None:
+        """When the sweep must look at this job if nothing has happened to it by then; None when nothing is left to do."""
+        if self.is_terminal:
+            return self.settle_at if self.settlement is Settlement.DUE else None
+        # A request that fal has finished is paid for: its pictures are fetched however late, so the deadline does not end it.
+        waits_on_fal = any(not r.is_closed and r.state is not RequestState.ENDED for r in self.requests)
+        moments = [r.next_at for r in self.requests if r.next_at is not None and not r.is_closed]
+        if waits_on_fal:
+            moments.append(self.deadline_at)
+        return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
+
+    def first_image_number(self, index: int) -> int:
+        """Return the job-wide number of the first picture of a request."""
+        return sum(request.num_images for request in self.requests[:index])
+
+    # -- the life of a request, in order --------------------------------------------------------------------------------------------
+
+    def submitting(self, index: int, *, now: datetime) -> Job | None:
+        """Claim the right to post one request. Only the winner of this change may post, once."""
+        request = self.requests[index]
+        if self.is_terminal or request.state is not RequestState.NEW:
+            return None
+        return self._with_request(
+            replace(
+                request,
+                state=RequestState.SUBMITTING,
+                attempts=request.attempts + 1,
+                submitting_at=now,
+                next_at=now + timedelta(seconds=self.patience.submit_answer_s),
+            ),
+            now,
+        )
+
+    def put_back(self, index: int, *, retry_at: datetime, counts: bool, now: datetime) -> Job | None:
+        """Return a request that fal surely did not take to `new`. `counts` is False while the provider as a whole is down."""
+        request = self.requests[index]
+        if self.is_terminal or request.state is not RequestState.SUBMITTING:
+            return None
+        attempts = request.attempts if counts else request.attempts - 1
+        back = replace(request, state=RequestState.NEW, attempts=attempts, next_at=retry_at, not_before=retry_at)
+        return self._with_request(back, now)
+
+    def outcome_unknown(self, index: int, *, now: datetime) -> Job | None:
+        """Record that a request was sent and nothing came back."""
+        request = self.requests[index]
+        if self.is_terminal or request.state is not RequestState.SUBMITTING:
+            return None
+        unknown_until = now + timedelta(seconds=self.patience.unknown_s)
+        return self._with_request(replace(request, state=RequestState.UNKNOWN, next_at=unknown_until), now)
+
+    def submitted(self, index: int, receipt: Receipt, *, now: datetime) -> Job | None:
+        """Keep the receipt; the job is being worked on from now.
+
+        Also where the job has ended meanwhile (canceled, deadline): what is bought must stay traceable, so the receipt is kept there too.
+        """
+        request = self.requests[index]
+        if request.receipt is not None:
+            return None
+        kept = replace(request, receipt=receipt, submitted_at=now)
+        if self.is_terminal or request.is_closed:
+            return replace(self, requests=self._replaced(kept), updated_at=now)
+        job = self._with_request(replace(kept, state=RequestState.SUBMITTED, next_at=None), now)
+        if job.status is JobStatus.PENDING:
+            return job._noted(JobStatus.PROCESSING, 5, "Sent to fal", now)
+        return job
+
+    def progressed(self, progress: int, message: str, *, now: datetime, queue_position: int | None = None) -> Job | None:
+        """Say something new, or move by 5 points at least; progress never falls, so history stays short."""
+        progress = min(max(progress, self.progress), 99)
+        if self.is_terminal or (message == self.message and progress < self.progress + 5):
+            return None
+        return self._noted(self.status, progress, message, now, queue_position)
+
+    def collection_postponed(self, index: int, *, retry_at: datetime, now: datetime) -> Job | None:
+        """Record that fal has finished a request whose pictures cannot be had yet; they are tried again at `retry_at`."""
+        request = self.requests[index]
+        if self.is_terminal or request.state not in BOUGHT_STATES:
+            return None
+        ended = replace(
+            request,
+            state=RequestState.ENDED,
+            ended_at=request.ended_at or now,
+            collect_attempts=request.collect_attempts + 1,
+            next_at=retry_at,
+        )
+        return self._with_request(ended, now)
+
+    def claimed(self, index: int, *, until: datetime, now: datetime) -> Job | None:
+        """Put off the sweep's next look at a request: one sweep enqueues its task, not every sweep."""
+        if self.is_terminal or self.requests[index].is_closed:
+            return None
+        return self._with_request(replace(self.requests[index], next_at=until), now)
+
+    def collected(self, index: int, images: Sequence[StoredImage], *, units: str | None, seed: str | None, now: datetime) -> Job | None:
+        """Record the stored pictures of a request; the last open request ends the job."""
+        request = self.requests[index]
+        if self.is_terminal or request.state not in BOUGHT_STATES:
+            return None
+        closed = replace(request, state=RequestState.COLLECTED, collected_at=now, next_at=None, billable_units=units, seed=seed)
+        pictures = tuple(sorted((*self.images, *images), key=lambda image: image.number))
+        return replace(self._with_request(closed, now), images=pictures)._concluded(now)
+
+    def request_failed(self, index: int, failure: Failure, *, now: datetime) -> Job | None:
+        """Close one request as failed; the last open request ends the job."""
+        if self.is_terminal or self.requests[index].is_closed:
+            return None
+        closed = replace(self.requests[index], state=RequestState.FAILED, failure=failure, next_at=None)
+        return self._with_request(closed, now)._concluded(now)
+
+    def unknown_expired(self, index: int, failure: Failure, *, now: datetime) -> Job | None:
+        """Give up on a request whose fate fal has not told; it is never posted again."""
+        return self.request_failed(index, failure, now=now) if self.requests[index].state is RequestState.UNKNOWN else None
+
+    # -- the end ------------------------------------------------------------------------------------------------------------------
+
+    def deadline_passed(self, failure: Failure, *, now: datetime) -> Job | None:
+        """Fail every request fal has not finished by the deadline. Finished ones are paid for and still collected."""
+        if self.is_terminal or now < self.deadline_at:
+            return None
+        late = [r for r in self.requests if not r.is_closed and r.state is not RequestState.ENDED]
+        if not late:
+            return None
+        job = self
+        for request in late:
+            job = job._with_request(replace(request, state=RequestState.FAILED, failure=failure, next_at=None), now)
+        return job._concluded(now)
+
+    def settled(self, *, now: datetime) -> Job | None:
+        if self.settlement is not Settlement.DUE:
+            return None
+        return replace(self, settlement=Settlement.DONE, settle_at=None, updated_at=now)
+
+    def _concluded(self, now: datetime) -> Job:
+        if any(not request.is_closed for request in self.requests):
+            return self
+        if self.images:
+            job = replace(self, charged_micros=self.quote.charge_for(len(self.images)))
+            short = self.num_images - len(self.images)
+            done = f"{len(self.images)} of {self.num_images} images were delivered" if short else "Completed"
+            return job._ended(JobStatus.COMPLETED, 100, done, now)
+        failure = next((r.failure for r in self.requests if r.failure), None) or Failure(
+            "no_images", "The model answered without a picture"
+        )
+        return replace(self, failure=failure)._ended(JobStatus.FAILED, self.progress, failure.message, now)
+
+    def _ended(self, status: JobStatus, progress: int, message: str, now: datetime) -> Job:
+        settle_at = now + timedelta(seconds=self.patience.settle_s)
+        ended = replace(self, settlement=Settlement.DUE, settle_at=settle_at, completed_at=now, updated_at=now)
+        return ended._noted(status, progress, message, now)
+
+    def _noted(self, status: JobStatus, progress: int, message: str, now: datetime, queue_position: int | None = None) -> Job:
+        if status is not self.status and status not in TRANSITIONS[self.status]:
+            raise ValueError(f"job {self.id}: {self.status} -> {status} is not a legal transition")
+        entry = HistoryEntry(self.seq + 1, now, status, progress, message, queue_position)
+        return replace(self, status=status, progress=progress, message=message, history=(*self.history, entry), updated_at=now)
+
+    def _with_request(self, request: FalRequest, now: datetime) -> Job:
+        return replace(self, requests=self._replaced(request), updated_at=now)
+
+    def _replaced(self, request: FalRequest) -> tuple[FalRequest, ...]:
+        return tuple(request if r.index == request.index else r for r in self.requests)
+
+
+def new_job(*, requests: Mapping[int, int] | Sequence[int], now: datetime, patience: Patience, **fields: Any) -> Job:
+    """Return a fresh pending job with one request per given number of images, its first history entry written."""
+    lost_at = now + timedelta(seconds=patience.task_s)
+    calls = tuple(FalRequest(index=i, num_images=n, next_at=lost_at) for i, n in enumerate(requests))
+    job = Job(requests=calls, created_at=now, updated_at=now, patience=patience, **fields)
+    return job._noted(JobStatus.PENDING, 0, job.message, now)

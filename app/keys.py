@@ -1,0 +1,25 @@
+"""Storage keys. A user id may hold any characters: none of them leaves the user's folder."""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import quote
+
+MAX_FOLDER_CHARS = 200
+
+
+def user_folder(user_id: str) -> str:
+    """Return a folder name of its own for each user id: percent-quoted, dots too; very long ones by their hash."""
+    folder = quote(user_id, safe="").replace(".", "%2E")
+    if len(folder) > MAX_FOLDER_CHARS:
+        return "sha256-" + hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return folder
+
+
+def generated_image(user_id: str, job_id: str, number: int, extension: str) -> str:
+    return f"generated-images/{user_folder(user_id)}/{job_id}/image_{number}.{extension}"
+
+
+def uploaded_image(user_id: str, sha256: str, extension: str) -> str:
+    """Return the key of an upload: by content, so the same picture is stored once per user."""
+    return f"uploads/{user_folder(user_id)}/{sha256}.{extension}"

@@ -1,0 +1,81 @@
+"""What a request costs: estimate, hold and charge all come from one Quote. The prices are data of the registry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from registry.geometry import pixels
+from registry.request import CheckedRequest, default_arguments
+from registry.spec import ModelSpec, NoPrice, Price
+
+__all__ = ["NoPrice", "Quote", "list_price", "quote", "usd"]
+
+_MICROS_PER_USD = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    num_images: int
+    unit_micros: int
+    """Micro-USD of one image, rounded up once."""
+    micros: int
+    """unit_micros times num_images."""
+    price_id: str
+
+    def charge_for(self, delivered: int) -> int:
+        """Return micro-USD for the images that came: never more than was quoted, nothing for none."""
+        return self.unit_micros * max(0, min(delivered, self.num_images))
+
+
+def quote(request: CheckedRequest, at: datetime) -> Quote:
+    """Price a request at an aware time. Raises NoPrice."""
+    price = _price_at(request.spec, at)
+    unit_micros = _unit_micros(request.spec, price, request.arguments)
+    return Quote(
+        num_images=request.num_images,
+        unit_micros=unit_micros,
+        micros=unit_micros * request.num_images,
+        price_id=price.id,
+    )
+
+
+def list_price(spec: ModelSpec, at: datetime) -> int:
+    """Return micro-USD of one image at the model's default options, for listings. Raises NoPrice."""
+    return _unit_micros(spec, _price_at(spec, at), default_arguments(spec))
+
+
+def usd(micros: int) -> float:
+    """Return the JSON number for an amount: 50000 is 0.05. Only for answers, never to calculate with."""
+    return micros / _MICROS_PER_USD
+
+
+def _price_at(spec: ModelSpec, at: datetime) -> Price:
+    day = at.astimezone(UTC).date()
+    in_force = [price for price in spec.prices if price.start <= day]
+    if not in_force:
+        raise NoPrice(spec.name, at)
+    return in_force[-1]
+
+
+def _unit_micros(spec: ModelSpec, price: Price, arguments: Mapping[str, Any]) -> int:
+    amount = next((tier.amount for tier in price.tiers if _chosen(spec, arguments, tier.option) == tier.equals), price.amount)
+    if price.unit == "megapixel":
+        amount *= _megapixels(spec, price, arguments)
+    extras = (extra.amount for extra in price.extras if _chosen(spec, arguments, extra.option) == extra.equals)
+    micros = (amount + sum(extras, Decimal(0))) * _MICROS_PER_USD
+    return int(micros.to_integral_value(rounding=ROUND_CEILING))
+
+
+def _chosen(spec: ModelSpec, arguments: Mapping[str, Any], name: str) -> Any:
+    """Return the value fal will use: the one sent, else its own default."""
+    return arguments.get(name, spec.params[name].default)
+
+
+def _megapixels(spec: ModelSpec, price: Price, arguments: Mapping[str, Any]) -> int:
+    """Return whole megapixels, rounded up, as fal bills them."""
+    size = pixels(_chosen(spec, arguments, "image_size")) if "image_size" in spec.params else None
+    if size is None:
+        return price.assumed_megapixels
+    return -(-size // price.pixels_per_megapixel)

@@ -1,0 +1,50 @@
+"""Tells the world what a job's newest history entry says: Socket.IO clients, waiting requests, streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.clients.events import EventPublisher, SocketEvent, room_of
+from app.clients.storage import Storage
+from app.clock import rfc3339
+from app.job import HistoryEntry, Job, JobStatus, StoredImage
+
+PROGRESS, COMPLETED, FAILED = "generation_progress", "generation_completed", "generation_failed"
+
+
+class Announcer:
+    def __init__(self, publisher: EventPublisher, storage: Storage) -> None:
+        self._publisher = publisher
+        self._storage = storage
+
+    def announce(self, job: Job) -> None:
+        """Publish the newest history entry. May be repeated: receivers know an event by its `seq`."""
+        self._publisher.emit(self.event(job, job.history[-1]))
+        self._publisher.job_changed(job.id, job.seq, terminal=job.is_terminal)
+
+    def event(self, job: Job, entry: HistoryEntry) -> SocketEvent:
+        """Return the Socket.IO event of one history entry, as `docs/events.md` describes it."""
+        payload: dict[str, Any] = {
+            "generationId": job.id,
+            "jobId": job.id,
+            "seq": entry.seq,
+            "timestamp": rfc3339(entry.at),
+        }
+        if entry.status is JobStatus.COMPLETED:
+            payload["images"] = [self._image(image) for image in job.images]
+            return SocketEvent(COMPLETED, room_of(job.user_id), payload)
+        if entry.status.is_terminal:
+            code = job.failure.code if job.failure else entry.status.value
+            return SocketEvent(FAILED, room_of(job.user_id), {**payload, "error": entry.message, "code": code})
+        payload |= {"progress": entry.progress, "message": entry.message, "status": entry.status.value}
+        if entry.queue_position is not None:
+            payload["queuePosition"] = entry.queue_position
+        return SocketEvent(PROGRESS, room_of(job.user_id), payload)
+
+    def _image(self, image: StoredImage) -> dict[str, Any]:
+        return {
+            "imageId": image.upload_id,
+            "imageUrl": self._storage.url(image.key),
+            "mimeType": image.content_type,
+            "sizeBytes": image.size_bytes,
+        }

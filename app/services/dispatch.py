@@ -1,0 +1,154 @@
+"""Posts a job's requests to fal. One submit is one purchase: who wins `new -> submitting` posts, once, and nobody posts again."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from app import clock
+from app.clients.breaker import Breaker
+from app.clients.events import EventPublisher
+from app.clients.fal import FalQueue
+from app.errors import (
+    NotFound,
+    ProviderBadKey,
+    ProviderBusy,
+    ProviderError,
+    ProviderLocked,
+    StoreUnavailable,
+    SubmitOutcomeUnknown,
+)
+from app.fal_request import Failure, FalRequest, Receipt, RequestState
+from app.job import Job
+from app.services.announcements import Announcer
+from app.services.references import References
+from app.services.settlement import Settler
+from app.stores.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+MAX_SUBMITS = 5
+LOCKED_PAUSE_S = 30.0
+KEEP_RECEIPT_TRIES = 60
+
+
+class Dispatcher:
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        fal: FalQueue,
+        breaker: Breaker,
+        references: References,
+        announcer: Announcer,
+        publisher: EventPublisher,
+        settler: Settler,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._jobs = jobs
+        self._fal = fal
+        self._breaker = breaker
+        self._references = references
+        self._announcer = announcer
+        self._publisher = publisher
+        self._settler = settler
+        self._now = now
+
+    def run(self, job_id: str) -> None:
+        """Post every request of the job that is due. May be repeated and may race: only `new` requests are posted."""
+        job = self._jobs.get(job_id)
+        if job is None or job.is_terminal:
+            return
+        for index in range(len(job.requests)):
+            if (current := self._submit_one(job, index)) is not None:
+                job = current
+            if job.is_terminal:
+                return
+
+    def _submit_one(self, job: Job, index: int) -> Job | None:
+        request = job.requests[index]
+        if request.state is not RequestState.NEW or not self._is_due(request):
+            return None
+        if pause := self._breaker.pause_left_s():
+            return self._wait(job, index, pause)
+        claimed = self._jobs.change(job, lambda j: j.submitting(index, now=self._now()))
+        return self._post(claimed, index) if claimed else None
+
+    def _is_due(self, request: FalRequest) -> bool:
+        return request.not_before is None or request.not_before <= self._now()
+
+    def _wait(self, job: Job, index: int, pause_s: float) -> Job | None:
+        until = self._now() + timedelta(seconds=pause_s + random.uniform(0, 2))  # noqa: S311
+        return self._jobs.change(job, lambda j: j.claimed(index, until=until, now=self._now()))
+
+    def _post(self, job: Job, index: int) -> Job | None:
+        try:
+            arguments = self._references.for_provider(job)
+            if job.takes_num_images:
+                arguments["num_images"] = job.requests[index].num_images
+            receipt = self._fal.submit(job.endpoint, arguments)
+        except ProviderBusy as exc:
+            return self._put_back(job, index, exc)
+        except SubmitOutcomeUnknown:
+            log.error(  # noqa: TRY400 - no trace: it is news about fal, not about our code
+                "submit outcome unknown: look for it in fal's dashboard", extra={"job_id": job.id, "index": index}
+            )
+            return self._jobs.change(job, lambda j: j.outcome_unknown(index, now=self._now()))
+        except (ProviderError, NotFound) as exc:
+            return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
+        return self._keep(job, index, receipt)
+
+    def _put_back(self, job: Job, index: int, exc: ProviderBusy) -> Job | None:
+        """Return the request to `new`, to be posted later: fal surely did not take it."""
+        now, attempts = self._now(), job.requests[index].attempts
+        account_trouble = isinstance(exc, ProviderLocked | ProviderBadKey)
+        if account_trouble:
+            self._breaker.open(exc.code, LOCKED_PAUSE_S)
+        elif attempts >= MAX_SUBMITS:
+            return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
+        delay = LOCKED_PAUSE_S if account_trouble else min(60.0, 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311
+        retry_at = now + timedelta(seconds=delay)
+        log.warning("submit put back", extra={"job_id": job.id, "index": index, "code": exc.code, "attempts": attempts})
+        put_back = self._jobs.change(job, lambda j: j.put_back(index, retry_at=retry_at, counts=not account_trouble, now=now))
+        if put_back and account_trouble:
+            noted = self._jobs.change(put_back, lambda j: j.progressed(j.progress, exc.message, now=self._now()))
+            if noted:
+                self._announcer.announce(noted)
+            return noted or put_back
+        return put_back
+
+    def _fail(self, job: Job, index: int, failure: Failure) -> Job | None:
+        failed = self._jobs.change(job, lambda j: j.request_failed(index, failure, now=self._now()))
+        if failed and failed.is_terminal:
+            self._settler.settle(failed)
+        return failed
+
+    def _keep(self, job: Job, index: int, receipt: Receipt) -> Job | None:
+        """Save the receipt before anything else happens: it is the only handle on something that is paid for."""
+        kept = self._saved(job, index, receipt)
+        log.info("submitted", extra={"job_id": job.id, "index": index, "fal_request_id": receipt.request_id})
+        if kept is None:
+            return None
+        if kept.requests[index].state is not RequestState.SUBMITTED:
+            # The job ended while the post was on its way: nobody waits for this picture.
+            self._fal.cancel(receipt)
+            return kept
+        self._publisher.request_in_flight(kept.id)
+        if kept.seq > job.seq:
+            self._announcer.announce(kept)
+        return kept
+
+    def _saved(self, job: Job, index: int, receipt: Receipt) -> Job | None:
+        for _ in range(KEEP_RECEIPT_TRIES):
+            try:
+                return self._jobs.change(job, lambda j: j.submitted(index, receipt, now=self._now()))
+            except StoreUnavailable:
+                log.exception(
+                    "a paid request cannot be written down yet, trying on",
+                    extra={"job_id": job.id, "index": index, "fal_request_id": receipt.request_id},
+                )
+                time.sleep(1)
+        return None

@@ -1,0 +1,77 @@
+"""What somebody asks for, checked against the registry and priced. Nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from app.errors import FieldError, InvalidRequest, Misconfigured, MissingInputs, UnknownModelName
+from app.job import Operation
+from app.pricing import Quote, quote
+from registry.loader import Registry
+from registry.request import CheckedRequest, RequestRefused, UnknownModel, check_options, check_request
+from registry.spec import NoPrice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One generation as its caller asks for it. `prompt_sent` differs from the caller's words where a template enhances them."""
+
+    model: str
+    inputs: Mapping[str, Any]
+    options: Mapping[str, Any]
+    user_id: str
+    operation: Operation = Operation.GENERATE
+    project_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    reference: Mapping[str, Any] | None = None
+    ai_metadata: Mapping[str, Any] | None = None
+    tokens_per_image: int = 0
+
+
+@dataclass(frozen=True)
+class PricedOrder:
+    checked: CheckedRequest
+    quote: Quote
+
+
+def price_order(registry: Registry, order: Order, at: datetime) -> PricedOrder:
+    """Check an order whole and price it. Raises UnknownModelName, MissingInputs or InvalidRequest, naming every problem."""
+    with_checked = _checked(registry, order.model, order.inputs, order.options, complete=True)
+    return PricedOrder(with_checked, _priced(with_checked, at))
+
+
+def estimate(registry: Registry, model: str, inputs: Mapping[str, Any] | None, options: Mapping[str, Any], at: datetime) -> Quote:
+    """Price what would be asked for; inputs may be left out. The same code prices the job."""
+    return _priced(_checked(registry, model, inputs, options, complete=False), at)
+
+
+def _checked(
+    registry: Registry, model: str, inputs: Mapping[str, Any] | None, options: Mapping[str, Any], *, complete: bool
+) -> CheckedRequest:
+    try:
+        if complete:
+            return check_request(registry, model, inputs or {}, options)
+        return check_options(registry, model, inputs, options)
+    except UnknownModel as exc:
+        valid = list(exc.valid)
+        raise UnknownModelName(f"Unknown model {exc.name!r}. Valid models: {', '.join(valid)}", details={"validModels": valid}) from exc
+    except RequestRefused as exc:
+        raise _refusal(model, exc) from exc
+
+
+def _refusal(model: str, exc: RequestRefused) -> InvalidRequest:
+    errors = [FieldError(problem.pointer, problem.detail) for problem in exc.problems]
+    if exc.missing:
+        names = ", ".join(exc.missing)
+        return MissingInputs(f"Missing required inputs for {model}: {names}", errors, details={"missingInputs": list(exc.missing)})
+    return InvalidRequest("; ".join(f"{error.pointer}: {error.detail}" for error in errors[:5]), errors)
+
+
+def _priced(checked: CheckedRequest, at: datetime) -> Quote:
+    try:
+        return quote(checked, at)
+    except NoPrice as exc:
+        raise Misconfigured(f"The registry has no price in force for this model: {exc}") from exc

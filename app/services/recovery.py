@@ -1,0 +1,111 @@
+"""What the sweep does: finds what a crash, a lost task or a silent fal left behind, and goes on from there.
+
+MongoDB alone knows enough; Redis may come back empty. Each job is looked at when its `attentionAt` has come, longest waiting first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from app import clock
+from app.clients.fal import FalQueue
+from app.clients.queue import TaskQueue
+from app.errors import GatewayError
+from app.fal_request import Failure, FalRequest, RequestState
+from app.job import Job
+from app.services.settlement import Settler
+from app.stores.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+#: A task the sweep enqueued is given this long before it counts as lost.
+TASK_PATIENCE = timedelta(seconds=30)
+
+DEADLINE = Failure("deadline_exceeded", "The generation did not finish in time; nothing was charged")
+UNKNOWN = Failure(
+    "submit_outcome_unknown",
+    "The request was sent to fal, but no answer came back; nothing was charged. It was not sent again, so as not to be bought twice",
+)
+
+
+class Recovery:
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        queue: TaskQueue,
+        fal: FalQueue,
+        settler: Settler,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._fal = fal
+        self._settler = settler
+        self._now = now
+
+    def sweep(self) -> int:
+        """Attend to the jobs that are due, a bounded batch; returns how many. One job's trouble does not keep the others waiting."""
+        due = self._jobs.due(now=self._now(), limit=BATCH)
+        for job in due:
+            try:
+                self.attend(job)
+            except GatewayError:
+                log.warning("job could not be attended to, later", extra={"job_id": job.id}, exc_info=True)
+        return len(due)
+
+    def attend(self, job: Job) -> None:
+        """Do the next thing a job needs. May be repeated and may race."""
+        if job.is_terminal:
+            self._settler.settle(job)
+            return
+        if ended := self._jobs.change(job, lambda j: j.deadline_passed(DEADLINE, now=self._now())):
+            self._drop_at_fal(ended)
+            self._settle_if_over(ended)
+            return
+        for request in job.requests:
+            if not request.is_closed and request.next_at is not None and request.next_at <= self._now():
+                self._attend_request(job, request)
+
+    def _attend_request(self, job: Job, request: FalRequest) -> None:
+        index, now = request.index, self._now()
+        if request.state is RequestState.NEW and self._claim(job, request):
+            self._queue.enqueue_submit(job.id)
+        elif request.state is RequestState.ENDED and self._claim(job, request):
+            self._queue.enqueue_collect(job.id, index)
+        elif request.state is RequestState.SUBMITTING:
+            log.error("a submit was cut off: look for it in fal's dashboard", extra={"job_id": job.id, "index": index})
+            self._jobs.change(job.id, lambda j: j.outcome_unknown(index, now=now) if _is_overdue(j.requests[index], now) else None)
+        elif request.state is RequestState.UNKNOWN:
+            log.error("a submit stayed unknown: look for it in fal's dashboard", extra={"job_id": job.id, "index": index})
+            self._settle_if_over(self._jobs.change(job.id, lambda j: j.unknown_expired(index, UNKNOWN, now=now)))
+
+    def _claim(self, job: Job, request: FalRequest) -> bool:
+        """Win the right to enqueue a request's task, so that one sweep does and not every one."""
+        until = self._now() + TASK_PATIENCE
+        unchanged = (request.state, request.next_at)
+
+        def put_off(current: Job) -> Job | None:
+            found = current.requests[request.index]
+            if (found.state, found.next_at) != unchanged:
+                return None
+            return current.claimed(request.index, until=until, now=self._now())
+
+        return self._jobs.change(job.id, put_off) is not None
+
+    def _drop_at_fal(self, job: Job) -> None:
+        for request in job.requests:
+            if request.state is RequestState.FAILED and request.receipt and request.failure == DEADLINE:
+                self._fal.cancel(request.receipt)
+
+    def _settle_if_over(self, job: Job | None) -> None:
+        if job is not None and job.is_terminal:
+            self._settler.settle(job)
+
+
+def _is_overdue(request: FalRequest, now: datetime) -> bool:
+    """Tell whether it is still the attempt that was cut off, and not a fresh one that somebody has just begun."""
+    return request.next_at is not None and request.next_at <= now

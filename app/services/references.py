@@ -1,0 +1,90 @@
+"""Images in a request: kept as uploads on the way in, made reachable for fal on the way out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import io
+from dataclasses import replace
+from typing import Any
+
+from app.clients.storage import Storage
+from app.errors import FieldError, InvalidRequest, NotAnImage, NotFound, TooLarge
+from app.job import Job
+from app.services.orders import Order, PricedOrder
+from app.services.uploads import ANY_SIDE, Uploads
+from app.upload import REFERENCE_PREFIX, Upload
+
+
+class References:
+    def __init__(self, *, uploads: Uploads, storage: Storage) -> None:
+        self._uploads = uploads
+        self._storage = storage
+
+    def kept(self, order: Order, priced: PricedOrder) -> tuple[Order, PricedOrder]:
+        """Store the data URIs of an order as uploads and check that the uploads it names are its user's.
+
+        Documents then hold `upload:<id>` and stay small. Raises InvalidRequest naming the image that cannot be used.
+        """
+        checked = priced.checked
+        arguments, inputs, options = (copy.deepcopy(dict(d)) for d in (checked.arguments, checked.inputs, checked.options))
+        for pointer in checked.image_inputs:
+            value = _at(arguments, pointer)
+            if not value.startswith(("data:", REFERENCE_PREFIX)):
+                continue
+            try:
+                kept = REFERENCE_PREFIX + self._upload_of(order.user_id, value).id
+            except (NotAnImage, NotFound, TooLarge) as exc:
+                raise InvalidRequest(exc.message, [FieldError("/inputs" + pointer, exc.message)]) from exc
+            for target in (arguments, inputs, options):
+                _put(target, pointer, kept)
+        return order, replace(priced, checked=replace(checked, arguments=arguments, inputs=inputs, options=options))
+
+    def for_provider(self, job: Job) -> dict[str, Any]:
+        """Return the job's arguments with links or bytes that fal can read in place of uploads. Raises NotFound for a deleted one."""
+        arguments = copy.deepcopy(job.arguments)
+        for pointer in job.image_pointers:
+            value = _at(arguments, pointer)
+            if value.startswith(REFERENCE_PREFIX):
+                upload = self._uploads.get(value.removeprefix(REFERENCE_PREFIX), user_id=job.user_id)
+                _put(arguments, pointer, self._reachable(upload))
+        return arguments
+
+    def _upload_of(self, user_id: str, value: str) -> Upload:
+        if value.startswith(REFERENCE_PREFIX):
+            return self._uploads.get(value.removeprefix(REFERENCE_PREFIX), user_id=user_id)
+        try:
+            content = base64.b64decode(value.partition(",")[2], validate=True)
+        except binascii.Error as exc:
+            raise NotAnImage("The data URI is not valid base64") from exc
+        return self._uploads.keep(user_id, io.BytesIO(content), sides=ANY_SIDE)
+
+    def _reachable(self, upload: Upload) -> str:
+        if url := self._storage.provider_url(upload.key):
+            return url
+        with self._storage.open(upload.key) as file:
+            content = base64.b64encode(file.read()).decode("ascii")
+        return f"data:{upload.content_type};base64,{content}"
+
+
+def _at(document: Any, pointer: str) -> str:
+    for part in pointer.split("/")[1:]:
+        document = document[int(part)] if isinstance(document, list) else document[part]
+    return str(document)
+
+
+def _put(document: Any, pointer: str, value: str) -> None:
+    """Set what a pointer names, where the document has it."""
+    *path, last = pointer.split("/")[1:]
+    for part in path:
+        if isinstance(document, list):
+            document = document[int(part)]
+        elif part in document:
+            document = document[part]
+        else:
+            return
+    if isinstance(document, list):
+        document[int(last)] = value
+    elif last in document:
+        document[last] = value

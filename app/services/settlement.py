@@ -1,0 +1,83 @@
+"""After the end: usage, uploads, the last event. The terminal transition is the arbiter; this follows it, and may be repeated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from app import clock
+from app.errors import StoreUnavailable
+from app.job import Job, Settlement, StoredImage
+from app.services.announcements import Announcer
+from app.stores.jobs import JobStore
+from app.stores.uploads import UploadStore
+from app.stores.usage import UsageStore
+from app.upload import Purpose, Upload
+
+log = logging.getLogger(__name__)
+
+
+class Settler:
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        usage: UsageStore,
+        uploads: UploadStore,
+        announcer: Announcer,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._jobs = jobs
+        self._usage = usage
+        self._uploads = uploads
+        self._announcer = announcer
+        self._now = now
+
+    def settle(self, job: Job) -> None:
+        """Do what a terminal job still owes. Every step's key derives from the job, so a crash anywhere is mended by doing it again."""
+        if job.settlement is not Settlement.DUE:
+            return
+        try:
+            self._usage.record(job)
+            for image in job.images:
+                self._uploads.insert(_as_upload(job, image))
+            self._announcer.announce(job)
+            self._jobs.change(job, lambda j: j.settled(now=self._now()))
+        except StoreUnavailable:
+            log.warning("settlement interrupted, the sweep repeats it", extra={"job_id": job.id}, exc_info=True)
+            return
+        _log_outcome(job)
+
+
+def _as_upload(job: Job, image: StoredImage) -> Upload:
+    return Upload(
+        id=image.upload_id,
+        user_id=job.user_id,
+        purpose=Purpose.OUTPUT,
+        key=image.key,
+        content_type=image.content_type,
+        width=image.width,
+        height=image.height,
+        size_bytes=image.size_bytes,
+        sha256=image.sha256,
+        created_at=job.completed_at or job.updated_at,
+        job_id=job.id,
+    )
+
+
+def _log_outcome(job: Job) -> None:
+    log.info(
+        "job %s",
+        job.status.value,
+        extra={
+            "job_id": job.id,
+            "model": job.model,
+            "status": job.status.value,
+            "images": len(job.images),
+            "charged_micros": job.charged_micros,
+            "code": job.failure.code if job.failure else None,
+            "fal_request_ids": [r.receipt.request_id for r in job.requests if r.receipt],
+            "seconds": (job.updated_at - job.created_at).total_seconds(),
+        },
+    )

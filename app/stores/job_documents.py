@@ -1,0 +1,197 @@
+"""A Job as its document in `jobs`, and back. Documents keep storage keys, never URLs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from app.fal_request import Failure, FalRequest, Receipt, RequestState
+from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage
+from app.pricing import Quote
+from app.stores.database import Document, storable
+
+JOB_TYPE = "image-generation"
+
+
+def to_document(job: Job) -> Document:
+    return {
+        "_id": job.id,
+        "rev": job.rev,
+        "userId": job.user_id,
+        "type": JOB_TYPE,
+        "operation": job.operation.value,
+        "model": job.model,
+        "config": {"inputs": storable(job.inputs), "options": storable(job.options)},
+        # As text: what goes to fal may hold integers and keys that BSON cannot.
+        "call": {
+            "endpoint": job.endpoint,
+            "arguments": json.dumps(job.arguments, separators=(",", ":")),
+            "images": list(job.image_pointers),
+            "takesNumImages": job.takes_num_images,
+        },
+        "status": job.status.value,
+        "progress": job.progress,
+        "message": job.message,
+        "requests": [_request_document(request) for request in job.requests],
+        "images": [_image_document(image) for image in job.images],
+        "quote": {
+            "micros": job.quote.micros,
+            "unitMicros": job.quote.unit_micros,
+            "priceId": job.quote.price_id,
+            "tokens": job.tokens_held,
+            "tokensPerImage": job.tokens_per_image,
+        },
+        "cost": {"chargedMicros": job.charged_micros, "estimatedMicros": job.quote.micros, "source": "estimate"},
+        "error": _failure_document(job.failure),
+        "history": [
+            {
+                "seq": e.seq,
+                "at": e.at,
+                "status": e.status.value,
+                "progress": e.progress,
+                "message": e.message,
+                "queuePosition": e.queue_position,
+            }
+            for e in job.history
+        ],
+        "settlement": job.settlement.value,
+        "settleAt": job.settle_at,
+        "attentionAt": job.attention_at,
+        "deadlineAt": job.deadline_at,
+        "projectId": job.project_id,
+        "metadata": storable(job.metadata),
+        "reference": job.reference,
+        "aiMetadata": job.ai_metadata,
+        "callerKey": job.caller_key,
+        "createdAt": job.created_at,
+        "updatedAt": job.updated_at,
+        "completedAt": job.completed_at,
+    }
+
+
+def from_document(doc: Document, patience: Patience) -> Job:
+    quote = doc["quote"]
+    return Job(
+        id=doc["_id"],
+        rev=doc["rev"],
+        user_id=doc["userId"],
+        operation=Operation(doc["operation"]),
+        model=doc["model"],
+        endpoint=doc["call"]["endpoint"],
+        arguments=json.loads(doc["call"]["arguments"]),
+        image_pointers=tuple(doc["call"]["images"]),
+        takes_num_images=doc["call"]["takesNumImages"],
+        inputs=doc["config"]["inputs"],
+        options=doc["config"]["options"],
+        quote=Quote(
+            num_images=sum(r["numImages"] for r in doc["requests"]),
+            unit_micros=quote["unitMicros"],
+            micros=quote["micros"],
+            price_id=quote["priceId"],
+        ),
+        tokens_per_image=quote["tokensPerImage"],
+        requests=tuple(_request(r) for r in doc["requests"]),
+        images=tuple(_image(i) for i in doc["images"]),
+        status=JobStatus(doc["status"]),
+        progress=doc["progress"],
+        message=doc["message"],
+        failure=_failure(doc["error"]),
+        history=tuple(
+            HistoryEntry(e["seq"], e["at"], JobStatus(e["status"]), e["progress"], e["message"], e["queuePosition"]) for e in doc["history"]
+        ),
+        settlement=Settlement(doc["settlement"]),
+        settle_at=doc["settleAt"],
+        charged_micros=doc["cost"]["chargedMicros"],
+        deadline_at=doc["deadlineAt"],
+        patience=patience,
+        project_id=doc["projectId"],
+        metadata=doc["metadata"],
+        reference=doc["reference"],
+        ai_metadata=doc["aiMetadata"],
+        caller_key=doc["callerKey"],
+        created_at=doc["createdAt"],
+        updated_at=doc["updatedAt"],
+        completed_at=doc["completedAt"],
+    )
+
+
+def _request_document(request: FalRequest) -> Document:
+    receipt = request.receipt
+    return {
+        "index": request.index,
+        "numImages": request.num_images,
+        "state": request.state.value,
+        "attempts": request.attempts,
+        "collectAttempts": request.collect_attempts,
+        "nextAt": request.next_at,
+        "notBefore": request.not_before,
+        "requestId": receipt.request_id if receipt else None,
+        "statusUrl": receipt.status_url if receipt else None,
+        "responseUrl": receipt.response_url if receipt else None,
+        "cancelUrl": receipt.cancel_url if receipt else None,
+        "submittingAt": request.submitting_at,
+        "submittedAt": request.submitted_at,
+        "endedAt": request.ended_at,
+        "collectedAt": request.collected_at,
+        "error": _failure_document(request.failure),
+        "billableUnits": request.billable_units,
+        "seed": request.seed,
+    }
+
+
+def _request(doc: Document) -> FalRequest:
+    receipt = None
+    if doc["requestId"]:
+        receipt = Receipt(
+            request_id=doc["requestId"],
+            status_url=doc["statusUrl"],
+            response_url=doc["responseUrl"],
+            cancel_url=doc["cancelUrl"],
+        )
+    return FalRequest(
+        index=doc["index"],
+        num_images=doc["numImages"],
+        state=RequestState(doc["state"]),
+        attempts=doc["attempts"],
+        collect_attempts=doc["collectAttempts"],
+        next_at=doc["nextAt"],
+        not_before=doc["notBefore"],
+        receipt=receipt,
+        submitting_at=doc["submittingAt"],
+        submitted_at=doc["submittedAt"],
+        ended_at=doc["endedAt"],
+        collected_at=doc["collectedAt"],
+        failure=_failure(doc["error"]),
+        billable_units=doc["billableUnits"],
+        seed=doc["seed"],
+    )
+
+
+def _image_document(image: StoredImage) -> Document:
+    names = {"upload_id": "uploadId", "content_type": "contentType", "size_bytes": "sizeBytes"}
+    return {names.get(key, key): value for key, value in dataclasses.asdict(image).items()}
+
+
+def _image(doc: Document) -> StoredImage:
+    return StoredImage(
+        upload_id=doc["uploadId"],
+        number=doc["number"],
+        key=doc["key"],
+        content_type=doc["contentType"],
+        width=doc["width"],
+        height=doc["height"],
+        size_bytes=doc["sizeBytes"],
+        sha256=doc["sha256"],
+        flagged=doc["flagged"],
+    )
+
+
+def _failure_document(failure: Failure | None) -> Document | None:
+    if failure is None:
+        return None
+    return {"code": failure.code, "message": failure.message, "details": storable(failure.details)}
+
+
+def _failure(doc: dict[str, Any] | None) -> Failure | None:
+    return Failure(doc["code"], doc["message"], doc["details"]) if doc else None

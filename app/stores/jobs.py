@@ -1,0 +1,135 @@
+"""The `jobs` collection. Every change is one compare-and-set on the revision and status that were read."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pymongo import DESCENDING
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import StoreUnavailable
+from app.job import Job, JobStatus, Patience
+from app.stores.database import Database, Document, store
+from app.stores.job_documents import from_document, to_document
+
+MAX_TRIES = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """What a list of jobs may be narrowed by; None means any."""
+
+    user_id: str | None = None
+    type: str | None = None
+    status: JobStatus | None = None
+    model: str | None = None
+    project_id: str | None = None
+    operations: tuple[str, ...] = ()
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+@store
+class JobStore:
+    def __init__(self, database: Database, patience: Patience) -> None:
+        self._jobs = database["jobs"]
+        self._patience = patience
+
+    def insert(self, job: Job) -> bool:
+        """Write a new job; False where one of this id exists already (a repeated write)."""
+        try:
+            self._jobs.insert_one(to_document(job))
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def get(self, job_id: str) -> Job | None:
+        doc = self._jobs.find_one({"_id": job_id})
+        return from_document(doc, self._patience) if doc else None
+
+    def change(self, job: Job | str, evolve: Callable[[Job], Job | None]) -> Job | None:
+        """Apply a change that `evolve` derives from the current job, atomically.
+
+        Takes a job just read (saves the read) or an id. `evolve` is asked again with the fresh job after each lost race. Returns the job
+        as written, or None where the job is gone or `evolve` finds nothing to do: a normal answer, the caller stops.
+        """
+        before = self.get(job) if isinstance(job, str) else job
+        for attempt in range(MAX_TRIES):
+            if before is None or (after := evolve(before)) is None:
+                return None
+            if written := self._replace(before, after):
+                return written
+            time.sleep(random.uniform(0, 0.002 * attempt))  # noqa: S311 - spreads the racers, guards nothing
+            before = self.get(before.id)
+        raise StoreUnavailable(f"job {job if isinstance(job, str) else job.id} changes too fast to be changed")
+
+    def _replace(self, before: Job, after: Job) -> Job | None:
+        after = replace(after, rev=before.rev + 1)
+        old, new = to_document(before), to_document(after)
+        changes = {key: value for key, value in new.items() if value != old[key] and key != "history"}
+        update: dict[str, Any] = {"$set": changes}
+        if added := new["history"][len(old["history"]) :]:
+            update["$push"] = {"history": {"$each": added}}
+        guard = {"_id": before.id, "rev": before.rev, "status": before.status.value}
+        result = self._jobs.update_one(guard, update)
+        return after if result.matched_count else None
+
+    def remove_unstarted(self, job_id: str) -> None:
+        """Take back a job that was refused right after its insert (no tokens), as if it had never been."""
+        self._jobs.delete_one({"_id": job_id, "status": JobStatus.PENDING.value, "requests.0.attempts": 0})
+
+    def due(self, *, now: datetime, limit: int) -> list[Job]:
+        """Return jobs that want attention, longest waiting first."""
+        found = self._jobs.find({"attentionAt": {"$lte": now}}).sort("attentionAt").limit(limit)
+        return [from_document(doc, self._patience) for doc in found]
+
+    def processing_after(self, last_id: str, *, limit: int) -> list[Job]:
+        """Return jobs that fal may be working on, by ascending id after `last_id` ("" for the first batch)."""
+        query = {"status": JobStatus.PROCESSING.value, "_id": {"$gt": last_id}}
+        return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id").limit(limit)]
+
+    def page(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Job]:
+        """Return up to `limit` jobs, newest first, that are older than `before_id`. Keyset on `_id`: any depth costs the same."""
+        query = _query(wanted)
+        if before_id is not None:
+            query.setdefault("_id", {})["$lt"] = min(before_id, query.get("_id", {}).get("$lt", before_id))
+        found = self._jobs.find(query).sort("_id", DESCENDING).limit(limit)
+        return [from_document(doc, self._patience) for doc in found]
+
+    def count(self, wanted: JobFilter) -> int:
+        return self._jobs.count_documents(_query(wanted))
+
+
+def _query(wanted: JobFilter) -> Document:
+    query: Document = {
+        key: value
+        for key, value in {
+            "userId": wanted.user_id,
+            "type": wanted.type,
+            "status": wanted.status.value if wanted.status else None,
+            "model": wanted.model,
+            "projectId": wanted.project_id,
+        }.items()
+        if value is not None
+    }
+    if wanted.operations:
+        query["operation"] = {"$in": list(wanted.operations)}
+    ids: Document = {}
+    if wanted.created_from:
+        ids["$gte"] = _first_id_of(wanted.created_from)
+    if wanted.created_to:
+        ids["$lt"] = _first_id_of(wanted.created_to)
+    if ids:
+        query["_id"] = ids
+    return query
+
+
+def _first_id_of(moment: datetime) -> str:
+    """Return the smallest UUIDv7 of a millisecond (RFC 9562 section 5.7): the id sorts by time, so time filters are ranges of `_id`."""
+    digits = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"

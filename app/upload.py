@@ -1,0 +1,30 @@
+"""A picture that belongs to a user: brought along, or generated. Either can be the reference of a later generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+REFERENCE_PREFIX = "upload:"
+
+
+class Purpose(StrEnum):
+    INPUT = "generation_input"
+    OUTPUT = "generation_output"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    id: str
+    user_id: str
+    purpose: Purpose
+    key: str
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    job_id: str | None = None
+    file_name: str | None = None

@@ -1,0 +1,89 @@
+"""What a person sees: the processes' log lines with a coloured prefix, and a progress bar."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+_COLOURS = (36, 33, 35, 32, 34, 31)  # cyan, yellow, magenta, green, blue, red
+_POLL_S = 0.05
+_BAR_CELLS = 24
+
+
+class LogPrinter:
+    """Copy what is appended to log files to standard output, one whole line at a time.
+
+    Reads the files, so a process never waits for a slow terminal.
+    """
+
+    def __init__(self) -> None:
+        self._followed: dict[str, tuple[Path, IO[str]]] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-printer", daemon=True)
+        self._thread.start()
+
+    def follow(self, name: str, path: Path) -> None:
+        with self._lock:
+            if name not in self._followed:
+                path.touch()
+                self._followed[name] = (path, path.open(errors="replace"))
+
+    def close(self) -> None:
+        """Print what is left and stop. May be repeated."""
+        self._closing.set()
+        self._thread.join()
+        with self._lock:
+            for _path, file in self._followed.values():
+                file.close()
+            self._followed.clear()
+
+    def _run(self) -> None:
+        while not self._closing.wait(_POLL_S):
+            self._print_new()
+        self._print_new()
+
+    def _print_new(self) -> None:
+        with self._lock:
+            followed = [(name, file) for name, (_path, file) in self._followed.items()]
+        for position, (name, file) in enumerate(followed):
+            while line := _whole_line(file):
+                print(f"{paint(f'{name:<8}|', _COLOURS[position % len(_COLOURS)])} {line.rstrip()}", flush=True)
+
+
+def _whole_line(file: IO[str]) -> str:
+    start = file.tell()
+    line = file.readline()
+    if line.endswith("\n"):
+        return line
+    file.seek(start)
+    return ""
+
+
+def paint(text: str, colour: int) -> str:
+    """Colour a text with an ANSI code where standard output is a terminal and NO_COLOR is not set."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+class ProgressBar:
+    """A bar that redraws itself on a terminal, and prints a line at each new message elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stdout.isatty()
+        self._shown = ""
+
+    def show(self, percent: float, message: str) -> None:
+        text = f"{percent:3.0f} % {message}"
+        if self._is_terminal:
+            cells = round(_BAR_CELLS * min(max(percent, 0), 100) / 100)
+            print(f"\r\x1b[K[{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {text}", end="", flush=True)
+        elif message != self._shown:
+            print(text, flush=True)
+        self._shown = message
+
+    def end(self) -> None:
+        if self._is_terminal and self._shown:
+            print()

@@ -1,0 +1,138 @@
+"""The process: an asyncio server that reads messages, runs commands and writes answers, until a signal ends it."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+
+from .commands import Commands
+from .engine import Engine
+from .journal import JournalError
+from .wire import HEADER_BYTES, ProtocolError, message_length, parse, reply
+
+_EXPIRY_INTERVAL_S = 5.0
+
+
+class Connection(asyncio.Protocol):
+    """One client. Bytes that are not the protocol close this connection and touch nothing else."""
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._id = next(server.connection_ids)
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+            self._server.connections.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature.
+        if self._transport is not None:
+            self._server.connections.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        try:
+            while len(self._buffer) >= HEADER_BYTES:
+                length = message_length(self._buffer)
+                if len(self._buffer) < length:
+                    return
+                message = bytes(self._buffer[:length])
+                del self._buffer[:length]
+                self._answer(message)
+        except ProtocolError as exc:
+            print(f"mongo_embedded: closing connection {self._id}: {exc}", file=sys.stderr)
+            self._buffer.clear()
+            if self._transport is not None:
+                self._transport.abort()
+
+    def _answer(self, message: bytes) -> None:
+        request = parse(message)
+        answer = self._server.run(request.arguments, self._id)
+        if request.wants_reply and self._transport is not None:
+            self._transport.write(reply(request, next(self._server.reply_ids), answer))
+
+
+class Server:
+    """What the connections share, and the life of the process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.connections: set[asyncio.Transport] = set()
+        self.connection_ids = count(1)
+        self.reply_ids = (number & 0x7FFFFFFF for number in count(1))
+        self._engine = engine
+        self._commands = Commands(engine)
+        self._stop = asyncio.Event()
+        self._failure: OSError | None = None
+
+    def run(self, arguments: dict[str, object], connection_id: int) -> dict[str, object]:
+        """Run one command. When the journal cannot be written, ends the process: memory is ahead of the disk."""
+        try:
+            return self._commands.run(arguments, connection_id)
+        except OSError as exc:
+            self._fail(exc)
+            raise ProtocolError(f"the journal cannot be written: {exc}") from exc
+
+    async def serve(self, host: str, port: int) -> None:
+        """Accept connections until SIGTERM or SIGINT. Raises OSError when the port is taken or the disk fails."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        listener = await loop.create_server(lambda: Connection(self), host, port, backlog=512)
+        chores = asyncio.create_task(self._do_chores())
+        actual = listener.sockets[0].getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        print("mongo_embedded is for trying out and for tests, not for production", file=sys.stderr, flush=True)
+        print(f"mongo_embedded ready mongodb://{shown}:{actual}", flush=True)
+        await self._stop.wait()
+        chores.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await chores
+        listener.close()
+        for transport in list(self.connections):
+            transport.close()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _do_chores(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRY_INTERVAL_S)
+            self._commands.cursors.forget_idle()
+            try:
+                self._engine.expire()
+            except OSError as exc:
+                self._fail(exc)
+
+    def _fail(self, exc: OSError) -> None:
+        self._failure = exc
+        self._stop.set()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the server as the command line says. Return the exit status: 0 after a signal, 1 when it cannot run."""
+    parser = argparse.ArgumentParser(prog="mongo_embedded", description="MongoDB's protocol for trying out and tests.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=27017, help="0 takes a free one")
+    parser.add_argument("--data-dir", type=Path, default=Path("var/mongo"))
+    options = parser.parse_args(arguments)
+    try:
+        engine = Engine(options.data_dir)
+    except (JournalError, OSError) as exc:
+        print(f"mongo_embedded: {exc}", file=sys.stderr)
+        return 1
+    try:
+        asyncio.run(_serve(engine, options.host, options.port))
+    except OSError as exc:
+        print(f"mongo_embedded: {exc}", file=sys.stderr)
+        return 1
+    finally:
+        engine.close()
+    return 0
+
+
+async def _serve(engine: Engine, host: str, port: int) -> None:
+    await Server(engine).serve(host, port)

@@ -1,0 +1,156 @@
+"""BSON values: equality, order between types, and paths into documents.
+
+Python takes True for 1 and cannot order different types; MongoDB does neither, so every comparison goes through here.
+"""
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from bson import Int64
+from bson.binary import Binary
+from bson.max_key import MaxKey
+from bson.min_key import MinKey
+from bson.objectid import ObjectId
+from bson.regex import Regex
+from bson.timestamp import Timestamp
+
+from .errors import not_supported
+
+Document = dict[str, Any]
+Key = Any  # The hashable form of a value that `canonical` makes.
+SortKey = tuple[int, Any]
+
+
+class _Missing:
+    """The value of a field that is not there, which is not the same as null."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+
+PLAIN: Final = frozenset({str, ObjectId, datetime, bytes, Binary, type(None)})
+"""Types whose Python equality is MongoDB's, and which equal no value of another type."""
+
+_NULL_RANK: Final = 5
+_NUMBER_RANK: Final = 10
+_RANKS: Final = {
+    str: 15,
+    ObjectId: 35,
+    bool: 40,
+    datetime: 45,
+    type(None): _NULL_RANK,
+    int: _NUMBER_RANK,
+    Int64: _NUMBER_RANK,
+    float: _NUMBER_RANK,
+    dict: 20,
+    list: 25,
+    bytes: 30,
+    Binary: 30,
+    Timestamp: 47,
+    Regex: 50,
+    MinKey: 0,
+    MaxKey: 127,
+}
+
+
+def canonical(value: Any) -> Key:  # noqa: PLR0911 - one line per type.
+    """Return a hashable form that is equal for two values exactly when MongoDB takes them for equal."""
+    kind = value.__class__
+    if kind in PLAIN or kind is int or kind is Int64:
+        return value
+    if kind is bool:
+        return ("bool", value)
+    if kind is float:
+        return ("nan",) if math.isnan(value) else value
+    if kind is dict:
+        return ("dict", tuple((name, canonical(item)) for name, item in value.items()))
+    if kind is list:
+        return ("list", tuple(map(canonical, value)))
+    if kind is Regex:
+        return ("regex", value.pattern, value.flags)
+    return value
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Say whether two values are equal for MongoDB: True is not 1, 1 is 1.0, the order of fields counts."""
+    return bool(canonical(left) == canonical(right))
+
+
+def type_rank(value: Any) -> int:
+    """Return the place of the value's type in MongoDB's order of types; refuses types it cannot order."""
+    rank = _RANKS.get(value.__class__)
+    if rank is None:
+        if value is MISSING:
+            return _NULL_RANK
+        raise not_supported(f"comparing values of type {type(value).__name__}")
+    return rank
+
+
+def sort_key(value: Any) -> SortKey:  # noqa: PLR0911 - one line per type.
+    """Return what orders values as MongoDB does, across types; a missing value sorts as null."""
+    rank = type_rank(value)
+    match rank:
+        case 10:
+            return (9, 0) if value != value else (rank, value)  # noqa: PLR0124 - NaN sorts before every number.
+        case 20:
+            return (rank, tuple((type_rank(item), name, sort_key(item)) for name, item in value.items()))
+        case 25:
+            return (rank, tuple(map(sort_key, value)))
+        case 30:
+            return (rank, (len(value), getattr(value, "subtype", 0), bytes(value)))
+        case 47:
+            return (rank, (value.time, value.inc))
+        case 50:
+            return (rank, (value.pattern, value.flags))
+        case 0 | 5 | 127:
+            return (rank, 0)
+    return (rank, value)
+
+
+def sort_key_of(document: Document, parts: list[str], *, descending: bool) -> SortKey:
+    """Return the sort key of one field: an array sorts by its smallest element, or its largest when descending."""
+    keys: list[SortKey] = []
+    for value in candidates(document, parts):
+        if value.__class__ is list:
+            keys.extend(map(sort_key, value))
+            if not value:
+                keys.append((_NULL_RANK - 1, 0))
+        else:
+            keys.append(sort_key(value))
+    if not keys:
+        return (_NULL_RANK, 0)
+    return max(keys) if descending else min(keys)
+
+
+def sort_by_field(documents: list[Any], parts: list[str], *, descending: bool) -> None:
+    """Sort documents in place by one field; those that compare equal keep their order."""
+    documents.sort(key=lambda item: sort_key_of(item, parts, descending=descending), reverse=descending)
+
+
+def candidates(node: Any, parts: list[str], at: int = 0) -> Iterator[Any]:
+    """Yield every value the path leads to, through arrays too; MISSING where a document lacks the field."""
+    last = len(parts) - 1
+    while node.__class__ is dict:
+        node = node.get(parts[at], MISSING)
+        if at == last:
+            yield node
+            return
+        at += 1
+    if node.__class__ is not list:
+        yield MISSING
+        return
+    part = parts[at]
+    if part.isdecimal():
+        item = node[int(part)] if int(part) < len(node) else MISSING
+        if at == last or item is MISSING:
+            yield item
+        else:
+            yield from candidates(item, parts, at + 1)
+        return
+    for item in node:
+        if item.__class__ is dict:
+            yield from candidates(item, parts, at)

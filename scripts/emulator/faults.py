@@ -1,0 +1,137 @@
+"""Failures on demand: which kinds exist, the book of those ordered, and orders written into a prompt."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+BEFORE_READ = "drop_before_read"
+
+OUTCOMES = frozenset({
+    "content_policy", "error_500", "nsfw", "never", "fewer", "none", "not_an_image", "html_result", "missing_file",
+    "huge_file", "bomb", "truncated_file", "private_url", "redirect_private", "slow_file",
+})  # fmt: skip
+ASKING = frozenset({"error_500", "error_503", "hang", "drop", "html", "too_early", "not_found"})
+
+KINDS: dict[str, frozenset[str]] = {
+    "submit": frozenset({
+        "drop_after_read", BEFORE_READ, "refuse_429", "error_500", "error_503", "error_503_nginx", "error_504",
+        "locked_403", "bad_key_401", "bad_input_422", "hang", "slow", "html", "huge", "foreign_urls",
+    }),
+    "run": OUTCOMES,
+    "status": ASKING,
+    "result": ASKING,
+    "file": frozenset({"error_503", "hang", "drop"}),
+    "webhook": frozenset({"repeat", "delayed", "wrong_signature", "old_timestamp", "withheld"}),
+}  # fmt: skip
+
+_DIRECTIVE = re.compile(r"\[emulator:\s*([^\]]*)\]", re.IGNORECASE)
+
+
+class UnknownFaultError(ValueError):
+    """The order names a stage or a kind that does not exist, or what it says cannot be used."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One order: fail `kind` at stage `on`, `times` times (None: until deleted)."""
+
+    on: str
+    kind: str
+    times: int | None = None
+    endpoint: str | None = None
+    prompt_contains: str | None = None
+    value: Any = None
+    seconds: float | None = None
+    hits: int = 0
+
+    @classmethod
+    def from_json(cls, order: dict[str, Any]) -> Fault:
+        """Check an order of the control API. Raises UnknownFaultError, whose text lists what exists."""
+        on, kind, value = str(order.get("on")), str(order.get("kind")), order.get("value")
+        if on == "submit" and kind == "outcome":
+            on, kind, value = "run", str(value), None
+        if kind not in KINDS.get(on, ()):
+            kinds = {stage: sorted(names) for stage, names in KINDS.items()}
+            raise UnknownFaultError(f"no fault {kind!r} on {on!r}; there are {kinds}")
+        if not isinstance(order.get("times"), int | None):
+            raise UnknownFaultError("times is a whole number, or null for: until deleted")
+        if not all(isinstance(order.get(name), str | None) for name in ("endpoint", "promptContains")):
+            raise UnknownFaultError("endpoint and promptContains are texts")
+        if kind == BEFORE_READ and order.get("promptContains"):
+            raise UnknownFaultError(f"{BEFORE_READ} never sees the prompt: use endpoint")
+        return cls(
+            on=on,
+            kind=kind,
+            times=order.get("times"),
+            endpoint=order.get("endpoint"),
+            prompt_contains=order.get("promptContains"),
+            value=value,
+            seconds=order.get("seconds"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "on": self.on,
+            "kind": self.kind,
+            "times": self.times,
+            "endpoint": self.endpoint,
+            "promptContains": self.prompt_contains,
+            "value": self.value,
+            "seconds": self.seconds,
+            "hits": self.hits,
+        }
+
+    def fits(self, on: str, endpoint: str, prompt: str) -> bool:
+        return (
+            self.on == on
+            and self.times != 0
+            and (self.endpoint is None or self.endpoint in endpoint)
+            and (self.prompt_contains is None or self.prompt_contains in prompt)
+        )
+
+
+class FaultBook:
+    """The orders in force; the oldest that fits is used first."""
+
+    def __init__(self) -> None:
+        self.orders: list[Fault] = []
+
+    def take(self, on: str, endpoint: str, prompt: str) -> Fault | None:
+        """Return the failure due now, one of its times used up, or None."""
+        for fault in self.orders:
+            if fault.kind != BEFORE_READ and fault.fits(on, endpoint, prompt):
+                return _used(fault)
+        return None
+
+    def take_before_read(self, endpoint: str) -> Fault | None:
+        """The one kind that is due before the body, and with it the prompt, is known."""
+        for fault in self.orders:
+            if fault.kind == BEFORE_READ and fault.fits("submit", endpoint, ""):
+                return _used(fault)
+        return None
+
+
+def _used(fault: Fault) -> Fault:
+    fault.hits += 1
+    if fault.times is not None:
+        fault.times -= 1
+    return fault
+
+
+def directives_in(prompt: str) -> dict[str, str]:
+    """Read `[emulator: seconds=10, fail=content_policy]`.
+
+    Known words: seconds, queue (seconds), fail (an outcome of the run), submit, status, result, file and webhook (a
+    kind each, every time). Others are ignored: a typing error does not refuse a prompt.
+    """
+    found = _DIRECTIVE.search(prompt)
+    if found is None:
+        return {}
+    pairs = (part.partition("=") for part in found[1].split(","))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def without_directives(prompt: str) -> str:
+    return _DIRECTIVE.sub("", prompt).strip()

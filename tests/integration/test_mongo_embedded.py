@@ -1,0 +1,339 @@
+"""What the stores rely on when they write to MongoDB, over the wire; with MONGODB_URI set asked of that server too."""
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import Binary, Int64, ObjectId
+from pymongo import (
+    ASCENDING,
+    DESCENDING,
+    DeleteOne,
+    InsertOne,
+    MongoClient,
+    ReturnDocument,
+    UpdateOne,
+    WriteConcern,
+)
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
+
+from tests.support.mongo_conformance import Records
+
+pytest_plugins = ["tests.support.mongo_conformance"]
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
+
+
+def ids(collection: Records, query: dict[str, Any], **options: Any) -> list[Any]:
+    return sorted(document["_id"] for document in collection.find(query, **options))
+
+
+def updated(collection: Records, before: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    collection.insert_one({"_id": 1, **before})
+    after = collection.find_one_and_update({"_id": 1}, update, return_document=ReturnDocument.AFTER)
+    assert after is not None
+    assert after == collection.find_one({"_id": 1})
+    del after["_id"]
+    return after
+
+
+def in_20_threads(action: Callable[[int], Any]) -> list[Any]:
+    with ThreadPoolExecutor(20) as pool:
+        return list(pool.map(action, range(20)))
+
+
+def test_every_kind_of_value_comes_back_as_it_was_sent(collection: Records) -> None:
+    document = {
+        "_id": ObjectId(), "int": 5, "long": Int64(5), "big": 2**62, "float": 1.5, "yes": True, "no": False,
+        "none": None, "text": "größer 🎨\0", "bytes": b"\x00\xff", "uuid": Binary.from_uuid(uuid.uuid4()), "at": NOON,
+        "nested": {"list": [1, [2, {"a": {}}], []], "": 1},
+    }  # fmt: skip
+
+    collection.insert_one(document)
+    found = collection.find_one()
+
+    assert found == document
+    assert found is not None
+    assert type(found["long"]) is Int64
+    assert found["yes"] is True
+    assert found["at"].tzinfo
+    assert list(found) == list(document)
+
+
+def test_a_second_document_of_the_same_id_is_refused_with_its_key(collection: Records) -> None:
+    collection.insert_one({"_id": "a"})
+
+    with pytest.raises(DuplicateKeyError) as caught:
+        collection.insert_one({"_id": "a"})
+
+    assert caught.value.code == 11000
+    assert caught.value.details is not None
+    assert caught.value.details["keyPattern"] == {"_id": 1}
+    assert caught.value.details["keyValue"] == {"_id": "a"}
+
+
+@pytest.mark.parametrize(("ordered", "kept"), [(True, [1]), (False, [1, 2])])
+def test_an_ordered_insert_stops_at_the_first_failure(collection: Records, ordered: bool, kept: list[int]) -> None:
+    with pytest.raises(BulkWriteError) as caught:
+        collection.insert_many([{"_id": 1}, {"_id": 1}, {"_id": 2}], ordered=ordered)
+
+    assert [error["index"] for error in caught.value.details["writeErrors"]] == [1]
+    assert ids(collection, {}) == kept
+
+
+def test_a_bulk_write_does_each_kind_of_operation(collection: Records) -> None:
+    result = collection.bulk_write(
+        [
+            InsertOne({"_id": 1}),
+            UpdateOne({"_id": 1}, {"$set": {"a": 1}}),
+            UpdateOne({"_id": 2}, {"$inc": {"a": 1}}, upsert=True),
+            DeleteOne({"_id": 1}),
+        ]
+    )
+
+    assert (result.inserted_count, result.modified_count, result.deleted_count) == (1, 1, 1)
+    assert result.upserted_ids == {2: 2}
+    assert ids(collection, {"a": 1}) == [2]
+
+
+@pytest.mark.parametrize(
+    ("before", "update", "after"),
+    [
+        ({"a": 1}, {"$set": {"b.c": 2, "a": None}}, {"a": None, "b": {"c": 2}}),
+        ({"r": [{"s": 1, "t": 1}, {"s": 1}]}, {"$set": {"r.0.s": 2}}, {"r": [{"s": 2, "t": 1}, {"s": 1}]}),
+        ({"r": [1]}, {"$set": {"r.3": 4}}, {"r": [1, None, None, 4]}),
+        ({"a": {"b": 1, "c": 2}}, {"$unset": {"a.b": "", "x.y": ""}}, {"a": {"c": 2}}),
+        ({"a": 1}, {"$inc": {"a": -3, "b.c": 2, "d": 0.5}}, {"a": -2, "b": {"c": 2}, "d": 0.5}),
+        ({"a": 3}, {"$mul": {"a": 2, "b": 5}}, {"a": 6, "b": 0}),
+        ({"r": [{"n": 1}]}, {"$inc": {"r.0.n": 1}}, {"r": [{"n": 2}]}),
+        ({"h": [1]}, {"$push": {"h": 2, "new": {"a": 1}}}, {"h": [1, 2], "new": [{"a": 1}]}),
+        ({"h": [1, 2]}, {"$push": {"h": {"$each": [3, 4], "$slice": -3}}}, {"h": [2, 3, 4]}),
+        ({"h": [3]}, {"$push": {"h": {"$each": [1, 2], "$sort": 1, "$position": 0}}}, {"h": [1, 2, 3]}),
+        ({"h": [1, {"a": 1}]}, {"$pull": {"h": 1, "none": 2}}, {"h": [{"a": 1}]}),
+        ({"h": [{"a": 1, "b": 2}, {"a": 2}, 5]}, {"$pull": {"h": {"a": 1}}}, {"h": [{"a": 2}, 5]}),
+        ({"h": [1, 5, 9]}, {"$pull": {"h": {"$gte": 5}}}, {"h": [1]}),
+        ({"h": [1, 2, 1]}, {"$pullAll": {"h": [1]}}, {"h": [2]}),
+        ({"h": [1, 2, 3]}, {"$pop": {"h": -1}}, {"h": [2, 3]}),
+        ({"s": [1, {"a": 1}]}, {"$addToSet": {"s": {"a": 1}, "t": 1}}, {"s": [1, {"a": 1}], "t": [1]}),
+        ({"s": [1]}, {"$addToSet": {"s": {"$each": [1, 2, 2]}}}, {"s": [1, 2]}),
+        ({"a": 5, "b": 5}, {"$min": {"a": 3, "b": 7, "c": 1}}, {"a": 3, "b": 5, "c": 1}),
+        ({"a": NOON}, {"$max": {"a": NOON - timedelta(seconds=1), "b": "x"}}, {"a": NOON, "b": "x"}),
+        ({"a": 1}, {"$setOnInsert": {"a": 2}, "$set": {"b": 1}}, {"a": 1, "b": 1}),
+        ({"a": {"b": 1}}, {"$rename": {"a.b": "c"}}, {"a": {}, "c": 1}),
+        ({"holds": {}}, {"$set": {"holds.job-1": 5}}, {"holds": {"job-1": 5}}),
+    ],
+)  # fmt: skip
+def test_an_update_operator_changes_what_it_names(collection: Records, before: Any, update: Any, after: Any) -> None:
+    assert updated(collection, before, update) == after
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"$set": {"a.b": 1}},
+        {"$inc": {"text": 1}},
+        {"$push": {"a": 1}},
+        {"$set": {"_id": 2}},
+        {"$set": {"b": 1, "b.c": 2}},
+        {"$set": {"b": 1}, "$inc": {"b": 1}},
+        {"$nonsense": {"a": 1}},
+    ],
+)
+def test_an_update_that_makes_no_sense_fails_and_changes_nothing(collection: Records, update: Any) -> None:
+    collection.insert_one({"_id": 1, "a": 1, "text": "x"})
+
+    with pytest.raises(WriteError):
+        collection.update_one({"_id": 1}, update)
+
+    assert collection.find_one() == {"_id": 1, "a": 1, "text": "x"}
+
+
+def test_current_date_is_now_to_the_millisecond(collection: Records) -> None:
+    after = updated(collection, {}, {"$currentDate": {"at": True}})
+
+    assert abs(datetime.now(UTC) - after["at"]) < timedelta(minutes=5)
+
+
+def test_update_counts_tell_matched_from_modified(collection: Records) -> None:
+    collection.insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": 2}, {"_id": 3, "a": 1}])
+
+    many = collection.update_many({"_id": {"$lte": 2}}, {"$set": {"a": 2}})
+    typed = collection.update_one({"_id": 3}, {"$set": {"a": True}})
+
+    assert (many.matched_count, many.modified_count, typed.modified_count) == (2, 1, 1)
+    assert collection.replace_one({"_id": 3}, {"z": 1}).modified_count == 1
+    assert collection.find_one({"_id": 3}) == {
+        "_id": 3,
+        "z": 1,
+    }
+
+
+def test_an_upsert_takes_over_what_the_filter_compares(collection: Records) -> None:
+    result = collection.update_one(
+        {"_id": "u", "a.b": 1, "n": {"$gt": 5}, "$and": [{"c": {"$eq": 2}}]},
+        {"$set": {"d": 3}, "$setOnInsert": {"e": 4}},
+        upsert=True,
+    )
+
+    assert result.upserted_id == "u"
+    assert collection.find_one() == {"_id": "u", "a": {"b": 1}, "c": 2, "d": 3, "e": 4}
+
+
+def test_an_upsert_without_an_id_gets_one(collection: Records) -> None:
+    result = collection.replace_one({"name": "x"}, {"name": "y"}, upsert=True)
+
+    assert isinstance(result.upserted_id, ObjectId)
+    assert collection.find_one() == {"_id": result.upserted_id, "name": "y"}
+
+
+def test_a_document_may_not_grow_beyond_16_megabytes(collection: Records) -> None:
+    collection.insert_one({"_id": 1, "a": "x" * 9_000_000})
+
+    with pytest.raises(WriteError):
+        collection.update_one({"_id": 1}, {"$set": {"b": "x" * 9_000_000}})
+
+    assert collection.find_one({}, {"b": 1}) == {"_id": 1}
+
+
+def test_find_one_and_update_answers_before_or_after_and_obeys_the_sort(collection: Records) -> None:
+    collection.insert_many([{"_id": 1, "p": 1, "x": 9}, {"_id": 2, "p": 2, "x": 9}])
+
+    before = collection.find_one_and_update({}, {"$inc": {"p": 10}}, sort=[("p", -1)], projection={"p": 1})
+    after = collection.find_one_and_replace({"_id": 1}, {"p": 5}, return_document=ReturnDocument.AFTER)
+    removed = collection.find_one_and_delete({"p": 5})
+    none = collection.find_one_and_update({"_id": 7}, {"$set": {"a": 1}})
+    made = collection.find_one_and_update({"_id": 7}, {"$set": {"a": 1}}, upsert=True, return_document=ReturnDocument.AFTER)
+
+    assert (before, after, removed) == ({"_id": 2, "p": 2}, {"_id": 1, "p": 5}, {"_id": 1, "p": 5})
+    assert none is None
+    assert made == {"_id": 7, "a": 1}
+
+
+def test_exactly_one_of_20_racing_compare_and_sets_wins(collection: Records) -> None:
+    collection.insert_one({"_id": "job", "rev": 0, "winners": []})
+
+    results = in_20_threads(
+        lambda n: collection.find_one_and_update({"_id": "job", "rev": 0}, {"$inc": {"rev": 1}, "$push": {"winners": n}})
+    )
+
+    job = collection.find_one()
+    assert sum(result is not None for result in results) == 1
+    assert job is not None
+    assert job["rev"] == 1
+    assert len(job["winners"]) == 1
+
+
+def test_exactly_one_of_20_racing_upserts_makes_the_document(collection: Records) -> None:
+    collection.create_index("email", unique=True)
+
+    def upsert(number: int) -> Any:
+        try:
+            return collection.update_one({"email": "a@b"}, {"$setOnInsert": {"by": number}}, upsert=True).upserted_id
+        except DuplicateKeyError:
+            return None
+
+    made = in_20_threads(upsert)
+
+    assert sum(item is not None for item in made) == 1
+    assert collection.count_documents({}) == 1
+
+
+def test_a_unique_index_guards_every_way_to_write(collection: Records) -> None:
+    collection.create_index([("a", ASCENDING), ("b", DESCENDING)], unique=True, name="pair")
+    collection.insert_many([{"_id": 1, "a": 1, "b": 1}, {"_id": 2, "a": 1, "b": 2}])
+
+    for attempt in (
+        lambda: collection.insert_one({"a": 1, "b": 1}),
+        lambda: collection.update_one({"_id": 2}, {"$set": {"b": 1}}),
+        lambda: collection.replace_one({"_id": 2}, {"a": 1, "b": 1}),
+        lambda: collection.find_one_and_update({"_id": 2}, {"$set": {"b": 1}}),
+        lambda: collection.find_one_and_update({"_id": 3}, {"$set": {"a": 1, "b": 1}}, upsert=True),
+    ):
+        with pytest.raises(DuplicateKeyError) as caught:
+            attempt()
+        assert caught.value.details is not None
+        assert caught.value.details["keyPattern"] == {"a": 1, "b": -1}
+
+    collection.delete_one({"_id": 1})
+    collection.update_one({"_id": 2}, {"$set": {"b": 1}})
+    collection.insert_one({"a": 1, "b": 2})
+    assert collection.count_documents({"a": 1}) == 2
+
+
+def test_a_unique_index_over_duplicates_is_refused(collection: Records) -> None:
+    collection.insert_many([{"a": 1}, {"a": 1}])
+
+    with pytest.raises(DuplicateKeyError):
+        collection.create_index("a", unique=True)
+
+    assert list(collection.index_information()) == ["_id_"]
+
+
+def test_indexes_are_listed_repeated_and_dropped(collection: Records) -> None:
+    collection.create_index([("userId", 1), ("_id", -1)])
+    collection.create_index([("userId", 1), ("_id", -1)])
+    collection.create_index("expiresAt", expireAfterSeconds=60)
+
+    information = collection.index_information()
+    collection.drop_index("expiresAt_1")
+
+    assert set(information) == {"_id_", "userId_1__id_-1", "expiresAt_1"}
+    assert information["expiresAt_1"]["expireAfterSeconds"] == 60
+    assert set(collection.index_information()) == {"_id_", "userId_1__id_-1"}
+    with pytest.raises(OperationFailure) as caught:
+        collection.create_index([("userId", 1), ("_id", -1)], unique=True)
+    assert caught.value.code == 86
+
+
+def test_deletes_take_one_or_all(collection: Records) -> None:
+    collection.insert_many([{"_id": i, "g": i % 2} for i in range(6)])
+
+    one, many = collection.delete_one({"g": 0}).deleted_count, collection.delete_many({"g": 1}).deleted_count
+
+    assert (one, many, collection.delete_one({"g": 7}).deleted_count, collection.estimated_document_count()) == (
+        1,
+        3,
+        0,
+        2,
+    )
+
+
+def test_collections_and_databases_come_and_go(mongo_database: Database[Any]) -> None:
+    mongo_database.create_collection("made")
+    mongo_database["filled"].insert_one({})
+
+    listed = mongo_database.list_collection_names()
+    mongo_database["made"].drop()
+
+    assert {"made", "filled"} <= set(listed)
+    assert "made" not in mongo_database.list_collection_names()
+    assert mongo_database.name in mongo_database.client.list_database_names()
+    assert mongo_database.list_collection_names(filter={"name": "filled"}) == ["filled"]
+
+
+def test_an_unknown_command_says_so(mongo_database: Database[Any]) -> None:
+    with pytest.raises(OperationFailure) as caught:
+        mongo_database.command("frobnicate")
+
+    assert caught.value.code == 59
+
+
+def test_a_session_is_accepted(mongo_client: MongoClient[Any], collection: Records) -> None:
+    with mongo_client.start_session() as session:
+        collection.insert_one({"_id": 1}, session=session)
+
+        assert collection.find_one({"_id": 1}, session=session) == {"_id": 1}
+
+
+def test_an_unacknowledged_write_gets_no_answer_and_happens(collection: Records) -> None:
+    collection.with_options(write_concern=WriteConcern(w=0)).insert_one({"_id": 1})
+    collection.database.command("ping")
+
+    for _ in range(200):
+        if collection.find_one() is not None:
+            break
+    assert collection.find_one() == {"_id": 1}

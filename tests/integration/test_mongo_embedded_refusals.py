@@ -1,0 +1,98 @@
+"""What the embedded MongoDB cannot do it refuses by name: an answer that is silently wrong would be worse."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pymongo import IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
+
+from tests.support.mongo_server import mongo_server
+
+Records = Collection[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
+    with mongo_server(tmp_path_factory.mktemp("mongo") / "data") as server, MongoClient(server.uri) as client:
+        client.test_refusals.records.insert_one({"_id": 1, "a": [1, 2], "b": 1})
+        yield client.test_refusals.records
+
+
+@pytest.mark.parametrize(
+    ("feature", "attempt"),
+    [
+        ("arrayFilters", lambda r: r.update_one({}, {"$set": {"a.$[x]": 1}}, array_filters=[{"x": 1}])),
+        ("aggregation pipeline", lambda r: r.update_one({}, [{"$set": {"a": 1}}])),
+        ("aggregation pipeline", lambda r: r.find_one_and_update({}, [{"$set": {"a": 1}}])),
+        ("positional operator", lambda r: r.update_one({"a": 1}, {"$set": {"a.$": 1}})),
+        ("positional operator", lambda r: r.update_one({"a": 1}, {"$inc": {"a.$[]": 1}})),
+        ("$bit", lambda r: r.update_one({}, {"$bit": {"b": {"and": 1}}})),
+        ("$where", lambda r: r.find_one({"$where": "true"})),
+        ("$expr", lambda r: r.find_one({"$expr": {"$eq": ["$a", 1]}})),
+        ("$text", lambda r: r.find_one({"$text": {"$search": "x"}})),
+        ("$near", lambda r: r.find_one({"a": {"$near": [1, 2]}})),
+        ("$slice", lambda r: r.find_one({}, {"a": {"$slice": 1}})),
+        ("a.$", lambda r: r.find_one({"a": 1}, {"a.$": 1})),
+        ("collation", lambda r: r.find_one({}, collation={"locale": "en"})),
+        ("$natural", lambda r: list(r.find().sort("$natural", -1))),
+        ("$lookup", lambda r: list(r.aggregate([{"$lookup": {"from": "x", "as": "y", "pipeline": []}}]))),
+        ("$out", lambda r: list(r.aggregate([{"$out": "x"}]))),
+        ("$stdDevPop", lambda r: list(r.aggregate([{"$group": {"_id": None, "n": {"$stdDevPop": "$b"}}}]))),
+        ("$toUpper", lambda r: list(r.aggregate([{"$group": {"_id": {"$toUpper": "$b"}}}]))),
+        ("text", lambda r: r.create_index([("a", "text")])),
+        ("partialFilterExpression", lambda r: r.create_indexes([IndexModel("b", partialFilterExpression={"b": 1})])),
+        ("capped", lambda r: r.database.create_collection("c", capped=True, size=1000)),
+        ("tailable", lambda r: list(r.find(cursor_type=2))),
+        ("explain", lambda r: r.find().explain()),
+        ("$changeStream", lambda r: r.watch()),
+    ],
+)  # fmt: skip
+def test_a_missing_feature_is_named_in_the_error(records: Records, feature: str, attempt: Callable[[Records], Any]) -> None:
+    with pytest.raises(OperationFailure, match="not supported by the embedded server") as caught:
+        attempt(records)
+
+    assert feature in str(caught.value)
+    assert caught.value.code == 115
+    assert records.find_one() == {"_id": 1, "a": [1, 2], "b": 1}
+
+
+def test_a_transaction_is_refused(records: Records) -> None:
+    with records.database.client.start_session() as session, session.start_transaction():
+        with pytest.raises(OperationFailure, match="transactions are not supported") as caught:
+            records.insert_one({}, session=session)
+        session.abort_transaction()
+
+    assert caught.value.code == 20
+    assert records.count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda r: r.find_one({"a": {"$foo": 1}}),
+        lambda r: r.find_one({"$or": []}),
+        lambda r: r.find_one({"a": {"$in": 1}}),
+        lambda r: r.find_one({"b": {"$regex": "("}}),
+        lambda r: r.find_one({}, {"a": 1, "b": 0}),
+        lambda r: r.database.command("find", "records", filter=5),
+        lambda r: r.database.command("find", "records", limit=-1),
+        lambda r: r.database.command("find", "records", nonsense=1),
+        lambda r: r.database.command("insert", "records", documents=[]),
+        lambda r: r.database.command("insert", 5, documents=[{}]),
+        lambda r: r.database.command("getMore", 77, collection="records"),
+        lambda r: r.database.command("update", "records", updates=[{"q": {}, "u": 5}], ordered=5),
+        lambda r: r.update_one({}, {"$push": {"a": {"$each": 5}}}),
+        lambda r: list(r.aggregate([{"$group": {"x": 1}}])),
+        lambda r: list(r.aggregate([{"$limit": "x"}])),
+    ],
+)
+def test_a_malformed_command_fails_and_the_connection_goes_on(records: Records, attempt: Callable[[Records], Any]) -> None:
+    with pytest.raises(OperationFailure) as caught:
+        result = attempt(records)
+        if "writeErrors" in result:
+            raise OperationFailure("", 9)
+
+    assert caught.value.code
+    assert records.count_documents({}) == 1

@@ -1,0 +1,243 @@
+"""The files an operator meets first say what the code does: Procfile, compose, Dockerfile, `.env.example`, the scripts."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.development.files import kept_secret, read_env_file, read_procfile
+from scripts.development.ports import free_port, is_free
+from scripts.development.supervision import delay_before
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = [".ci/run", "scripts/check", "scripts/demo", "scripts/dev", "scripts/test", "scripts/venv"]
+PROCESSES = {"web": ["-m", "app"], "worker": ["-m", "workers"], "watcher": ["-m", "workers.watcher"]}
+
+# The names the design fixes, AWS's and fal-client's own among them.
+SETTINGS = [
+    "HOST",
+    "PORT",
+    "MONGODB_URI",
+    "REDIS_URL",
+    "STORAGE_URL",
+    "S3_ENDPOINT_URL",
+    "PUBLIC_ASSET_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "FAL_KEY",
+    "FAL_RUN_HOST",
+    "FAL_QUEUE_RUN_HOST",
+    "FAL_JWKS_URL",
+    "SSL_CERT_FILE",
+    "PUBLIC_URL",
+    "JWT_SECRET",
+    "JWT_JWKS_URL",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "ALLOW_ANONYMOUS",
+    "APP_ENV",
+    "CORS_ORIGINS",
+    "SYNC_WAIT_SECONDS",
+    "JOB_DEADLINE_SECONDS",
+    "SUBMIT_UNKNOWN_SECONDS",
+    "POLLS_PER_SECOND",
+    "WORKERS",
+    "REGISTRY_PATH",
+    "DATA_DIR",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+]
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert isinstance(document, dict)
+    return document
+
+
+def example_lines() -> list[str]:
+    return (ROOT / ".env.example").read_text().splitlines()
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
+
+
+def test_the_procfile_names_the_three_processes() -> None:
+    commands = read_procfile((ROOT / "Procfile").read_text())
+
+    assert commands == {name: [sys.executable, *arguments] for name, arguments in PROCESSES.items()}
+
+
+def test_compose_runs_the_commands_of_the_procfile(compose: dict[str, Any]) -> None:
+    commands = {name: compose["services"][name]["command"] for name in PROCESSES}
+
+    assert commands == {name: ["python", *arguments] for name, arguments in PROCESSES.items()}
+
+
+def test_compose_can_run_many_workers(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+
+    assert "container_name" not in worker
+    assert "ports" not in worker
+
+
+def test_every_store_of_compose_has_a_health_check_and_a_volume(compose: dict[str, Any]) -> None:
+    stores = {name: compose["services"][name] for name in ("mongo", "redis", "minio")}
+
+    assert all("healthcheck" in store and store["volumes"] for store in stores.values())
+    assert {volume.split(":")[0] for store in stores.values() for volume in store["volumes"]} == set(compose["volumes"])
+
+
+def test_compose_waits_only_for_services_it_has(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+
+    awaited = {name for service in services.values() for name in service.get("depends_on", {})}
+
+    assert awaited == {"mongo", "redis", "minio", "bucket"} <= set(services)
+
+
+def test_compose_publishes_ports_on_this_machine_only(compose: dict[str, Any]) -> None:
+    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
+
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_compose_takes_its_secrets_from_the_env_file(compose: dict[str, Any]) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    asked = set(re.findall(r"\$\{(\w+):\?", text))
+
+    assert asked == {"FAL_KEY", "JWT_SECRET", "MINIO_ROOT_PASSWORD"}
+    assert {name for name in asked if any(line == f"{name}=" for line in example_lines())} == asked
+
+
+def test_compose_gives_every_service_setting_by_a_known_name(compose: dict[str, Any]) -> None:
+    given = set(compose["services"]["web"]["environment"])
+
+    assert given <= {*SETTINGS, "AWS_DEFAULT_REGION"}
+    assert {"MONGODB_URI", "REDIS_URL", "STORAGE_URL", "FAL_KEY", "JWT_SECRET"} <= given
+
+
+def test_the_image_installs_locked_dependencies_and_does_not_run_as_root() -> None:
+    instructions = dockerfile()
+
+    kinds = [kind for kind, _ in instructions]
+    assert instructions[0] == ("FROM", "python:3.12-slim")
+    assert any(kind == "RUN" and "--require-hashes -r requirements/runtime.txt" in rest for kind, rest in instructions)
+    assert dict(instructions)["USER"] not in ("root", "0")
+    assert kinds.index("USER") < kinds.index("CMD")
+
+
+def test_the_image_holds_what_the_processes_import_and_the_ignore_file_lets_it_through() -> None:
+    copied = [rest.split()[0] for kind, rest in dockerfile() if kind == "COPY"]
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+
+    assert copied == ["requirements/runtime.txt", "registry", "app", "workers"]
+    assert let_through == set(copied)
+
+
+def test_the_example_lists_every_setting_once_with_a_comment_above() -> None:
+    lines = example_lines()
+    places = [(number, match[1]) for number, line in enumerate(lines) if (match := re.match(r"#?([A-Z0-9_]+)=", line))]
+    names = [name for _, name in places]
+
+    assert set(SETTINGS) <= set(names)
+    assert set(names) - set(SETTINGS) == {"AWS_DEFAULT_REGION", "MINIO_ROOT_PASSWORD"}
+    assert len(names) == len(set(names))
+    assert all(lines[number - 1].startswith("# ") for number, _ in places)
+
+
+def test_the_example_names_every_setting_the_service_reads() -> None:
+    source = (ROOT / "app" / "config.py").read_text()
+    read = set(re.findall(r'self\._(?!problems)\w+\(\s*"([A-Z][A-Z0-9_]+)"', source))
+
+    assert read
+    assert read <= set(SETTINGS)
+
+
+def test_the_example_as_it_stands_sets_nothing() -> None:
+    settings = read_env_file((ROOT / ".env.example").read_text())
+
+    assert settings == {}
+
+
+@pytest.mark.parametrize("path", SCRIPTS)
+def test_a_script_is_executable_and_is_valid_bash(path: str) -> None:
+    script = ROOT / path
+
+    checked = subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False)
+
+    assert checked.stderr == ""
+    assert os.access(script, os.X_OK)
+    assert script.read_text().startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in script.read_text()
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, ".env.example", "Procfile", "Dockerfile", "docker-compose.yml", ".dockerignore"])
+def test_no_file_names_the_machine_it_was_written_on(path: str) -> None:
+    text = (ROOT / path).read_text()
+
+    assert str(ROOT) not in text
+    assert str(Path.home()) not in text
+
+
+def test_an_unknown_set_of_dependencies_is_refused_with_the_known_ones() -> None:
+    asked = subprocess.run([ROOT / "scripts/venv", "everything"], capture_output=True, text=True, check=False)
+
+    assert asked.returncode == 2
+    assert "runtime, embedded, dev" in asked.stderr
+
+
+@pytest.mark.parametrize("text", ["web python -m app", "web:", "web: a\nweb: b"])
+def test_a_procfile_line_that_is_no_new_process_is_refused_by_its_number(text: str) -> None:
+    with pytest.raises(ValueError, match=f"Procfile line {len(text.splitlines())}"):
+        read_procfile(text)
+
+
+def test_a_procfile_command_is_split_as_a_shell_does() -> None:
+    commands = read_procfile("# the site\n\nfront-end: node 'my server.js' --port 1\n")
+
+    assert commands == {"front-end": ["node", "my server.js", "--port", "1"]}
+
+
+def test_an_env_file_is_read_as_compose_does() -> None:
+    text = "# a comment\nexport A=1\nB=2\nC='x # y'\nD=\"q\"\nE=v # why\nF=\nG=a=b#c\n"
+
+    assert read_env_file(text) == {"A": "1", "B": "2", "C": "x # y", "D": "q", "E": "v", "G": "a=b#c"}
+
+
+def test_a_bad_env_line_is_named_without_showing_what_may_be_a_secret() -> None:
+    with pytest.raises(ValueError, match=r"\.env line 2: not NAME=value$"):
+        read_env_file("A=1\nhunter2\n")
+
+
+def test_a_secret_file_left_empty_by_a_crash_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+
+    secret = kept_secret(tmp_path / "secret")
+
+    assert len(secret) >= 32
+    assert kept_secret(tmp_path / "secret") == secret
+
+
+def test_a_free_port_lies_below_those_of_outgoing_connections() -> None:
+    port = free_port()
+
+    assert is_free(port)
+    assert 20_000 <= port < 30_000
+
+
+def test_restarts_wait_ever_longer_up_to_half_a_minute() -> None:
+    delays = [delay_before(attempt) for attempt in range(7)]
+
+    assert delays == [1, 2, 4, 8, 16, 30, 30]

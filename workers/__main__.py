@@ -1,0 +1,112 @@
+"""`python -m workers`: a parent that keeps `WORKERS` persistent RQ workers alive.
+
+RQ's own pool always runs its scheduler and cannot recycle, hence these lines. The parent imports everything once and opens nothing; its
+children inherit the warm modules by fork and build their own clients.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+from redis.exceptions import RedisError
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+
+from app.clients.queue import QUEUES, connect_redis
+from app.config import BadSettings, Settings, load_settings
+from app.logs import configure_logging
+from workers import tasks
+
+log = logging.getLogger("workers")
+
+RECYCLE_AFTER_TASKS = 1000
+RESTART_PAUSE_S = 1.0
+REDIS_PAUSE_S = 1.0
+
+
+def main() -> int:
+    try:
+        settings = load_settings(os.environ)
+    except BadSettings as exc:
+        print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
+        return 2
+    configure_logging(settings, process="worker")
+    return Parent(settings).run()
+
+
+class Parent:
+    """Forks the workers, replaces the dead, and passes on the wish to stop: each worker finishes its task first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._children: dict[int, float] = {}
+        self._stopping = False
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        while not self._stopping or self._children:
+            while not self._stopping and len(self._children) < self._settings.workers:
+                self._fork()
+            self._reap()
+        return 0
+
+    def _fork(self) -> None:
+        pid = os.fork()
+        if pid:
+            self._children[pid] = time.monotonic()
+            return
+        status = 1
+        try:
+            status = work(self._settings, parent=os.getppid())
+        finally:
+            logging.shutdown()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            self._children.clear()
+            return
+        lived_s = time.monotonic() - self._children.pop(pid, 0.0)
+        if status and not self._stopping:
+            log.error("a worker died and is replaced", extra={"worker_pid": pid, "wait_status": status})
+            if lived_s < RESTART_PAUSE_S:
+                time.sleep(RESTART_PAUSE_S)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
+        self._stopping = True
+        for pid in self._children:
+            os.kill(pid, signal.SIGTERM)
+
+
+def work(settings: Settings, *, parent: int) -> int:
+    """Run one worker until it is recycled or told to stop; Redis may come and go meanwhile."""
+    redis = connect_redis(settings.redis_url)
+    queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
+    tasks.services()
+    done = 0
+    while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
+        worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer)
+        try:
+            worker.work(max_jobs=RECYCLE_AFTER_TASKS - done, logging_level="WARNING")
+            return 0
+        except RedisError:
+            log.warning("Redis does not answer, the worker tries again", exc_info=True)
+            time.sleep(REDIS_PAUSE_S)
+        done += worker.successful_job_count + worker.failed_job_count
+    return 0
+
+
+class PersistentWorker(SimpleWorker):
+    """Runs tasks in its own process: connections to fal, MongoDB and storage stay warm."""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,47 @@
+"""The watcher's lease: one holder at a time; another takes over within LEASE_S of the holder's death."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+KEY = "imagegw:watcher"
+LEASE_S = 15
+
+_RENEW = """
+local holder = redis.call('get', KEYS[1])
+if holder == ARGV[1] or not holder then
+  redis.call('set', KEYS[1], ARGV[1], 'EX', ARGV[2])
+  return 1
+end
+return 0
+"""
+_RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+
+class Lease:
+    renew_every_s = LEASE_S / 5
+
+    def __init__(self, redis: Redis) -> None:
+        self._holder = uuid.uuid4().hex
+        self._renew = redis.register_script(_RENEW)
+        self._release = redis.register_script(_RELEASE)
+
+    def renew(self) -> bool:
+        """Take or keep the lease; tells whether we hold it.
+
+        Without Redis we watch on: stopping would leave paid pictures at fal, while two watchers only waste polls.
+        """
+        try:
+            return bool(self._renew(keys=[KEY], args=[self._holder, LEASE_S]))
+        except RedisError:
+            log.warning("Redis does not answer, watching on without a lease")
+            return True
+
+    def release(self) -> None:
+        self._release(keys=[KEY], args=[self._holder])

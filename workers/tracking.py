@@ -1,0 +1,131 @@
+"""What the watcher knows of the requests in flight, and what it does with what fal tells about them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app import clock
+from app.bootstrap import Services
+from app.clients.fal_status import FalState, FalStatus
+from app.errors import GatewayError
+from app.fal_request import FalRequest, RequestState
+from app.job import Job
+from app.services.progress import progress_of
+
+log = logging.getLogger("watcher")
+
+BATCH = 500
+#: A collect task that has not ended its request by then counts as lost: the request is asked for again, and enqueued again.
+COLLECT_PATIENCE_S = 30.0
+
+T = TypeVar("T")
+InThread = Callable[[Callable[[], T]], Awaitable[T]]
+
+
+@dataclass
+class Tracked:
+    """One request in flight; `due_at` is loop time."""
+
+    job: Job
+    index: int
+    due_at: float
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return (self.job.id, self.index)
+
+    @property
+    def request(self) -> FalRequest:
+        return self.job.requests[self.index]
+
+
+class Tracker:
+    def __init__(self, services: Services, in_thread: InThread) -> None:  # type: ignore[type-arg]
+        self._services = services
+        self._in_thread = in_thread
+        self._loop = asyncio.get_running_loop()
+        self.active = False
+        self.requests: dict[tuple[str, int], Tracked] = {}
+        self.changed = asyncio.Event()
+        self._collecting: dict[tuple[str, int], float] = {}
+
+    def activate(self, *, active: bool) -> None:
+        self.active = active
+        if not active:
+            self.requests.clear()
+
+    async def add(self, job_id: str) -> None:
+        """Track a job's requests that fal has; called when one was just submitted."""
+        if not self.active:
+            return
+        job = await self._in_thread(lambda: self._services.jobs.get(job_id))
+        if job and not job.is_terminal:
+            self._track(job)
+
+    async def reload(self) -> None:
+        """Read all that is in flight from the store: what was never heard of is tracked now, what has ended no longer."""
+        seen: set[tuple[str, int]] = set()
+        before = set(self.requests)
+        last = ""
+        while True:
+            after = last
+            jobs = await self._in_thread(lambda: self._services.jobs.processing_after(after, limit=BATCH))  # noqa: B023
+            for job in jobs:
+                seen.update(self._track(job))
+            if len(jobs) < BATCH:
+                break
+            last = jobs[-1].id
+        for key in before - seen:
+            self.requests.pop(key, None)
+        self._collecting = {key: until for key, until in self._collecting.items() if key in seen}
+
+    def _track(self, job: Job) -> list[tuple[str, int]]:
+        keys = []
+        for request in job.requests:
+            if request.state is not RequestState.SUBMITTED:
+                continue
+            key = (job.id, request.index)
+            keys.append(key)
+            if known := self.requests.get(key):
+                known.job = job if job.rev > known.job.rev else known.job
+            elif self._collecting.get(key, 0.0) <= self._loop.time():
+                self.requests[key] = Tracked(job, request.index, due_at=self._loop.time())
+                self.changed.set()
+        return keys
+
+    async def told(self, tracked: Tracked, status: FalStatus) -> None:
+        """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
+        if status.state in (FalState.COMPLETED, FalState.GONE):
+            self._collecting[tracked.key] = self._loop.time() + COLLECT_PATIENCE_S
+            self.requests.pop(tracked.key, None)
+            await self._call(lambda: self._collect(tracked))
+        else:
+            await self._call(lambda: self._say(tracked, status))
+
+    def _collect(self, tracked: Tracked) -> None:
+        self._services.queue.enqueue_collect(tracked.job.id, tracked.index)
+
+    def _say(self, tracked: Tracked, status: FalStatus) -> None:
+        now = clock.now()
+        spec = self._services.registry.get(tracked.job.model)
+        told = progress_of(tracked.request, status, usual_s=spec.usual_seconds if spec else None, now=now)
+
+        def progressed(job: Job) -> Job | None:
+            return job.progressed(told.percent, told.message, now=now, queue_position=told.queue_position)
+
+        if progressed(tracked.job) is None:
+            return
+        if changed := self._services.jobs.change(tracked.job, progressed):
+            tracked.job = changed
+            self._services.announcer.announce(changed)
+
+    async def _call(self, call: Callable[[], None]) -> None:
+        try:
+            await self._in_thread(call)
+        except GatewayError:
+            tracked_later = "the request's news could not be passed on, trying again"
+            log.warning(tracked_later, exc_info=True)
