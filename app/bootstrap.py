@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
 
@@ -15,20 +17,28 @@ from app.clients.queue import TaskQueue, connect_redis
 from app.clients.storage import Storage
 from app.config import Settings
 from app.job import Patience
+from app.services.accounts import Accounts, run_inline
 from app.services.announcements import Announcer
+from app.services.billing import Billing
 from app.services.collection import Collector
 from app.services.dispatch import Dispatcher
 from app.services.generation import Generation
 from app.services.recovery import Recovery
 from app.services.references import References
 from app.services.settlement import Settler
+from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.waiting import JobWaiters
+from app.services.web_generation import WebGeneration
+from app.stores.accounts import AccountStore
 from app.stores.database import Database, connect
 from app.stores.jobs import JobStore
+from app.stores.keys import KeyStore
+from app.stores.ledger import LedgerStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
-from registry.loader import Registry, default_folder, load_registry
+from registry.loader import PromptTemplates, Registry, default_folder, load_prompt_templates, load_registry
+from registry.operations import OperationSpec, load_operations
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,33 @@ class Services:
     collector: Collector
     recovery: Recovery
     uploads: Uploads
+    accounts: Accounts
+    tokens: Tokens
+    billing: Billing
+    web_generation: WebGeneration
+    operations: Mapping[str, OperationSpec]
+    templates: PromptTemplates
     announcer: Announcer
     waiters: JobWaiters
 
+    def mend(self) -> None:
+        """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
+        self.billing.mend()
+        self.uploads.sweep()
+        self.storage.sweep()
 
-def build_services(settings: Settings) -> Services:
-    """Return the services of one process. Call it after a fork, never before: clients must not be shared. Raises RegistryError."""
-    folders = [default_folder()] + ([settings.registry_path] if settings.registry_path else [])
-    registry = load_registry(*folders)
+
+def open_registry(settings: Settings) -> Registry:
+    """Read the models that ship with the project and those of `REGISTRY_PATH`. Raises RegistryError."""
+    return load_registry(default_folder(), *([settings.registry_path] if settings.registry_path else []))
+
+
+def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inline) -> Services:
+    """Return the services of one process. Call it after a fork, never before: clients must not be shared. Raises RegistryError.
+
+    `offload` runs what would block the process for long (password hashes); the web process gives it real threads.
+    """
+    registry = open_registry(settings)
     patience = Patience(unknown_s=settings.submit_unknown_seconds)
     database = connect(settings.mongodb_uri)
     redis = connect_redis(settings.redis_url)
@@ -65,9 +94,23 @@ def build_services(settings: Settings) -> Services:
     publisher = EventPublisher(redis, settings.redis_url)
     announcer = Announcer(publisher, storage)
     fal = FalQueue(settings.fal_key, settings.fal_hosts)
-    settler = Settler(jobs=jobs, usage=UsageStore(database), uploads=upload_store, announcer=announcer)
+    account_store = AccountStore(database)
+    billing = Billing(ledger=LedgerStore(database), accounts=account_store, jobs=jobs)
+    settler = Settler(jobs=jobs, usage=UsageStore(database), uploads=upload_store, announcer=announcer, billing=billing)
     uploads = Uploads(store=upload_store, storage=storage)
     references = References(uploads=uploads, storage=storage)
+    accounts = Accounts(accounts=account_store, keys=KeyStore(database), offload=offload)
+    operations, templates = load_operations(), load_prompt_templates()
+    generation = Generation(
+        registry=registry,
+        jobs=jobs,
+        queue=queue,
+        announcer=announcer,
+        references=references,
+        billing=billing,
+        patience=patience,
+        deadline_s=settings.job_deadline_seconds,
+    )
     return Services(
         settings=settings,
         registry=registry,
@@ -80,14 +123,19 @@ def build_services(settings: Settings) -> Services:
         uploads=uploads,
         announcer=announcer,
         waiters=JobWaiters(redis, jobs),
-        generation=Generation(
+        generation=generation,
+        accounts=accounts,
+        tokens=Tokens(settings=settings, accounts=accounts),
+        billing=billing,
+        operations=operations,
+        templates=templates,
+        web_generation=WebGeneration(
+            generation=generation,
+            uploads=uploads,
+            billing=billing,
             registry=registry,
-            jobs=jobs,
-            queue=queue,
-            announcer=announcer,
-            references=references,
-            patience=patience,
-            deadline_s=settings.job_deadline_seconds,
+            operations=operations,
+            templates=templates,
         ),
         dispatcher=Dispatcher(
             jobs=jobs,
@@ -99,5 +147,5 @@ def build_services(settings: Settings) -> Services:
             settler=settler,
         ),
         collector=Collector(jobs=jobs, fal=fal, downloader=Downloader(settings.fal_hosts), storage=storage, settler=settler),
-        recovery=Recovery(jobs=jobs, queue=queue, fal=fal, settler=settler),
+        recovery=Recovery(jobs=jobs, queue=queue, fal=fal, settler=settler, billing=billing),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 MIN_SECRET_CHARS = 32
+OPEN_PRODUCTION = "in-production"
 
 
 class BadSettings(Exception):
@@ -97,7 +98,7 @@ class _Reader:
             jwt_jwks_url=self._url("JWT_JWKS_URL", ("http", "https")),
             jwt_issuer=self._optional("JWT_ISSUER"),
             jwt_audience=self._optional("JWT_AUDIENCE"),
-            allow_anonymous=self._flag("ALLOW_ANONYMOUS", default=False),
+            allow_anonymous=self._anonymous(is_production=app_env == "production"),
             cors_origins=tuple(o.strip() for o in self._text("CORS_ORIGINS", "").split(",") if o.strip()),
             sync_wait_seconds=self._number("SYNC_WAIT_SECONDS", defaults.sync_wait_seconds, 0, 3600),
             job_deadline_seconds=self._number("JOB_DEADLINE_SECONDS", defaults.job_deadline_seconds, 1, 86400),
@@ -165,6 +166,17 @@ class _Reader:
         if value not in allowed:
             self._problems.append(f"{key}: {value!r} is not one of {', '.join(allowed)}")
         return value
+
+    def _anonymous(self, *, is_production: bool) -> bool:
+        """Open to everybody? A development setting that strayed into production must not open it: there it is asked for by its own name."""
+        if is_production and self._optional("ALLOW_ANONYMOUS") == OPEN_PRODUCTION:
+            return True
+        wanted = self._flag("ALLOW_ANONYMOUS", default=False)
+        if wanted and is_production:
+            self._problems.append(
+                f"ALLOW_ANONYMOUS: anybody could spend your money; if you mean that, say ALLOW_ANONYMOUS={OPEN_PRODUCTION}"
+            )
+        return wanted
 
     def _flag(self, key: str, *, default: bool) -> bool:
         value = self._text(key, str(default)).lower()

@@ -78,6 +78,19 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebDetails:
+    """What the web app's own endpoints add: the user's words, what was made of them, and the reference image."""
+
+    operation_type_id: str
+    prompt: str
+    enhanced_prompt: str
+    aspect_ratio: str
+    template_id: str | None = None
+    reference_type: str | None = None
+    reference_image_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Patience:
     """How long the sweep waits before it helps. Seconds."""
 
@@ -118,9 +131,11 @@ class Job:
     project_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     tokens_per_image: int = 0
-    reference: dict[str, Any] | None = None
-    ai_metadata: dict[str, Any] | None = None
+    web: WebDetails | None = None
     caller_key: str | None = None
+    order_key: str | None = None
+    fingerprint: str | None = None
+    retry_of: str | None = None
     rev: int = 0
 
     # -- asking -------------------------------------------------------------------------------------------------------------------
@@ -266,8 +281,12 @@ class Job:
         """Fail every request fal has not finished by the deadline. Finished ones are paid for and still collected."""
         if self.is_terminal or now < self.deadline_at:
             return None
+        return self.given_up(failure, now=now)
+
+    def given_up(self, failure: Failure, *, now: datetime) -> Job | None:
+        """Fail every request that fal has not finished; with none left open, the job ends."""
         late = [r for r in self.requests if not r.is_closed and r.state is not RequestState.ENDED]
-        if not late:
+        if self.is_terminal or not late:
             return None
         job = self
         for request in late:

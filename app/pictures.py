@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from typing import IO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from app.errors import NotAnImage
 
@@ -16,6 +18,20 @@ CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp",
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp"}
 #: The largest side fal's image_size allows, squared (fal.md 4.0): what is bigger was made to burst memory.
 MAX_PIXELS = 14142 * 14142
+#: What Pillow raises for broken files. UnidentifiedImageError is an OSError; the warning is raised where warnings are errors.
+BROKEN = (
+    Image.DecompressionBombWarning,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -39,22 +55,28 @@ def inspect(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> PictureFacts:
     file.seek(0)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # Pillow warns of what is refused here, or does not matter.
             with Image.open(file, formats=tuple(CONTENT_TYPES)) as picture:
-                kind, width, height = picture.format or "", picture.width, picture.height
+                # A JPEG with further pictures behind it (MPO) is a JPEG to everybody who looks at it.
+                kind = "JPEG" if picture.format == "MPO" else picture.format or ""
+                width, height = picture.size
                 if width * height > max_pixels:
                     raise NotAnImage(f"The image has {width} x {height} pixels, more than is allowed")
                 picture.verify()
     except NotAnImage:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as exc:
-        raise NotAnImage("The file is not a complete JPEG, PNG, WEBP, GIF or BMP image") from exc
+    except BROKEN as exc:
+        raise not_an_image() from exc
     size = file.seek(0, io.SEEK_END)
     _check_end(file, kind, size)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     file.seek(0)
     return PictureFacts(CONTENT_TYPES[kind], width, height, size, digest)
+
+
+def not_an_image() -> NotAnImage:
+    return NotAnImage("The file is not a complete JPEG, PNG, WEBP, GIF or BMP image")
 
 
 def _check_end(file: IO[bytes], kind: str, size: int) -> None:
@@ -67,3 +89,32 @@ def _check_end(file: IO[bytes], kind: str, size: int) -> None:
         file.seek(4)
         if int.from_bytes(file.read(4), "little") + 8 > size:
             raise NotAnImage("The image is truncated")
+    elif kind == "BMP":
+        file.seek(2)
+        if int.from_bytes(file.read(4), "little") > size:
+            raise NotAnImage("The image is truncated")
+    elif kind == "GIF" and _gif_stops_short(file):
+        raise NotAnImage("The image is truncated")
+
+
+def _gif_stops_short(file: IO[bytes]) -> bool:
+    """Tell whether a GIF ends inside a block; one that only lacks its last byte is whole to every viewer."""
+    file.seek(10)
+    file.seek(13 + _color_table_bytes(file.read(1)))
+    while (marker := file.read(1)) in (b"!", b","):
+        if marker == b"!":
+            file.seek(1, io.SEEK_CUR)
+        else:
+            descriptor = file.read(9)
+            file.seek(_color_table_bytes(descriptor[8:]) + 1, io.SEEK_CUR)
+        while length := file.read(1):
+            if length == b"\0":
+                break
+            file.seek(length[0], io.SEEK_CUR)
+        else:
+            return True
+    return False
+
+
+def _color_table_bytes(flags: bytes) -> int:
+    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0

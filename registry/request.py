@@ -27,7 +27,7 @@ class Problem:
     """missing, unknown or invalid."""
 
 
-class RequestRefused(Exception):  # noqa: N818 (the name says what happened)
+class RequestRefused(Exception):
     """The request does not fit the model; lists every problem at once."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
@@ -38,7 +38,7 @@ class RequestRefused(Exception):  # noqa: N818 (the name says what happened)
         super().__init__("; ".join(texts))
 
 
-class UnknownModel(Exception):  # noqa: N818 (the name says what happened)
+class UnknownModel(Exception):
     """No model of that name is registered; only exact names count."""
 
     def __init__(self, name: str, valid: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ class RegistryError(Exception):
         self.reason = reason
 
 
-class NoPrice(LookupError):  # noqa: N818 (the name says what happened)
+class NoPrice(LookupError):
     """No price of the model is in force at that time: add one to its file."""
 
     def __init__(self, model: str, at: datetime) -> None:

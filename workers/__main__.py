@@ -17,9 +17,11 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from app.bootstrap import open_registry
 from app.clients.queue import QUEUES, connect_redis
 from app.config import BadSettings, Settings, load_settings
 from app.logs import configure_logging
+from registry.loader import RegistryError
 from workers import tasks
 
 log = logging.getLogger("workers")
@@ -32,7 +34,8 @@ REDIS_PAUSE_S = 1.0
 def main() -> int:
     try:
         settings = load_settings(os.environ)
-    except BadSettings as exc:
+        open_registry(settings)  # The workers read it again; but a fault in it must end the start, not every worker in turn.
+    except (BadSettings, RegistryError) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2
     configure_logging(settings, process="worker")
@@ -64,6 +67,8 @@ class Parent:
         status = 1
         try:
             status = work(self._settings, parent=os.getppid())
+        except Exception:
+            log.exception("a worker cannot go on")  # Nothing above this would print it: `_exit` does not.
         finally:
             logging.shutdown()
             os._exit(status)

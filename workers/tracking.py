@@ -23,6 +23,7 @@ BATCH = 500
 COLLECT_PATIENCE_S = 30.0
 
 T = TypeVar("T")
+Evolve = Callable[[Job], Job | None]
 InThread = Callable[[Callable[[], T]], Awaitable[T]]
 
 
@@ -103,13 +104,14 @@ class Tracker:
             self._collecting[tracked.key] = self._loop.time() + COLLECT_PATIENCE_S
             self.requests.pop(tracked.key, None)
             await self._call(lambda: self._collect(tracked))
-        else:
-            await self._call(lambda: self._say(tracked, status))
+        elif progressed := self._news(tracked, status):
+            await self._call(lambda: self._say(tracked, progressed))
 
     def _collect(self, tracked: Tracked) -> None:
         self._services.queue.enqueue_collect(tracked.job.id, tracked.index)
 
-    def _say(self, tracked: Tracked, status: FalStatus) -> None:
+    def _news(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
+        """Return the change that tells how far a request is, or None: most polls say nothing new, and cost no thread."""
         now = clock.now()
         spec = self._services.registry.get(tracked.job.model)
         told = progress_of(tracked.request, status, usual_s=spec.usual_seconds if spec else None, now=now)
@@ -117,8 +119,9 @@ class Tracker:
         def progressed(job: Job) -> Job | None:
             return job.progressed(told.percent, told.message, now=now, queue_position=told.queue_position)
 
-        if progressed(tracked.job) is None:
-            return
+        return progressed if progressed(tracked.job) else None
+
+    def _say(self, tracked: Tracked, progressed: Evolve) -> None:
         if changed := self._services.jobs.change(tracked.job, progressed):
             tracked.job = changed
             self._services.announcer.announce(changed)

@@ -27,6 +27,7 @@ from app.config import BadSettings, load_settings
 from app.errors import GatewayError
 from app.logs import configure_logging
 from app.stores.database import ensure_indexes
+from registry.loader import RegistryError
 from workers.lease import Lease
 from workers.polling import Poller
 from workers.tracking import Tracker
@@ -40,7 +41,7 @@ T = TypeVar("T")
 
 
 class Watcher:
-    """Three loops beside each other: polling, sweeping, and hearing of new requests. None waits for another."""
+    """Loops beside each other: polling, sweeping, mending, and hearing of new requests. None waits for another."""
 
     def __init__(self, services: Services, stop: asyncio.Event) -> None:
         self._services = services
@@ -59,7 +60,9 @@ class Watcher:
             poller = Poller(client, self._tracker, polls_per_second=self._services.settings.polls_per_second)
             threading.Thread(target=self._hear, name="in-flight", daemon=True).start()
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(loop) for loop in (self._keep_lease(), self._reload(), self._sweep(), poller.run())]
+                tasks = [
+                    group.create_task(loop) for loop in (self._keep_lease(), self._reload(), self._sweep(), self._mend(), poller.run())
+                ]
                 await self._stop.wait()
                 for task in tasks:
                     task.cancel()
@@ -95,6 +98,13 @@ class Watcher:
                 with _surviving("sweep failed"):
                     done = await self.in_thread(self._services.recovery.sweep)
             await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2) if done < 100 else 0)  # noqa: S311
+
+    async def _mend(self) -> None:
+        while True:
+            await asyncio.sleep(RELOAD_S)
+            if self._tracker.active:
+                with _surviving("mending failed"):
+                    await self.in_thread(self._services.mend)
 
     def _hear(self) -> None:
         """Hear of each submit as it happens; what is missed while Redis is away, the reload finds."""
@@ -139,11 +149,12 @@ def _indexes(services: Services) -> None:
 def main() -> int:
     try:
         settings = load_settings(os.environ)
-    except BadSettings as exc:
+        services = build_services(settings)
+    except (BadSettings, RegistryError) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2
     configure_logging(settings, process="watcher")
-    asyncio.run(watch(build_services(settings)))
+    asyncio.run(watch(services))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_cors import CORS
 
-from app.api import docs, errors, files, health, images, jobs, requests
+from app.api import accounts, docs, errors, files, generations, health, images, jobs, requests, templates, tokens, uploads
 from app.bootstrap import Services
 from app.config import Settings
 
@@ -33,7 +33,7 @@ def build(settings: Settings, services: Services) -> Flask:
     requests.init_app(app)
     errors.init_app(app)
     api = docs.init_app(app)
-    for documented in (images, jobs):
+    for documented in (images, jobs, accounts, generations, tokens, templates, uploads):
         api.register_blueprint(documented.blueprint)
     for plain in (files, health):
         app.register_blueprint(plain.blueprint)

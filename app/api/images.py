@@ -11,11 +11,13 @@ from app.api import examples, schemas
 from app.api.auth import caller
 from app.api.context import services
 from app.api.errors import error_body, status_of
+from app.api.idempotency import marked, order_key_of
 from app.api.requests import ApiBlueprint, Preference, preference_of
 from app.api.views import image_view, model_detail_view, model_view
 from app.errors import NotFound, ProviderError
 from app.job import Job, JobStatus
 from app.pricing import usd
+from app.services.idempotency import OrderKey
 from app.services.orders import Order
 
 blueprint = ApiBlueprint("images", __name__, url_prefix="/api/images", description="Models, prices, generation")
@@ -23,6 +25,7 @@ blueprint = ApiBlueprint("images", __name__, url_prefix="/api/images", descripti
 
 @blueprint.get("/models")
 @blueprint.response(200, schemas.ModelsAnswer)
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 def list_models() -> dict[str, Any]:
     """List the models of the registry with their price of one image at default options."""
     caller()
@@ -33,6 +36,7 @@ def list_models() -> dict[str, Any]:
 
 @blueprint.get("/models/<name>")
 @blueprint.response(200, schemas.ModelDetailAnswer)
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)
 def show_model(name: str) -> Response:
     """Show one model with the JSON Schema that its requests are checked against, its prices and limits."""
@@ -47,6 +51,7 @@ def show_model(name: str) -> Response:
 @blueprint.arguments(schemas.EstimateBody, examples=examples.ESTIMATE)
 @blueprint.response(200, schemas.EstimateAnswer)
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 def estimate_cost(body: dict[str, Any]) -> Response:
     """Price a request without making it. Inputs may be left out; the same code prices the job."""
     caller()
@@ -59,6 +64,7 @@ def estimate_cost(body: dict[str, Any]) -> Response:
 @blueprint.response(201, schemas.GenerateAnswer)
 @blueprint.alt_response(202, schema=schemas.GenerateAnswer)
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(500, schema=schemas.ErrorAnswer)
 def generate(body: dict[str, Any]) -> Response:
     """Generate images with any model of the registry.
@@ -66,13 +72,24 @@ def generate(body: dict[str, Any]) -> Response:
     Waits for the result and answers 201 with the images. Answers 202 with where to look when the result is not there in time, on
     `Prefer: respond-async`, or with `"async": true`; `Prefer: wait=N` waits at most N seconds. The work goes on in any case.
     """
-    user_id = caller().acts_for(body.pop("user_id"))
-    wanted_async = body.pop("asynchronous")
-    job = services().generation.submit(Order(user_id=user_id, **body))
+    key = order_key_of(body)
     preference = preference_of(request, longest_s=services().settings.sync_wait_seconds)
-    wait_s = _wait_s(preference, wanted_async=wanted_async)
-    finished = services().waiters.wait(job, wait_s) if wait_s > 0 else job
-    return _answer(finished, preference)
+    wait_s = _wait_s(preference, wanted_async=body.pop("asynchronous"))
+    accepted = services().generation.submit(_order(body, key))
+    if wait_s > 0:
+        job = services().waiters.wait(accepted.job, wait_s)
+        return marked(_answer(job, preference), replayed=accepted.replayed)
+    return marked(
+        _located(_accepted(accepted.job) | {"status": JobStatus.PENDING.value}, 202, accepted.job, preference), replayed=accepted.replayed
+    )
+
+
+def _order(body: dict[str, Any], key: OrderKey | None) -> Order:
+    """Return the caller's order. A signed-in user pays in tokens here as everywhere; a script's costs are on the operator's account."""
+    who = caller()
+    user_id = who.acts_for(body.pop("user_id"))
+    order = Order(user_id=user_id, caller_key=who.key_id, key=key, **body)
+    return services().web_generation.with_tokens(order) if who.account else order
 
 
 def _wait_s(preference: Preference, *, wanted_async: bool) -> float:
@@ -83,13 +100,17 @@ def _wait_s(preference: Preference, *, wanted_async: bool) -> float:
 
 def _answer(job: Job, preference: Preference) -> Response:
     if job.status is JobStatus.COMPLETED:
-        response, status = jsonify(_delivered(job)), 201
-    elif job.is_terminal:
-        response, status = jsonify(_failed(job)), 500
-    else:
-        response, status = jsonify(_accepted(job)), 202
-        response.headers["Retry-After"] = "2"
+        return _located(_delivered(job), 201, job, preference)
+    if job.is_terminal:
+        return _located(_failed(job), 500, job, preference)
+    return _located(_accepted(job), 202, job, preference)
+
+
+def _located(body: dict[str, Any], status: int, job: Job, preference: Preference) -> Response:
+    response = jsonify(body)
     response.status_code = status
+    if status == 202:
+        response.headers["Retry-After"] = "2"
     response.headers["Location"] = f"/api/jobs/{job.id}"
     response.headers["Vary"] = "Prefer"
     if preference.applied:

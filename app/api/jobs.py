@@ -20,6 +20,7 @@ blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/jobs", description="
 @blueprint.arguments(schemas.JobsQuery, location="query")
 @blueprint.response(200, schemas.JobsAnswer)
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 def list_jobs(query: dict[str, Any]) -> Response:
     """List jobs, newest first, page by page."""
     limit, before_id, count = query.pop("limit"), paging.id_of(query.pop("cursor")), query.pop("count")
@@ -34,6 +35,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<job_id>")
 @blueprint.response(200, schemas.JobAnswer)
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)
 def show_job(job_id: str) -> Response:
     """Show one job: its state, its images, what it cost, why it failed."""

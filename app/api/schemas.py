@@ -14,7 +14,7 @@ MAX_USER_ID_CHARS = 256
 MAX_METADATA_KEYS = 50
 
 
-def _no_nul(value: str) -> None:
+def no_nul(value: str) -> None:
     if "\0" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
         raise ma.ValidationError("Must not contain NUL or lone surrogates.")
 
@@ -29,16 +29,16 @@ def _metadata(value: dict[str, Any]) -> None:
         if not isinstance(item, str | int | float | bool) or len(str(item)) > 500:
             raise ma.ValidationError(f"Value of {key!r}: use a string, number or boolean of at most 500 characters.")
         if isinstance(item, str):
-            _no_nul(item)
+            no_nul(item)
 
 
 def user_id_field(**kwargs: Any) -> ma.fields.String:
     length = ma.validate.Length(1, MAX_USER_ID_CHARS)
-    return ma.fields.String(data_key="userId", load_default=None, validate=[length, _no_nul], **kwargs)
+    return ma.fields.String(data_key="userId", load_default=None, validate=[length, no_nul], **kwargs)
 
 
 def _text(key: str, longest: int = 128) -> ma.fields.String:
-    return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), _no_nul])
+    return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), no_nul])
 
 
 class GenerateBody(BodySchema):

@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections.abc import Iterable
 from typing import IO, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpcore
 import httpx
@@ -45,17 +45,16 @@ class Downloader:
         """
         if url.startswith("data:"):
             return _decoded(url)
+        address = _https_address(url)
         for _ in range(MAX_REDIRECTS + 1):
-            outcome = self._get(url)
+            outcome = self._get(address)
             if not isinstance(outcome, str):
                 return outcome
-            url = urljoin(url, outcome)
+            address = _https_address(outcome, address)
         raise ResultUnusable("The picture's address redirects too often")
 
     def _get(self, url: str) -> IO[bytes] | str:
         """Return the file, or where a redirect points."""
-        if urlsplit(url).scheme != "https":
-            raise ResultUnusable("The picture's address is not https")
         try:
             with self._pool.stream("GET", url, headers={"Accept": "image/*"}, extensions={"timeout": TIMEOUTS}) as response:
                 headers = {name.lower(): value for name, value in response.headers}
@@ -66,6 +65,17 @@ class Downloader:
                 return _spooled(response.iter_stream())
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ValueError) as exc:
             raise ResultUnavailable("The picture cannot be downloaded right now") from exc
+
+
+def _https_address(url: str, base: str = "") -> str:
+    """Return a URL as the wire needs it, a redirect's joined to where it came from. Raises ResultUnusable for what is no https URL."""
+    try:
+        address = httpx.URL(urljoin(base, url))
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise ResultUnusable("The picture's address cannot be read") from exc
+    if address.scheme != "https" or not address.host:
+        raise ResultUnusable("The picture's address is not https")
+    return str(address)
 
 
 class _GuardedBackend(httpcore.SyncBackend):
@@ -101,6 +111,9 @@ def is_public(address: str) -> bool:
             return inner.is_global and not inner.is_multicast
         if ip in ipaddress.ip_network("64:ff9b::/96"):
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        if ip not in ipaddress.ip_network("2000::/3"):
+            # Nothing else is given out to the internet: this leaves out ::a.b.c.d and 64:ff9b:1::/48, which `is_global` lets pass.
+            return False
     return ip.is_global and not ip.is_multicast
 
 

@@ -66,7 +66,8 @@ def result_failure(status: int, body: Any, headers: Mapping[str, str]) -> Provid
 def model_failure(status: int, body: Any, error_type: str | None) -> ProviderRefused:
     """Return the refusal or failure of the model itself, with what fal said about it and nothing else of its answer."""
     problems = _problems(body)
-    kind = error_type or (body.get("error_type") if isinstance(body, dict) else None)
+    named = body.get("error_type") if isinstance(body, dict) else None
+    kind = error_type or (named if isinstance(named, str) else None)
     kind = kind or next((problem["type"] for problem in problems if problem.get("type")), None)
     message = next((problem["msg"] for problem in problems if problem.get("msg")), None) or _text_of(body)
     code = kind if kind in NARROW_CODES else "generation_failed"

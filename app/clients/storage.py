@@ -20,6 +20,7 @@ from app.errors import Misconfigured, NotFound, StorageUnavailable
 
 LINK_LIFETIME_S = 24 * 3600
 PARTS_FOLDER = ".parts"
+ABANDONED_AFTER = timedelta(minutes=15)
 
 
 class Storage(Protocol):
@@ -42,6 +43,9 @@ class Storage(Protocol):
 
     def ping(self) -> None:
         """Raise StorageUnavailable unless objects can be written."""
+
+    def sweep(self) -> int:
+        """Remove what killed processes left half written; returns how many."""
 
 
 def open_storage(settings: Settings) -> LocalStorage | S3Storage:
@@ -111,6 +115,9 @@ class LocalStorage:
             if not os.access(self.root / PARTS_FOLDER, os.W_OK):
                 raise StorageUnavailable("The storage folder is not writable")
 
+    def sweep(self) -> int:
+        return self.sweep_parts(older_than=ABANDONED_AFTER)
+
     def sweep_parts(self, *, older_than: timedelta) -> int:
         """Remove half-written files that a killed process left; returns how many."""
         limit = (datetime.now(UTC) - older_than).timestamp()
@@ -124,10 +131,10 @@ class LocalStorage:
 
     def _path(self, key: str) -> Path:
         """Return the key's path; a key that would leave the folder, or name its hidden parts, does not exist."""
-        if "\0" in key or key.startswith((".", "/")):
+        if "\0" in key or key.startswith("/"):
             raise NotFound("No such file")
         path = (self.root / key).resolve()
-        if not path.is_relative_to(self.root) or path == self.root:
+        if not path.is_relative_to(self.root) or path == self.root or path.relative_to(self.root).parts[0].startswith("."):
             raise NotFound("No such file")
         return path
 
@@ -180,9 +187,16 @@ class S3Storage:
         url = self.url(key)
         return url if url.startswith("https://") else None
 
+    def sweep(self) -> int:
+        """Do nothing: an object is put whole, in one request, or not at all."""
+        return 0
+
     def ping(self) -> None:
-        with _translated_s3():
-            self._s3.head_bucket(Bucket=self._bucket)
+        try:
+            with _translated_s3():
+                self._s3.head_bucket(Bucket=self._bucket)
+        except NotFound as exc:
+            raise StorageUnavailable("The storage bucket cannot be used right now") from exc
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ class Announcer:
             "timestamp": rfc3339(entry.at),
         }
         if entry.status is JobStatus.COMPLETED:
-            payload["images"] = [self._image(image) for image in job.images]
+            payload["images"] = [event_image(image, self._storage) for image in job.images]
             return SocketEvent(COMPLETED, room_of(job.user_id), payload)
         if entry.status.is_terminal:
             code = job.failure.code if job.failure else entry.status.value
@@ -41,10 +41,12 @@ class Announcer:
             payload["queuePosition"] = entry.queue_position
         return SocketEvent(PROGRESS, room_of(job.user_id), payload)
 
-    def _image(self, image: StoredImage) -> dict[str, Any]:
-        return {
-            "imageId": image.upload_id,
-            "imageUrl": self._storage.url(image.key),
-            "mimeType": image.content_type,
-            "sizeBytes": image.size_bytes,
-        }
+
+def event_image(image: StoredImage, storage: Storage) -> dict[str, Any]:
+    """Return an image as the web app knows it."""
+    return {
+        "imageId": image.upload_id,
+        "imageUrl": storage.url(image.key),
+        "mimeType": image.content_type,
+        "sizeBytes": image.size_bytes,
+    }

@@ -13,11 +13,13 @@ from app.clients.breaker import Breaker
 from app.clients.events import EventPublisher
 from app.clients.fal import FalQueue
 from app.errors import (
+    GatewayError,
     NotFound,
     ProviderBadKey,
     ProviderBusy,
     ProviderError,
     ProviderLocked,
+    StorageUnavailable,
     StoreUnavailable,
     SubmitOutcomeUnknown,
 )
@@ -90,7 +92,8 @@ class Dispatcher:
             if job.takes_num_images:
                 arguments["num_images"] = job.requests[index].num_images
             receipt = self._fal.submit(job.endpoint, arguments)
-        except ProviderBusy as exc:
+        except (ProviderBusy, StorageUnavailable, StoreUnavailable) as exc:
+            # Of ours, only what a reference image needs can be away here: nothing was sent yet.
             return self._put_back(job, index, exc)
         except SubmitOutcomeUnknown:
             log.error(  # noqa: TRY400 - no trace: it is news about fal, not about our code
@@ -101,7 +104,7 @@ class Dispatcher:
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
         return self._keep(job, index, receipt)
 
-    def _put_back(self, job: Job, index: int, exc: ProviderBusy) -> Job | None:
+    def _put_back(self, job: Job, index: int, exc: GatewayError) -> Job | None:
         """Return the request to `new`, to be posted later: fal surely did not take it."""
         now, attempts = self._now(), job.requests[index].attempts
         account_trouble = isinstance(exc, ProviderLocked | ProviderBadKey)

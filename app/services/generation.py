@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from app import clock
 from app.clients.queue import TaskQueue
-from app.errors import NotFound, QueueUnavailable
-from app.job import Job, Patience, new_job
+from app.errors import IdempotencyMismatch, InsufficientTokens, NotFound, QueueUnavailable
+from app.job import Job, JobStatus, Patience, new_job
 from app.pricing import Quote
 from app.services.announcements import Announcer
+from app.services.billing import Billing
+from app.services.idempotency import KEPT, OrderKey
 from app.services.orders import Order, PricedOrder, estimate, price_order
 from app.services.references import References
 from app.stores.jobs import JobFilter, JobStore
@@ -20,6 +23,14 @@ from registry.loader import Registry
 from registry.request import split_images
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The job of an order; `replayed` where an earlier request with the same idempotency key made it."""
+
+    job: Job
+    replayed: bool
 
 
 class Generation:
@@ -31,6 +42,7 @@ class Generation:
         queue: TaskQueue,
         announcer: Announcer,
         references: References,
+        billing: Billing,
         patience: Patience,
         deadline_s: float,
         now: Callable[[], datetime] = clock.now,
@@ -40,6 +52,7 @@ class Generation:
         self._queue = queue
         self._announcer = announcer
         self._references = references
+        self._billing = billing
         self._patience = patience
         self._deadline = timedelta(seconds=deadline_s)
         self._now = now
@@ -48,14 +61,44 @@ class Generation:
         """Price a request without asking for anything."""
         return estimate(self._registry, model, inputs, options, self._now())
 
-    def submit(self, order: Order) -> Job:
-        """Accept an order: check, price, write the job, leave it to the workers. Returns the pending job.
+    def submit(self, order: Order) -> Accepted:
+        """Accept an order: check, price, write the job, hold its tokens, leave it to the workers.
 
-        The job is written before it is enqueued. Where the queue does not answer the order stands all the same: the sweep enqueues it.
+        The job is written before tokens are held, so that no hold is without a job; a refused hold (InsufficientTokens) takes the job
+        back as if it had never been. Where the queue does not answer the order stands all the same: the sweep enqueues it. An order
+        whose idempotency key is known gives the job of the first. Raises IdempotencyMismatch where the key is another order's.
         """
+        if earlier := self.earlier(order.key):
+            return Accepted(self._funded(earlier) if earlier.tokens_held else earlier, replayed=True)
         priced = price_order(self._registry, order, self._now())
+        self._billing.require(order.user_id, order.tokens_per_image * priced.checked.num_images)
         job = self._drafted(self._references.kept(order, priced))
-        self._jobs.insert(job)
+        if not self._jobs.insert(job):
+            return self.submit(order)  # Another request with the same key was first.
+        return Accepted(self._funded(job), replayed=False)
+
+    def earlier(self, key: OrderKey | None) -> Job | None:
+        """Return the job that this idempotency key has ordered, or None. Raises IdempotencyMismatch."""
+        job = self._jobs.by_order_key(key.id) if key else None
+        if key is None or job is None:
+            return None
+        if self._now() - job.created_at > KEPT:
+            self._jobs.free_order_key(job)
+            return None
+        if job.fingerprint != key.fingerprint:
+            raise IdempotencyMismatch("This Idempotency-Key was used for another request; use a new key for a new order")
+        return job
+
+    def _funded(self, job: Job) -> Job:
+        """Hold a pending job's tokens and enqueue it. For a repeated order this does what its first request did not get to."""
+        if job.status is not JobStatus.PENDING:
+            return job
+        try:
+            if job.tokens_held and not self._billing.hold(job):
+                return job
+        except InsufficientTokens:
+            self._jobs.remove_unstarted(job.id)
+            raise
         self._announcer.announce(job)
         self.enqueue(job)
         return job
@@ -100,7 +143,10 @@ class Generation:
             deadline_at=now + self._deadline,
             project_id=order.project_id,
             metadata=dict(order.metadata),
-            reference=dict(order.reference) if order.reference else None,
-            ai_metadata=dict(order.ai_metadata) if order.ai_metadata else None,
+            web=order.web,
             tokens_per_image=order.tokens_per_image,
+            caller_key=order.caller_key,
+            order_key=order.key.id if order.key else None,
+            fingerprint=order.key.fingerprint if order.key else None,
+            retry_of=order.retry_of,
         )

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from app.errors import FieldError, InvalidRequest, Misconfigured, MissingInputs, UnknownModelName
-from app.job import Operation
+from app.job import Operation, WebDetails
 from app.pricing import Quote, quote
+from app.services.idempotency import OrderKey
 from registry.loader import Registry
 from registry.request import CheckedRequest, RequestRefused, UnknownModel, check_options, check_request
 from registry.spec import NoPrice
@@ -17,7 +18,7 @@ from registry.spec import NoPrice
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One generation as its caller asks for it. `prompt_sent` differs from the caller's words where a template enhances them."""
+    """One generation as its caller asks for it."""
 
     model: str
     inputs: Mapping[str, Any]
@@ -26,9 +27,11 @@ class Order:
     operation: Operation = Operation.GENERATE
     project_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    reference: Mapping[str, Any] | None = None
-    ai_metadata: Mapping[str, Any] | None = None
+    web: WebDetails | None = None
     tokens_per_image: int = 0
+    caller_key: str | None = None
+    key: OrderKey | None = None
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True)

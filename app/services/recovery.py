@@ -14,7 +14,8 @@ from app.clients.fal import FalQueue
 from app.clients.queue import TaskQueue
 from app.errors import GatewayError
 from app.fal_request import Failure, FalRequest, RequestState
-from app.job import Job
+from app.job import Job, JobStatus
+from app.services.billing import Billing
 from app.services.settlement import Settler
 from app.stores.jobs import JobStore
 
@@ -25,6 +26,7 @@ BATCH = 200
 TASK_PATIENCE = timedelta(seconds=30)
 
 DEADLINE = Failure("deadline_exceeded", "The generation did not finish in time; nothing was charged")
+UNPAID = Failure("not_accepted", "The service was interrupted before the tokens were held; nothing was charged. Send it again")
 UNKNOWN = Failure(
     "submit_outcome_unknown",
     "The request was sent to fal, but no answer came back; nothing was charged. It was not sent again, so as not to be bought twice",
@@ -39,12 +41,14 @@ class Recovery:
         queue: TaskQueue,
         fal: FalQueue,
         settler: Settler,
+        billing: Billing,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
         self._queue = queue
         self._fal = fal
         self._settler = settler
+        self._billing = billing
         self._now = now
 
     def sweep(self) -> int:
@@ -65,6 +69,10 @@ class Recovery:
         if ended := self._jobs.change(job, lambda j: j.deadline_passed(DEADLINE, now=self._now())):
             self._drop_at_fal(ended)
             self._settle_if_over(ended)
+            return
+        if job.status is JobStatus.PENDING and not self._billing.is_held(job):
+            # Its web process died between writing the job and holding its tokens: nobody was told of this job.
+            self._settle_if_over(self._jobs.change(job, lambda j: j.given_up(UNPAID, now=self._now())))
             return
         for request in job.requests:
             if not request.is_closed and request.next_at is not None and request.next_at <= self._now():

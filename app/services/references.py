@@ -27,15 +27,17 @@ class References:
 
         Documents then hold `upload:<id>` and stay small. Raises InvalidRequest naming the image that cannot be used.
         """
-        checked = priced.checked
+        checked, new = priced.checked, list[Upload]()
         arguments, inputs, options = (copy.deepcopy(dict(d)) for d in (checked.arguments, checked.inputs, checked.options))
         for pointer in checked.image_inputs:
             value = _at(arguments, pointer)
             if not value.startswith(("data:", REFERENCE_PREFIX)):
                 continue
             try:
-                kept = REFERENCE_PREFIX + self._upload_of(order.user_id, value).id
+                kept = REFERENCE_PREFIX + self._upload_of(order.user_id, value, new).id
             except (NotAnImage, NotFound, TooLarge) as exc:
+                for upload in new:
+                    self._uploads.discard_new(upload)
                 raise InvalidRequest(exc.message, [FieldError("/inputs" + pointer, exc.message)]) from exc
             for target in (arguments, inputs, options):
                 _put(target, pointer, kept)
@@ -51,14 +53,18 @@ class References:
                 _put(arguments, pointer, self._reachable(upload))
         return arguments
 
-    def _upload_of(self, user_id: str, value: str) -> Upload:
+    def _upload_of(self, user_id: str, value: str, new: list[Upload]) -> Upload:
+        """Return the upload that a value names or holds; one that was stored just now is added to `new`."""
         if value.startswith(REFERENCE_PREFIX):
             return self._uploads.get(value.removeprefix(REFERENCE_PREFIX), user_id=user_id)
         try:
             content = base64.b64decode(value.partition(",")[2], validate=True)
         except binascii.Error as exc:
             raise NotAnImage("The data URI is not valid base64") from exc
-        return self._uploads.keep(user_id, io.BytesIO(content), sides=ANY_SIDE)
+        kept = self._uploads.keep(user_id, io.BytesIO(content), sides=ANY_SIDE)
+        if kept.is_new:
+            new.append(kept.upload)
+        return kept.upload
 
     def _reachable(self, upload: Upload) -> str:
         if url := self._storage.provider_url(upload.key):

@@ -1,4 +1,4 @@
-"""After the end: usage, uploads, the last event. The terminal transition is the arbiter; this follows it, and may be repeated."""
+"""After the end: tokens, usage, uploads, the last event. The terminal transition is the arbiter; this follows it, and may be repeated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app import clock
 from app.errors import StoreUnavailable
 from app.job import Job, Settlement, StoredImage
 from app.services.announcements import Announcer
+from app.services.billing import Billing
 from app.stores.jobs import JobStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
@@ -26,12 +27,14 @@ class Settler:
         usage: UsageStore,
         uploads: UploadStore,
         announcer: Announcer,
+        billing: Billing,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
         self._usage = usage
         self._uploads = uploads
         self._announcer = announcer
+        self._billing = billing
         self._now = now
 
     def settle(self, job: Job) -> None:
@@ -39,6 +42,7 @@ class Settler:
         if job.settlement is not Settlement.DUE:
             return
         try:
+            self._billing.settle(job)
             self._usage.record(job)
             for image in job.images:
                 self._uploads.insert(_as_upload(job, image))

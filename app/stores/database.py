@@ -21,10 +21,26 @@ INT64 = range(-(2**63), 2**63)
 
 INDEXES: Mapping[str, list[IndexModel]] = {
     "jobs": [
+        IndexModel([("orderKey", ASCENDING)], unique=True),
         IndexModel([("userId", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("userId", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("attentionAt", ASCENDING)]),
+    ],
+    "accounts": [
+        IndexModel([("login", ASCENDING)], unique=True),
+        IndexModel([("outboxAt", ASCENDING)]),
+        IndexModel([("holdsAt", ASCENDING)]),
+    ],
+    "ledger": [
+        IndexModel([("userId", ASCENDING), ("sortId", DESCENDING)]),
+        IndexModel([("userId", ASCENDING), ("type", ASCENDING), ("sortId", DESCENDING)]),
+    ],
+    "uploads": [
+        IndexModel([("key", ASCENDING)], unique=True),
+        IndexModel([("userId", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("userId", ASCENDING), ("purpose", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("state", ASCENDING), ("changedAt", ASCENDING)]),
     ],
     "usage": [IndexModel([("userId", ASCENDING), ("at", ASCENDING)])],
 }

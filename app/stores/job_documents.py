@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from app.fal_request import Failure, FalRequest, Receipt, RequestState
-from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage
+from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage, WebDetails
 from app.pricing import Quote
 from app.stores.database import Document, storable
 
@@ -61,9 +61,12 @@ def to_document(job: Job) -> Document:
         "deadlineAt": job.deadline_at,
         "projectId": job.project_id,
         "metadata": storable(job.metadata),
-        "reference": job.reference,
-        "aiMetadata": job.ai_metadata,
+        **_web_document(job),
         "callerKey": job.caller_key,
+        # Unique: an order without a key of its own goes by its job's id.
+        "orderKey": job.order_key or job.id,
+        "fingerprint": job.fingerprint,
+        "retryOf": job.retry_of,
         "createdAt": job.created_at,
         "updatedAt": job.updated_at,
         "completedAt": job.completed_at,
@@ -107,12 +110,52 @@ def from_document(doc: Document, patience: Patience) -> Job:
         patience=patience,
         project_id=doc["projectId"],
         metadata=doc["metadata"],
-        reference=doc["reference"],
-        ai_metadata=doc["aiMetadata"],
+        web=_web(doc),
         caller_key=doc["callerKey"],
+        order_key=doc["orderKey"],
+        fingerprint=doc["fingerprint"],
+        retry_of=doc["retryOf"],
         created_at=doc["createdAt"],
         updated_at=doc["updatedAt"],
         completed_at=doc["completedAt"],
+    )
+
+
+def _web_document(job: Job) -> Document:
+    """Return the fields of a web app's generation, named as its clients know them; a script's job has none."""
+    web = job.web
+    if web is None:
+        return {}
+    images = [image.upload_id for image in job.images]
+    return {
+        "prompt": web.prompt,
+        "operationTypeId": web.operation_type_id,
+        "aspectRatio": web.aspect_ratio,
+        "promptTemplateId": web.template_id,
+        "referenceType": web.reference_type,
+        "referenceImageId": web.reference_image_id,
+        "outputImageId": images[0] if images else None,
+        "tokensUsed": job.tokens_used,
+        "aiMetadata": {
+            "referenceType": web.reference_type,
+            "referenceImageId": web.reference_image_id,
+            "enhancedPrompt": web.enhanced_prompt,
+            "imageIds": images,
+        },
+    }
+
+
+def _web(doc: Document) -> WebDetails | None:
+    if "operationTypeId" not in doc:
+        return None
+    return WebDetails(
+        operation_type_id=doc["operationTypeId"],
+        prompt=doc["prompt"],
+        enhanced_prompt=doc["aiMetadata"]["enhancedPrompt"],
+        aspect_ratio=doc["aspectRatio"],
+        template_id=doc["promptTemplateId"],
+        reference_type=doc["referenceType"],
+        reference_image_id=doc["referenceImageId"],
     )
 
 

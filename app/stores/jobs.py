@@ -29,7 +29,7 @@ class JobFilter:
     status: JobStatus | None = None
     model: str | None = None
     project_id: str | None = None
-    operations: tuple[str, ...] = ()
+    statuses: tuple[JobStatus, ...] = ()
     created_from: datetime | None = None
     created_to: datetime | None = None
 
@@ -41,7 +41,7 @@ class JobStore:
         self._patience = patience
 
     def insert(self, job: Job) -> bool:
-        """Write a new job; False where one of this id exists already (a repeated write)."""
+        """Write a new job; False where one of its id or order key exists already. Of any number at once, one wins."""
         try:
             self._jobs.insert_one(to_document(job))
         except DuplicateKeyError:
@@ -51,6 +51,14 @@ class JobStore:
     def get(self, job_id: str) -> Job | None:
         doc = self._jobs.find_one({"_id": job_id})
         return from_document(doc, self._patience) if doc else None
+
+    def by_order_key(self, order_key: str) -> Job | None:
+        doc = self._jobs.find_one({"orderKey": order_key})
+        return from_document(doc, self._patience) if doc else None
+
+    def free_order_key(self, job: Job) -> None:
+        """Let an expired idempotency key be used anew."""
+        self._jobs.update_one({"_id": job.id, "orderKey": job.order_key}, {"$set": {"orderKey": job.id}})
 
     def change(self, job: Job | str, evolve: Callable[[Job], Job | None]) -> Job | None:
         """Apply a change that `evolve` derives from the current job, atomically.
@@ -117,8 +125,8 @@ def _query(wanted: JobFilter) -> Document:
         }.items()
         if value is not None
     }
-    if wanted.operations:
-        query["operation"] = {"$in": list(wanted.operations)}
+    if wanted.statuses:
+        query["status"] = {"$in": [status.value for status in wanted.statuses]}
     ids: Document = {}
     if wanted.created_from:
         ids["$gte"] = _first_id_of(wanted.created_from)

@@ -1,7 +1,15 @@
-"""The `uploads` collection."""
+"""The `uploads` collection: the record of every stored picture, from before its bytes are stored until after they are gone.
+
+State: storing -> stored -> removing, and storing -> removing. Readers see `stored` only. A key has one record at a time (unique index), so
+whoever holds the record decides what becomes of the object.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from pymongo import DESCENDING
@@ -10,6 +18,23 @@ from pymongo.errors import DuplicateKeyError
 from app.stores.database import Database, Document, store
 from app.upload import Purpose, Upload
 
+#: `changedAt` of a record that nobody works on any more.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class State(StrEnum):
+    STORING = "storing"
+    STORED = "stored"
+    REMOVING = "removing"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A record that is already there."""
+
+    upload: Upload
+    is_stored: bool
+
 
 @store
 class UploadStore:
@@ -17,41 +42,90 @@ class UploadStore:
         self._uploads = database["uploads"]
 
     def insert(self, upload: Upload) -> None:
-        """Write an upload; repeating it changes nothing."""
+        """Record a picture that is stored already; repeating it changes nothing."""
         try:
-            self._uploads.insert_one(_document(upload))
+            self._uploads.insert_one(_document(upload, State.STORED))
         except DuplicateKeyError:
             return
 
+    def reserve(self, upload: Upload, source_sha256: str) -> bool:
+        """Record a picture about to be stored. Returns False where its key has a record."""
+        try:
+            self._uploads.insert_one({**_document(upload, State.STORING), "sourceSha256": source_sha256})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def join(self, key: str, *, now: datetime) -> Known | None:
+        """Return the record of a key unless it is being removed, and note that more than one call wants it: see `claim_new`."""
+        doc = self._uploads.find_one_and_update(
+            {"key": key, "state": {"$in": [State.STORING, State.STORED]}}, {"$set": {"isShared": True, "changedAt": now}}
+        )
+        return Known(_upload(doc), doc["state"] == State.STORED) if doc else None
+
+    def confirm(self, upload_id: str) -> bool:
+        """Make a picture visible: storing -> stored. Returns False where somebody else moved it first."""
+        found = self._uploads.update_one({"_id": upload_id, "state": State.STORING}, {"$set": {"state": State.STORED}})
+        return found.modified_count == 1
+
     def get(self, upload_id: str, *, user_id: str) -> Upload | None:
         """Return the user's own upload; somebody else's does not exist."""
-        doc = self._uploads.find_one({"_id": upload_id, "userId": user_id})
-        return _upload(doc) if doc else None
-
-    def same_content(self, user_id: str, sha256: str) -> Upload | None:
-        """Return the user's earlier input of the same bytes."""
-        doc = self._uploads.find_one({"userId": user_id, "sha256": sha256, "purpose": Purpose.INPUT.value})
+        doc = self._uploads.find_one({"_id": upload_id, "userId": user_id, "state": State.STORED})
         return _upload(doc) if doc else None
 
     def page(self, user_id: str, *, purpose: Purpose | None, before_id: str | None, limit: int) -> list[Upload]:
-        query: dict[str, Any] = {"userId": user_id}
+        query: dict[str, Any] = {"userId": user_id, "state": State.STORED}
         if purpose:
             query["purpose"] = purpose.value
         if before_id:
             query["_id"] = {"$lt": before_id}
         return [_upload(doc) for doc in self._uploads.find(query).sort("_id", DESCENDING).limit(limit)]
 
-    def remove(self, upload_id: str, *, user_id: str) -> Upload | None:
-        """Remove and return the user's own upload, or None."""
-        doc = self._uploads.find_one_and_delete({"_id": upload_id, "userId": user_id})
+    def claim(self, upload_id: str, *, user_id: str, now: datetime, idle_since: datetime) -> Upload | None:
+        """Begin the removal of the user's own upload, or go on with one that nobody worked on since `idle_since`."""
+        idle = {"state": State.REMOVING, "changedAt": {"$lt": idle_since}}
+        return self._claimed({"_id": upload_id, "userId": user_id, "$or": [{"state": State.STORED}, idle]}, now)
+
+    def claim_new(self, upload_id: str, *, now: datetime) -> Upload | None:
+        """Begin the removal of an upload that only the call that made it wants."""
+        alive = {"$in": [State.STORING, State.STORED]}
+        return self._claimed({"_id": upload_id, "state": alive, "isShared": {"$ne": True}}, now)
+
+    def claim_idle(self, key: str, *, now: datetime, idle_since: datetime) -> Upload | None:
+        """Go on with the removal of a key's record that nobody worked on since `idle_since`."""
+        return self._claimed({"key": key, "state": State.REMOVING, "changedAt": {"$lt": idle_since}}, now)
+
+    def claim_stale(self, upload_id: str, *, now: datetime, before: datetime) -> Upload | None:
+        """Begin the removal of what `stale` found, if it still is."""
+        return self._claimed({"_id": upload_id, **_stale(before)}, now)
+
+    def stale(self, before: datetime, limit: int) -> list[Upload]:
+        """Return what a dead process left half stored or half removed: records nobody worked on since `before`."""
+        return [_upload(doc) for doc in self._uploads.find(_stale(before)).limit(limit)]
+
+    def release(self, upload_id: str) -> None:
+        """Give up a claimed removal for now: whoever comes next may go on with it at once."""
+        self._uploads.update_one({"_id": upload_id, "state": State.REMOVING}, {"$set": {"changedAt": NEVER}})
+
+    def forget(self, upload_id: str) -> None:
+        """Delete the record of an object that is gone; repeating it changes nothing."""
+        self._uploads.delete_one({"_id": upload_id, "state": State.REMOVING})
+
+    def _claimed(self, query: Mapping[str, Any], now: datetime) -> Upload | None:
+        doc = self._uploads.find_one_and_update(query, {"$set": {"state": State.REMOVING, "changedAt": now}})
         return _upload(doc) if doc else None
 
 
-def _document(upload: Upload) -> Document:
+def _stale(before: datetime) -> Document:
+    return {"state": {"$in": [State.STORING, State.REMOVING]}, "changedAt": {"$lt": before}}
+
+
+def _document(upload: Upload, state: State) -> Document:
     return {
         "_id": upload.id,
         "userId": upload.user_id,
         "purpose": upload.purpose.value,
+        "state": state.value,
         "key": upload.key,
         "contentType": upload.content_type,
         "width": upload.width,
@@ -59,6 +133,7 @@ def _document(upload: Upload) -> Document:
         "sizeBytes": upload.size_bytes,
         "sha256": upload.sha256,
         "createdAt": upload.created_at,
+        "changedAt": upload.created_at,
         "jobId": upload.job_id,
         "fileName": upload.file_name,
     }

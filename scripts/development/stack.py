@@ -231,6 +231,9 @@ class Stack:
         port = self._port if name == "web" and self._port else self._choose_port()
         reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
         self._urls[name] = f"http://{reachable}:{port}"
+        if name == "web":
+            # Workers make links to pictures too, in the events they send.
+            self.env["PORT"] = str(port)
         return self._add(name, command, ready=(reachable, port, "/readyz"), env={"HOST": host, "PORT": str(port)})
 
     def _add(

@@ -7,7 +7,7 @@ from typing import Any
 
 from .collection import Collection
 from .errors import CommandError, not_supported
-from .matching import Predicate, compile_filter
+from .matching import compile_filter
 from .values import PLAIN, Document, Key, canonical, sort_by_field, sort_key
 
 _BY_ID = (["_id"], False), (["_id"], True)
@@ -127,6 +127,3 @@ def _plain_values(documents: list[Document], name: str) -> list[Any] | None:
 def first_match(collection: Collection, query: Any, sort: Any = None) -> Document | None:
     found = select(collection, query, sort=sort, limit=1)
     return found[0] if found else None
-
-
-__all__ = ["Predicate", "first_match", "parse_sort", "select", "sort_documents"]

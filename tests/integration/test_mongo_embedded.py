@@ -1,7 +1,7 @@
 """What the stores rely on when they write to MongoDB, over the wire; with MONGODB_URI set asked of that server too."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,30 +13,37 @@ from pymongo import (
     DESCENDING,
     DeleteOne,
     InsertOne,
-    MongoClient,
     ReturnDocument,
     UpdateOne,
-    WriteConcern,
 )
-from pymongo.database import Database
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
-from tests.support.mongo_conformance import Records
-
-pytest_plugins = ["tests.support.mongo_conformance"]
+from tests.support.mongo_conformance import TARGETS, Records, TestDatabase, conformance_database, fresh_collection
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
 
 
-def ids(collection: Records, query: dict[str, Any], **options: Any) -> list[Any]:
-    return sorted(document["_id"] for document in collection.find(query, **options))
+@pytest.fixture(scope="module", params=TARGETS)
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestDatabase]:
+    with conformance_database(request.param, tmp_path_factory.mktemp("mongo")) as database:
+        yield database
 
 
-def updated(collection: Records, before: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
-    collection.insert_one({"_id": 1, **before})
-    after = collection.find_one_and_update({"_id": 1}, update, return_document=ReturnDocument.AFTER)
+@pytest.fixture
+def records(database: TestDatabase) -> Iterator[Records]:
+    with fresh_collection(database) as records:
+        yield records
+
+
+def ids(records: Records, query: dict[str, Any], **options: Any) -> list[Any]:
+    return sorted(document["_id"] for document in records.find(query, **options))
+
+
+def updated(records: Records, before: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    records.insert_one({"_id": 1, **before})
+    after = records.find_one_and_update({"_id": 1}, update, return_document=ReturnDocument.AFTER)
     assert after is not None
-    assert after == collection.find_one({"_id": 1})
+    assert after == records.find_one({"_id": 1})
     del after["_id"]
     return after
 
@@ -46,15 +53,15 @@ def in_20_threads(action: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(action, range(20)))
 
 
-def test_every_kind_of_value_comes_back_as_it_was_sent(collection: Records) -> None:
+def test_every_kind_of_value_comes_back_as_it_was_sent(records: Records) -> None:
     document = {
         "_id": ObjectId(), "int": 5, "long": Int64(5), "big": 2**62, "float": 1.5, "yes": True, "no": False,
         "none": None, "text": "größer 🎨\0", "bytes": b"\x00\xff", "uuid": Binary.from_uuid(uuid.uuid4()), "at": NOON,
         "nested": {"list": [1, [2, {"a": {}}], []], "": 1},
     }  # fmt: skip
 
-    collection.insert_one(document)
-    found = collection.find_one()
+    records.insert_one(document)
+    found = records.find_one()
 
     assert found == document
     assert found is not None
@@ -64,11 +71,11 @@ def test_every_kind_of_value_comes_back_as_it_was_sent(collection: Records) -> N
     assert list(found) == list(document)
 
 
-def test_a_second_document_of_the_same_id_is_refused_with_its_key(collection: Records) -> None:
-    collection.insert_one({"_id": "a"})
+def test_a_second_document_of_the_same_id_is_refused_with_its_key(records: Records) -> None:
+    records.insert_one({"_id": "a"})
 
     with pytest.raises(DuplicateKeyError) as caught:
-        collection.insert_one({"_id": "a"})
+        records.insert_one({"_id": "a"})
 
     assert caught.value.code == 11000
     assert caught.value.details is not None
@@ -77,16 +84,16 @@ def test_a_second_document_of_the_same_id_is_refused_with_its_key(collection: Re
 
 
 @pytest.mark.parametrize(("ordered", "kept"), [(True, [1]), (False, [1, 2])])
-def test_an_ordered_insert_stops_at_the_first_failure(collection: Records, ordered: bool, kept: list[int]) -> None:
+def test_an_ordered_insert_stops_at_the_first_failure(records: Records, ordered: bool, kept: list[int]) -> None:
     with pytest.raises(BulkWriteError) as caught:
-        collection.insert_many([{"_id": 1}, {"_id": 1}, {"_id": 2}], ordered=ordered)
+        records.insert_many([{"_id": 1}, {"_id": 1}, {"_id": 2}], ordered=ordered)
 
     assert [error["index"] for error in caught.value.details["writeErrors"]] == [1]
-    assert ids(collection, {}) == kept
+    assert ids(records, {}) == kept
 
 
-def test_a_bulk_write_does_each_kind_of_operation(collection: Records) -> None:
-    result = collection.bulk_write(
+def test_a_bulk_write_does_each_kind_of_operation(records: Records) -> None:
+    result = records.bulk_write(
         [
             InsertOne({"_id": 1}),
             UpdateOne({"_id": 1}, {"$set": {"a": 1}}),
@@ -97,7 +104,7 @@ def test_a_bulk_write_does_each_kind_of_operation(collection: Records) -> None:
 
     assert (result.inserted_count, result.modified_count, result.deleted_count) == (1, 1, 1)
     assert result.upserted_ids == {2: 2}
-    assert ids(collection, {"a": 1}) == [2]
+    assert ids(records, {"a": 1}) == [2]
 
 
 @pytest.mark.parametrize(
@@ -127,8 +134,8 @@ def test_a_bulk_write_does_each_kind_of_operation(collection: Records) -> None:
         ({"holds": {}}, {"$set": {"holds.job-1": 5}}, {"holds": {"job-1": 5}}),
     ],
 )  # fmt: skip
-def test_an_update_operator_changes_what_it_names(collection: Records, before: Any, update: Any, after: Any) -> None:
-    assert updated(collection, before, update) == after
+def test_an_update_operator_changes_what_it_names(records: Records, before: Any, update: Any, after: Any) -> None:
+    assert updated(records, before, update) == after
 
 
 @pytest.mark.parametrize(
@@ -143,197 +150,133 @@ def test_an_update_operator_changes_what_it_names(collection: Records, before: A
         {"$nonsense": {"a": 1}},
     ],
 )
-def test_an_update_that_makes_no_sense_fails_and_changes_nothing(collection: Records, update: Any) -> None:
-    collection.insert_one({"_id": 1, "a": 1, "text": "x"})
+def test_an_update_that_makes_no_sense_fails_and_changes_nothing(records: Records, update: Any) -> None:
+    records.insert_one({"_id": 1, "a": 1, "text": "x"})
 
     with pytest.raises(WriteError):
-        collection.update_one({"_id": 1}, update)
+        records.update_one({"_id": 1}, update)
 
-    assert collection.find_one() == {"_id": 1, "a": 1, "text": "x"}
+    assert records.find_one() == {"_id": 1, "a": 1, "text": "x"}
 
 
-def test_current_date_is_now_to_the_millisecond(collection: Records) -> None:
-    after = updated(collection, {}, {"$currentDate": {"at": True}})
+def test_current_date_is_now_to_the_millisecond(records: Records) -> None:
+    after = updated(records, {}, {"$currentDate": {"at": True}})
 
     assert abs(datetime.now(UTC) - after["at"]) < timedelta(minutes=5)
 
 
-def test_update_counts_tell_matched_from_modified(collection: Records) -> None:
-    collection.insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": 2}, {"_id": 3, "a": 1}])
+def test_update_counts_tell_matched_from_modified(records: Records) -> None:
+    records.insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": 2}, {"_id": 3, "a": 1}])
 
-    many = collection.update_many({"_id": {"$lte": 2}}, {"$set": {"a": 2}})
-    typed = collection.update_one({"_id": 3}, {"$set": {"a": True}})
+    many = records.update_many({"_id": {"$lte": 2}}, {"$set": {"a": 2}})
+    typed = records.update_one({"_id": 3}, {"$set": {"a": True}})
 
     assert (many.matched_count, many.modified_count, typed.modified_count) == (2, 1, 1)
-    assert collection.replace_one({"_id": 3}, {"z": 1}).modified_count == 1
-    assert collection.find_one({"_id": 3}) == {
+    assert records.replace_one({"_id": 3}, {"z": 1}).modified_count == 1
+    assert records.find_one({"_id": 3}) == {
         "_id": 3,
         "z": 1,
     }
 
 
-def test_an_upsert_takes_over_what_the_filter_compares(collection: Records) -> None:
-    result = collection.update_one(
+def test_an_upsert_takes_over_what_the_filter_compares(records: Records) -> None:
+    result = records.update_one(
         {"_id": "u", "a.b": 1, "n": {"$gt": 5}, "$and": [{"c": {"$eq": 2}}]},
         {"$set": {"d": 3}, "$setOnInsert": {"e": 4}},
         upsert=True,
     )
 
     assert result.upserted_id == "u"
-    assert collection.find_one() == {"_id": "u", "a": {"b": 1}, "c": 2, "d": 3, "e": 4}
+    assert records.find_one() == {"_id": "u", "a": {"b": 1}, "c": 2, "d": 3, "e": 4}
 
 
-def test_an_upsert_without_an_id_gets_one(collection: Records) -> None:
-    result = collection.replace_one({"name": "x"}, {"name": "y"}, upsert=True)
+def test_an_upsert_without_an_id_gets_one(records: Records) -> None:
+    result = records.replace_one({"name": "x"}, {"name": "y"}, upsert=True)
 
     assert isinstance(result.upserted_id, ObjectId)
-    assert collection.find_one() == {"_id": result.upserted_id, "name": "y"}
+    assert records.find_one() == {"_id": result.upserted_id, "name": "y"}
 
 
-def test_a_document_may_not_grow_beyond_16_megabytes(collection: Records) -> None:
-    collection.insert_one({"_id": 1, "a": "x" * 9_000_000})
+def test_a_document_may_not_grow_beyond_16_megabytes(records: Records) -> None:
+    records.insert_one({"_id": 1, "a": "x" * 9_000_000})
 
     with pytest.raises(WriteError):
-        collection.update_one({"_id": 1}, {"$set": {"b": "x" * 9_000_000}})
+        records.update_one({"_id": 1}, {"$set": {"b": "x" * 9_000_000}})
 
-    assert collection.find_one({}, {"b": 1}) == {"_id": 1}
+    assert records.find_one({}, {"b": 1}) == {"_id": 1}
 
 
-def test_find_one_and_update_answers_before_or_after_and_obeys_the_sort(collection: Records) -> None:
-    collection.insert_many([{"_id": 1, "p": 1, "x": 9}, {"_id": 2, "p": 2, "x": 9}])
+def test_find_one_and_update_answers_before_or_after_and_obeys_the_sort(records: Records) -> None:
+    records.insert_many([{"_id": 1, "p": 1, "x": 9}, {"_id": 2, "p": 2, "x": 9}])
 
-    before = collection.find_one_and_update({}, {"$inc": {"p": 10}}, sort=[("p", -1)], projection={"p": 1})
-    after = collection.find_one_and_replace({"_id": 1}, {"p": 5}, return_document=ReturnDocument.AFTER)
-    removed = collection.find_one_and_delete({"p": 5})
-    none = collection.find_one_and_update({"_id": 7}, {"$set": {"a": 1}})
-    made = collection.find_one_and_update({"_id": 7}, {"$set": {"a": 1}}, upsert=True, return_document=ReturnDocument.AFTER)
+    before = records.find_one_and_update({}, {"$inc": {"p": 10}}, sort=[("p", -1)], projection={"p": 1})
+    after = records.find_one_and_replace({"_id": 1}, {"p": 5}, return_document=ReturnDocument.AFTER)
+    removed = records.find_one_and_delete({"p": 5})
+    none = records.find_one_and_update({"_id": 7}, {"$set": {"a": 1}})
+    made = records.find_one_and_update({"_id": 7}, {"$set": {"a": 1}}, upsert=True, return_document=ReturnDocument.AFTER)
 
     assert (before, after, removed) == ({"_id": 2, "p": 2}, {"_id": 1, "p": 5}, {"_id": 1, "p": 5})
     assert none is None
     assert made == {"_id": 7, "a": 1}
 
 
-def test_exactly_one_of_20_racing_compare_and_sets_wins(collection: Records) -> None:
-    collection.insert_one({"_id": "job", "rev": 0, "winners": []})
+def test_exactly_one_of_20_racing_compare_and_sets_wins(records: Records) -> None:
+    records.insert_one({"_id": "job", "rev": 0, "winners": []})
 
-    results = in_20_threads(
-        lambda n: collection.find_one_and_update({"_id": "job", "rev": 0}, {"$inc": {"rev": 1}, "$push": {"winners": n}})
-    )
+    results = in_20_threads(lambda n: records.find_one_and_update({"_id": "job", "rev": 0}, {"$inc": {"rev": 1}, "$push": {"winners": n}}))
 
-    job = collection.find_one()
+    job = records.find_one()
     assert sum(result is not None for result in results) == 1
     assert job is not None
     assert job["rev"] == 1
     assert len(job["winners"]) == 1
 
 
-def test_exactly_one_of_20_racing_upserts_makes_the_document(collection: Records) -> None:
-    collection.create_index("email", unique=True)
+def test_exactly_one_of_20_racing_upserts_makes_the_document(records: Records) -> None:
+    records.create_index("email", unique=True)
 
     def upsert(number: int) -> Any:
         try:
-            return collection.update_one({"email": "a@b"}, {"$setOnInsert": {"by": number}}, upsert=True).upserted_id
+            return records.update_one({"email": "a@b"}, {"$setOnInsert": {"by": number}}, upsert=True).upserted_id
         except DuplicateKeyError:
             return None
 
     made = in_20_threads(upsert)
 
     assert sum(item is not None for item in made) == 1
-    assert collection.count_documents({}) == 1
+    assert records.count_documents({}) == 1
 
 
-def test_a_unique_index_guards_every_way_to_write(collection: Records) -> None:
-    collection.create_index([("a", ASCENDING), ("b", DESCENDING)], unique=True, name="pair")
-    collection.insert_many([{"_id": 1, "a": 1, "b": 1}, {"_id": 2, "a": 1, "b": 2}])
+def test_a_unique_index_guards_every_way_to_write(records: Records) -> None:
+    records.create_index([("a", ASCENDING), ("b", DESCENDING)], unique=True, name="pair")
+    records.insert_many([{"_id": 1, "a": 1, "b": 1}, {"_id": 2, "a": 1, "b": 2}])
 
     for attempt in (
-        lambda: collection.insert_one({"a": 1, "b": 1}),
-        lambda: collection.update_one({"_id": 2}, {"$set": {"b": 1}}),
-        lambda: collection.replace_one({"_id": 2}, {"a": 1, "b": 1}),
-        lambda: collection.find_one_and_update({"_id": 2}, {"$set": {"b": 1}}),
-        lambda: collection.find_one_and_update({"_id": 3}, {"$set": {"a": 1, "b": 1}}, upsert=True),
+        lambda: records.insert_one({"a": 1, "b": 1}),
+        lambda: records.update_one({"_id": 2}, {"$set": {"b": 1}}),
+        lambda: records.replace_one({"_id": 2}, {"a": 1, "b": 1}),
+        lambda: records.find_one_and_update({"_id": 2}, {"$set": {"b": 1}}),
+        lambda: records.find_one_and_update({"_id": 3}, {"$set": {"a": 1, "b": 1}}, upsert=True),
     ):
         with pytest.raises(DuplicateKeyError) as caught:
             attempt()
         assert caught.value.details is not None
         assert caught.value.details["keyPattern"] == {"a": 1, "b": -1}
 
-    collection.delete_one({"_id": 1})
-    collection.update_one({"_id": 2}, {"$set": {"b": 1}})
-    collection.insert_one({"a": 1, "b": 2})
-    assert collection.count_documents({"a": 1}) == 2
+    records.delete_one({"_id": 1})
+    records.update_one({"_id": 2}, {"$set": {"b": 1}})
+    records.insert_one({"a": 1, "b": 2})
+    assert records.count_documents({"a": 1}) == 2
 
 
-def test_a_unique_index_over_duplicates_is_refused(collection: Records) -> None:
-    collection.insert_many([{"a": 1}, {"a": 1}])
+def test_deletes_take_one_or_all(records: Records) -> None:
+    records.insert_many([{"_id": i, "g": i % 2} for i in range(6)])
 
-    with pytest.raises(DuplicateKeyError):
-        collection.create_index("a", unique=True)
+    one, many = records.delete_one({"g": 0}).deleted_count, records.delete_many({"g": 1}).deleted_count
 
-    assert list(collection.index_information()) == ["_id_"]
-
-
-def test_indexes_are_listed_repeated_and_dropped(collection: Records) -> None:
-    collection.create_index([("userId", 1), ("_id", -1)])
-    collection.create_index([("userId", 1), ("_id", -1)])
-    collection.create_index("expiresAt", expireAfterSeconds=60)
-
-    information = collection.index_information()
-    collection.drop_index("expiresAt_1")
-
-    assert set(information) == {"_id_", "userId_1__id_-1", "expiresAt_1"}
-    assert information["expiresAt_1"]["expireAfterSeconds"] == 60
-    assert set(collection.index_information()) == {"_id_", "userId_1__id_-1"}
-    with pytest.raises(OperationFailure) as caught:
-        collection.create_index([("userId", 1), ("_id", -1)], unique=True)
-    assert caught.value.code == 86
-
-
-def test_deletes_take_one_or_all(collection: Records) -> None:
-    collection.insert_many([{"_id": i, "g": i % 2} for i in range(6)])
-
-    one, many = collection.delete_one({"g": 0}).deleted_count, collection.delete_many({"g": 1}).deleted_count
-
-    assert (one, many, collection.delete_one({"g": 7}).deleted_count, collection.estimated_document_count()) == (
+    assert (one, many, records.delete_one({"g": 7}).deleted_count, records.estimated_document_count()) == (
         1,
         3,
         0,
         2,
     )
-
-
-def test_collections_and_databases_come_and_go(mongo_database: Database[Any]) -> None:
-    mongo_database.create_collection("made")
-    mongo_database["filled"].insert_one({})
-
-    listed = mongo_database.list_collection_names()
-    mongo_database["made"].drop()
-
-    assert {"made", "filled"} <= set(listed)
-    assert "made" not in mongo_database.list_collection_names()
-    assert mongo_database.name in mongo_database.client.list_database_names()
-    assert mongo_database.list_collection_names(filter={"name": "filled"}) == ["filled"]
-
-
-def test_an_unknown_command_says_so(mongo_database: Database[Any]) -> None:
-    with pytest.raises(OperationFailure) as caught:
-        mongo_database.command("frobnicate")
-
-    assert caught.value.code == 59
-
-
-def test_a_session_is_accepted(mongo_client: MongoClient[Any], collection: Records) -> None:
-    with mongo_client.start_session() as session:
-        collection.insert_one({"_id": 1}, session=session)
-
-        assert collection.find_one({"_id": 1}, session=session) == {"_id": 1}
-
-
-def test_an_unacknowledged_write_gets_no_answer_and_happens(collection: Records) -> None:
-    collection.with_options(write_concern=WriteConcern(w=0)).insert_one({"_id": 1})
-    collection.database.command("ping")
-
-    for _ in range(200):
-        if collection.find_one() is not None:
-            break
-    assert collection.find_one() == {"_id": 1}

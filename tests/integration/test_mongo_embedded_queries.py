@@ -1,23 +1,32 @@
 """What the stores rely on when they read from MongoDB, over the wire; with MONGODB_URI set asked of that server too."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
-from pymongo import (
-    IndexModel,
-)
+from pymongo import IndexModel
 
-from tests.support.mongo_conformance import Records
-
-pytest_plugins = ["tests.support.mongo_conformance"]
+from tests.support.mongo_conformance import TARGETS, Records, TestDatabase, conformance_database, fresh_collection
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
 
 
-def ids(collection: Records, query: dict[str, Any], **options: Any) -> list[Any]:
-    return sorted(document["_id"] for document in collection.find(query, **options))
+@pytest.fixture(scope="module", params=TARGETS)
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestDatabase]:
+    with conformance_database(request.param, tmp_path_factory.mktemp("mongo")) as database:
+        yield database
+
+
+@pytest.fixture
+def records(database: TestDatabase) -> Iterator[Records]:
+    with fresh_collection(database) as records:
+        yield records
+
+
+def ids(records: Records, query: dict[str, Any], **options: Any) -> list[Any]:
+    return sorted(document["_id"] for document in records.find(query, **options))
 
 
 DOCUMENTS: list[dict[str, Any]] = [
@@ -70,26 +79,26 @@ DOCUMENTS: list[dict[str, Any]] = [
         ({"n": {"$type": "null"}}, [3]),
     ],
 )  # fmt: skip
-def test_a_filter_finds_what_it_describes_with_or_without_an_index(collection: Records, query: Any, found: list[int]) -> None:
-    collection.insert_many(DOCUMENTS)
+def test_a_filter_finds_what_it_describes_with_or_without_an_index(records: Records, query: Any, found: list[int]) -> None:
+    records.insert_many(DOCUMENTS)
 
-    plain = ids(collection, query)
-    collection.create_indexes([IndexModel(field) for field in ("s", "n", "flag", "tags", "r.state", "at", "o")])
+    plain = ids(records, query)
+    records.create_indexes([IndexModel(field) for field in ("s", "n", "flag", "tags", "r.state", "at", "o")])
 
-    assert plain == found == ids(collection, query)
-    assert collection.count_documents(query) == len(found)
+    assert plain == found == ids(records, query)
+    assert records.count_documents(query) == len(found)
 
 
-def test_sorting_orders_types_missing_fields_and_several_keys(collection: Records) -> None:
+def test_sorting_orders_types_missing_fields_and_several_keys(records: Records) -> None:
     values = [5, "a", None, 2.5, True, [0, 9], NOON, ObjectId(), {"a": 1}, "B", b"x"]
-    collection.insert_many([{"_id": i, "v": value, "g": i % 2} for i, value in enumerate(values)] + [{"_id": 99, "g": 1}])
+    records.insert_many([{"_id": i, "v": value, "g": i % 2} for i, value in enumerate(values)] + [{"_id": 99, "g": 1}])
 
-    by_value = [d["_id"] for d in collection.find(sort=[("v", 1), ("_id", 1)])]
-    by_group = [d["_id"] for d in collection.find({"_id": {"$lt": 5}}, sort=[("g", -1), ("_id", -1)])]
+    by_value = [d["_id"] for d in records.find(sort=[("v", 1), ("_id", 1)])]
+    by_group = [d["_id"] for d in records.find({"_id": {"$lt": 5}}, sort=[("g", -1), ("_id", -1)])]
 
     assert by_value == [2, 99, 5, 3, 0, 9, 1, 8, 10, 7, 4, 6]
     assert by_group == [3, 1, 4, 2, 0]
-    assert next(iter(collection.find({"v": {"$type": "number"}}, sort=[("v", -1)])))["_id"] == 5
+    assert next(iter(records.find({"v": {"$type": "number"}}, sort=[("v", -1)])))["_id"] == 5
 
 
 @pytest.mark.parametrize(
@@ -103,69 +112,69 @@ def test_sorting_orders_types_missing_fields_and_several_keys(collection: Record
         (["a"], {"_id": 1, "a": 1}),
     ],
 )
-def test_a_projection_shows_what_it_names(collection: Records, projection: Any, shown: Any) -> None:
-    collection.insert_one({"_id": 1, "a": 1, "b": {"c": 2, "d": 3}, "l": [{"x": 1, "y": 2}, 5]})
+def test_a_projection_shows_what_it_names(records: Records, projection: Any, shown: Any) -> None:
+    records.insert_one({"_id": 1, "a": 1, "b": {"c": 2, "d": 3}, "l": [{"x": 1, "y": 2}, 5]})
 
-    assert collection.find_one({}, projection) == shown
+    assert records.find_one({}, projection) == shown
 
 
-def test_pages_by_id_go_on_where_the_last_one_ended(collection: Records) -> None:
-    collection.insert_many([{"_id": f"{i:03}", "userId": f"u{i % 2}"} for i in reversed(range(100))])
-    collection.create_index("userId")
+def test_pages_by_id_go_on_where_the_last_one_ended(records: Records) -> None:
+    records.insert_many([{"_id": f"{i:03}", "userId": f"u{i % 2}"} for i in reversed(range(100))])
+    records.create_index("userId")
 
-    first = [d["_id"] for d in collection.find({"userId": "u1"}).sort("_id", -1).limit(3)]
-    second = [d["_id"] for d in collection.find({"userId": "u1", "_id": {"$lt": first[-1]}}).sort("_id", -1).limit(3)]
-    skipped = [d["_id"] for d in collection.find({"_id": {"$gte": "010", "$lte": "015"}}).sort("_id", 1).skip(2).limit(2)]
+    first = [d["_id"] for d in records.find({"userId": "u1"}).sort("_id", -1).limit(3)]
+    second = [d["_id"] for d in records.find({"userId": "u1", "_id": {"$lt": first[-1]}}).sort("_id", -1).limit(3)]
+    skipped = [d["_id"] for d in records.find({"_id": {"$gte": "010", "$lte": "015"}}).sort("_id", 1).skip(2).limit(2)]
 
     assert (first, second, skipped) == (["099", "097", "095"], ["093", "091", "089"], ["012", "013"])
 
 
-def test_a_cursor_hands_out_every_document_once_in_batches(collection: Records) -> None:
-    collection.insert_many([{"_id": i, "text": "x" * 1000} for i in range(1000)])
+def test_a_cursor_hands_out_every_document_once_in_batches(records: Records) -> None:
+    records.insert_many([{"_id": i, "text": "x" * 1000} for i in range(1000)])
 
-    found = [document["_id"] for document in collection.find(batch_size=7).sort("_id", 1)]
-    with collection.find(batch_size=2) as cursor:
+    found = [document["_id"] for document in records.find(batch_size=7).sort("_id", 1)]
+    with records.find(batch_size=2) as cursor:
         next(cursor)
-    left = list(collection.find(batch_size=300).limit(700))
+    left = list(records.find(batch_size=300).limit(700))
 
     assert found == list(range(1000))
     assert len(left) == 700
 
 
-def test_large_results_come_in_batches_a_client_accepts(collection: Records) -> None:
-    collection.insert_many([{"_id": i, "data": b"x" * 9_000_000} for i in range(4)])
+def test_large_results_come_in_batches_a_client_accepts(records: Records) -> None:
+    records.insert_many([{"_id": i, "data": b"x" * 9_000_000} for i in range(4)])
 
-    assert sum(len(document["data"]) for document in collection.find()) == 36_000_000
+    assert sum(len(document["data"]) for document in records.find()) == 36_000_000
 
 
-def test_a_group_sums_by_user_and_type(collection: Records) -> None:
+def test_a_group_sums_by_user_and_type(records: Records) -> None:
     rows = [("u1", 5, True), ("u1", 7, 1), ("u2", 1, True), ("u3", None, True)]
-    collection.insert_many([{"userId": u, "tokens": t, "ok": ok, "at": NOON} for u, t, ok in rows])
+    records.insert_many([{"userId": u, "tokens": t, "ok": ok, "at": NOON} for u, t, ok in rows])
 
-    by_user = list(collection.aggregate([
+    by_user = list(records.aggregate([
         {"$match": {"at": {"$gte": NOON}}},
         {"$group": {"_id": "$userId", "sum": {"$sum": "$tokens"}, "n": {"$sum": 1}, "top": {"$max": "$tokens"}}},
         {"$sort": {"sum": -1, "_id": 1}}, {"$limit": 2},
     ]))  # fmt: skip
-    total = list(collection.aggregate([{"$group": {"_id": None, "sum": {"$sum": "$tokens"}, "avg": {"$avg": "$tokens"}}}]))
-    typed = list(collection.aggregate([{"$group": {"_id": {"ok": "$ok"}, "n": {"$sum": 1}}}, {"$sort": {"_id": 1}}]))
+    total = list(records.aggregate([{"$group": {"_id": None, "sum": {"$sum": "$tokens"}, "avg": {"$avg": "$tokens"}}}]))
+    typed = list(records.aggregate([{"$group": {"_id": {"ok": "$ok"}, "n": {"$sum": 1}}}, {"$sort": {"_id": 1}}]))
 
     assert by_user == [{"_id": "u1", "sum": 12, "n": 2, "top": 7}, {"_id": "u2", "sum": 1, "n": 1, "top": 1}]
     assert total == [{"_id": None, "sum": 13, "avg": 13 / 3}]
     assert [group["n"] for group in typed] == [1, 3]
 
 
-def test_other_stages_shape_documents(collection: Records) -> None:
-    collection.insert_one({"_id": 1, "r": [{"s": "a"}, {"s": "b"}], "n": 2})
+def test_other_stages_shape_documents(records: Records) -> None:
+    records.insert_one({"_id": 1, "r": [{"s": "a"}, {"s": "b"}], "n": 2})
 
-    unwound = list(collection.aggregate([{"$unwind": "$r"}, {"$project": {"s": "$r.s", "n": 1}}, {"$match": {"s": "b"}}]))
+    unwound = list(records.aggregate([{"$unwind": "$r"}, {"$project": {"s": "$r.s", "n": 1}}, {"$match": {"s": "b"}}]))
 
     assert unwound == [{"_id": 1, "s": "b", "n": 2}]
-    assert list(collection.aggregate([{"$match": {"_id": 1}}, {"$count": "total"}])) == [{"total": 1}]
+    assert list(records.aggregate([{"$match": {"_id": 1}}, {"$count": "total"}])) == [{"total": 1}]
 
 
-def test_distinct_values_count_array_elements_and_types(collection: Records) -> None:
-    collection.insert_many([{"v": ["a", "b"]}, {"v": "a"}, {"v": 1}, {"v": True}, {"other": 1}])
+def test_distinct_values_count_array_elements_and_types(records: Records) -> None:
+    records.insert_many([{"v": ["a", "b"]}, {"v": "a"}, {"v": 1}, {"v": True}, {"other": 1}])
 
-    assert sorted(map(repr, collection.distinct("v"))) == ["'a'", "'b'", "1", "True"]
-    assert collection.distinct("v", {"v": "b"}) == ["a", "b"]
+    assert sorted(map(repr, records.distinct("v"))) == ["'a'", "'b'", "1", "True"]
+    assert records.distinct("v", {"v": "b"}) == ["a", "b"]

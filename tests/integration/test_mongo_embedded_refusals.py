@@ -15,9 +15,11 @@ Records = Collection[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
-    with mongo_server(tmp_path_factory.mktemp("mongo") / "data") as server, MongoClient(server.uri) as client:
+    with mongo_server(tmp_path_factory.mktemp("mongo") / "data") as server:
+        client: MongoClient[dict[str, Any]] = MongoClient(server.uri)
         client.test_refusals.records.insert_one({"_id": 1, "a": [1, 2], "b": 1})
         yield client.test_refusals.records
+        client.close()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,6 @@ def test_a_transaction_is_refused(records: Records) -> None:
         lambda r: r.database.command("insert", "records", documents=[]),
         lambda r: r.database.command("insert", 5, documents=[{}]),
         lambda r: r.database.command("getMore", 77, collection="records"),
-        lambda r: r.database.command("update", "records", updates=[{"q": {}, "u": 5}], ordered=5),
         lambda r: r.update_one({}, {"$push": {"a": {"$each": 5}}}),
         lambda r: list(r.aggregate([{"$group": {"x": 1}}])),
         lambda r: list(r.aggregate([{"$limit": "x"}])),
@@ -90,9 +91,7 @@ def test_a_transaction_is_refused(records: Records) -> None:
 )
 def test_a_malformed_command_fails_and_the_connection_goes_on(records: Records, attempt: Callable[[Records], Any]) -> None:
     with pytest.raises(OperationFailure) as caught:
-        result = attempt(records)
-        if "writeErrors" in result:
-            raise OperationFailure("", 9)
+        attempt(records)
 
     assert caught.value.code
     assert records.count_documents({}) == 1

@@ -1,11 +1,12 @@
-"""A collection to try MongoDB's semantics on: of the embedded stand-in, and of a real server where MONGODB_URI names one."""
+"""A database to try MongoDB's semantics on: of the embedded stand-in, and of the server MONGODB_URI names where it is set."""
 
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -13,30 +14,35 @@ from pymongo.database import Database
 from tests.support.mongo_server import mongo_server
 
 Records = Collection[dict[str, Any]]
+TestDatabase = Database[dict[str, Any]]
+
+EMBEDDED = "embedded"
+TARGETS = [EMBEDDED, "real"] if os.environ.get("MONGODB_URI") else [EMBEDDED]
 
 
-@pytest.fixture(scope="module", params=["embedded", "real"][: 2 if os.environ.get("MONGODB_URI") else 1])
-def mongo_client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoClient[Any]]:
-    if request.param == "embedded":
-        with (
-            mongo_server(tmp_path_factory.mktemp("mongo") / "data") as server,
-            MongoClient(server.uri, tz_aware=True) as client,
-        ):
-            yield client
-        return
-    with MongoClient(os.environ["MONGODB_URI"], tz_aware=True) as client:
-        yield client
+@contextmanager
+def conformance_database(target: str, folder: Path) -> Iterator[TestDatabase]:
+    """Connect to one of TARGETS and give a database of a name nobody else has, dropped at the end."""
+    if target == EMBEDDED:
+        with mongo_server(folder / "data") as server, _database(server.uri) as database:
+            yield database
+    else:
+        with _database(os.environ["MONGODB_URI"]) as database:
+            yield database
 
 
-@pytest.fixture(scope="module")
-def mongo_database(mongo_client: MongoClient[Any]) -> Iterator[Database[dict[str, Any]]]:
-    name = f"test_conformance_{uuid.uuid4().hex[:12]}"
-    yield mongo_client[name]
-    mongo_client.drop_database(name)
+@contextmanager
+def _database(uri: str) -> Iterator[TestDatabase]:
+    client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True)
+    with client:
+        name = f"test_conformance_{uuid.uuid4().hex[:12]}"
+        yield client[name]
+        client.drop_database(name)
 
 
-@pytest.fixture
-def collection(mongo_database: Database[dict[str, Any]]) -> Iterator[Records]:
-    fresh = mongo_database[f"c_{uuid.uuid4().hex[:8]}"]
-    yield fresh
-    fresh.drop()
+@contextmanager
+def fresh_collection(database: TestDatabase) -> Iterator[Records]:
+    """Give an empty collection, dropped at the end."""
+    collection = database[f"c_{uuid.uuid4().hex[:8]}"]
+    yield collection
+    collection.drop()

@@ -1,0 +1,91 @@
+"""Bodies and answers of accounts and tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+from app.account import EntryType
+from app.api.paging import limit_field
+from app.api.requests import BodySchema
+from app.api.schemas import CursorAnswer, no_nul
+
+MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS = 8, 128
+MAX_TOPUP = 100_000_000
+
+
+def _password(**kwargs: Any) -> ma.fields.String:
+    return ma.fields.String(required=True, load_only=True, **kwargs)
+
+
+class RegisterBody(BodySchema):
+    email = ma.fields.Email(required=True, validate=[ma.validate.Length(max=254), no_nul])
+    password = _password(validate=[ma.validate.Length(MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS), no_nul])
+
+
+class LoginBody(BodySchema):
+    email = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, 254), no_nul])
+    username = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, 254), no_nul])
+    password = _password(validate=[ma.validate.Length(1, MAX_PASSWORD_CHARS), no_nul])
+
+    @ma.validates_schema
+    def _one_name(self, data: dict[str, Any], **_: Any) -> None:
+        if (data.get("email") is None) == (data.get("username") is None):
+            raise ma.ValidationError("Give your email (as email or as username, not both).", "email")
+
+
+class UserAnswer(ma.Schema):
+    id = ma.fields.String()
+    email = ma.fields.String(allow_none=True)
+    role = ma.fields.String()
+    tokens = ma.fields.Integer()
+    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+
+
+class SessionAnswer(ma.Schema):
+    user = ma.fields.Nested(UserAnswer)
+    token = ma.fields.String()
+
+
+class MeAnswer(ma.Schema):
+    user = ma.fields.Nested(UserAnswer)
+
+
+class BalanceAnswer(ma.Schema):
+    user_id = ma.fields.String(data_key="userId")
+    balance = ma.fields.Integer(metadata={"description": "Tokens that can be spent."})
+    held = ma.fields.Integer(metadata={"description": "Tokens of generations that are on their way."})
+
+
+class HistoryQuery(BodySchema):
+    type = ma.fields.Enum(EntryType, by_value=True, load_default=None)
+    limit = limit_field()
+    cursor = ma.fields.String(load_default=None)
+
+
+class EntryAnswer(ma.Schema):
+    id = ma.fields.String()
+    type = ma.fields.Enum(EntryType, by_value=True)
+    amount = ma.fields.Integer(metadata={"description": "What it did to the balance."})
+    held = ma.fields.Integer(metadata={"description": "What it did to the held tokens."})
+    job_id = ma.fields.String(data_key="jobId", allow_none=True)
+    notes = ma.fields.String(allow_none=True)
+    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+
+
+class HistoryAnswer(ma.Schema):
+    entries = ma.fields.List(ma.fields.Nested(EntryAnswer))
+    cursor = ma.fields.Nested(CursorAnswer)
+
+
+class TopupBody(BodySchema):
+    user_id = ma.fields.String(data_key="userId", required=True, validate=[ma.validate.Length(1, 256), no_nul])
+    amount = ma.fields.Integer(required=True, strict=True, validate=ma.validate.Range(1, MAX_TOPUP))
+    notes = ma.fields.String(load_default=None, validate=[ma.validate.Length(max=500), no_nul])
+    idempotency_key = ma.fields.String(data_key="idempotencyKey", required=True, validate=[ma.validate.Length(1, 255), no_nul])
+
+
+class TopupAnswer(ma.Schema):
+    entry = ma.fields.Nested(EntryAnswer)
+    balance = ma.fields.Integer()

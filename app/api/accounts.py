@@ -1,0 +1,62 @@
+"""Accounts: register, log in, who am I."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from app.account import Account
+from app.api import account_schemas as schemas
+from app.api.auth import signed_in
+from app.api.context import services
+from app.api.envelope import envelope_of, enveloped
+from app.api.requests import ApiBlueprint
+from app.api.schemas import ErrorAnswer
+from app.clock import rfc3339
+
+blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="Accounts of the web app's users")
+
+
+@blueprint.post("/register")
+@blueprint.arguments(schemas.RegisterBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
+@blueprint.response(201, envelope_of(schemas.SessionAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(409, schema=ErrorAnswer)
+def register(body: dict[str, Any]) -> Response:
+    """Open an account, with 1,000 free tokens. An email can have one account, in whatever case it is written."""
+    account = services().accounts.register(body["email"], body["password"])
+    return enveloped("Account created", _session(account), 201)
+
+
+@blueprint.post("/login")
+@blueprint.arguments(schemas.LoginBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
+@blueprint.response(200, envelope_of(schemas.SessionAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def login(body: dict[str, Any]) -> Response:
+    """Return a token for an email (or `username`) and password. Tokens are good for seven days."""
+    account = services().accounts.login(body["email"] or body["username"], body["password"])
+    return enveloped("Logged in", _session(account))
+
+
+@blueprint.get("/me")
+@blueprint.response(200, envelope_of(schemas.MeAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def me() -> Response:
+    """Show the account whose token is sent."""
+    return enveloped("OK", {"user": user_view(signed_in())})
+
+
+def _session(account: Account) -> dict[str, Any]:
+    return {"user": user_view(account), "token": services().tokens.issue(account)}
+
+
+def user_view(account: Account) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "email": account.email,
+        "role": account.role.value,
+        "tokens": account.tokens,
+        "createdAt": rfc3339(account.created_at),
+    }

@@ -1,0 +1,140 @@
+"""The web app's API: text to image, image reference, and what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import IO, Any
+
+import marshmallow as ma
+from flask import Response, request
+
+from app.api import generation_schemas as schemas
+from app.api import paging
+from app.api.auth import signed_in
+from app.api.context import services
+from app.api.envelope import envelope_of, enveloped
+from app.api.generation_views import item_view, queued_view
+from app.api.idempotency import marked, order_key_of
+from app.api.multipart import uploaded_file
+from app.api.requests import ApiBlueprint, UnsupportedMediaType, parse_json, refusal_of
+from app.api.schemas import ErrorAnswer
+from app.errors import FieldError, InvalidRequest
+from app.job import JobStatus
+from app.services.web_generation import ReferenceRequest, TextRequest
+from app.stores.jobs import JobFilter
+
+blueprint = ApiBlueprint("generations", __name__, url_prefix="/api/generate", description="Generations of signed-in users")
+
+NO_REFERENCE = "Either upload an image file or provide referenceImageId"
+TWO_REFERENCES = "Provide either an image file or referenceImageId, not both"
+OPEN, DONE = (JobStatus.PENDING, JobStatus.PROCESSING), (JobStatus.COMPLETED,)
+LOST = (JobStatus.FAILED, JobStatus.CANCELED)
+
+
+@blueprint.post("/text-to-image")
+@blueprint.arguments(schemas.TextToImageBody)
+@blueprint.response(202, envelope_of(schemas.QueuedAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def text_to_image(body: dict[str, Any]) -> Response:
+    """Generate from words: 100 tokens an image, held now and charged for what is delivered."""
+    user = signed_in()
+    key = order_key_of(body)
+    body["project_id"] = _text(body["project_id"])
+    accepted = services().web_generation.text_to_image(user.id, TextRequest(**body, key=key))
+    view = queued_view(accepted.job, "Text to image generation queued successfully")
+    return marked(enveloped("Job queued successfully", view, 202), replayed=accepted.replayed)
+
+
+@blueprint.post("/image-reference")
+@blueprint.doc(requestBody={"required": True, "content": schemas.image_reference_content()})
+@blueprint.response(202, envelope_of(schemas.QueuedAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(500, schema=ErrorAnswer)
+def image_reference() -> Response:
+    """Generate after a reference image: 150 tokens an image.
+
+    Send the picture itself as the multipart part `image`, or name an earlier upload or generated image by `referenceImageId`.
+    """
+    user = signed_in()
+    wanted = _reference_request()
+    accepted = services().web_generation.image_reference(user.id, wanted)
+    uploaded_new = wanted.image is not None
+    view = queued_view(accepted.job, "Image reference generation queued successfully", uploaded_new=uploaded_new)
+    return marked(enveloped("Job queued successfully", view, 202), replayed=accepted.replayed)
+
+
+@blueprint.get("/queue/<generation_id>")
+@blueprint.response(200, envelope_of(schemas.GenerationAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+def show_generation(generation_id: str) -> Response:
+    """Show how far one of your generations is, with its images once they are there."""
+    job = services().generation.job(generation_id, user_id=signed_in().id)
+    return enveloped("OK", item_view(job, services().storage))
+
+
+@blueprint.get("/my-generations")
+@blueprint.arguments(schemas.GenerationsQuery, location="query")
+@blueprint.response(200, envelope_of(schemas.GenerationsAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def my_generations(query: dict[str, Any]) -> Response:
+    """List your generations of every kind, newest first: those on their way, the finished ones and, on request, the failed."""
+    limit, statuses = query["limit"], OPEN + DONE + (LOST if query["include_failed"] else ())
+    wanted = JobFilter(user_id=signed_in().id, statuses=statuses)
+    found = services().generation.jobs(wanted, before_id=paging.id_of(query["cursor"]), limit=limit + 1)
+    page, cursor = paging.cut(found, limit)
+    items = [(job.status, item_view(job, services().storage)) for job in page]
+    data: dict[str, Any] = {
+        "queue": [item for status, item in items if status in OPEN],
+        "completed": [item for status, item in items if status in DONE],
+        "results": [item for _, item in items],
+        "cursor": cursor,
+    }
+    if query["include_failed"]:
+        data["failed"] = [item for status, item in items if status in LOST]
+    return paging.with_link(enveloped("OK", data), cursor)
+
+
+def _reference_request() -> ReferenceRequest:
+    """Read either form of the request. Raises InvalidRequest with the contract's literal messages."""
+    if request.mimetype == "multipart/form-data":
+        image = uploaded_file(request, "image")
+        fields = {name: value for name, value in request.form.items() if value != "" or name == "prompt"}
+    elif request.mimetype == "application/json":
+        image, fields = None, parse_json(request.get_data())
+    else:
+        raise UnsupportedMediaType("Send multipart/form-data (with an image file) or application/json (with referenceImageId)")
+    body = _checked_fields(fields)
+    if image is None and body["reference_image_id"] is None:
+        raise InvalidRequest(NO_REFERENCE, [FieldError("/image", NO_REFERENCE), FieldError("/referenceImageId", NO_REFERENCE)])
+    if image is not None and body["reference_image_id"] is not None:
+        raise InvalidRequest(TWO_REFERENCES, [FieldError("/image", TWO_REFERENCES), FieldError("/referenceImageId", TWO_REFERENCES)])
+    key = order_key_of({**body, "image": _digest(image.stream) if image else None})
+    for name in ("project_id", "reference_image_id"):
+        body[name] = _text(body[name])
+    wanted = ReferenceRequest(**body, key=key)
+    return replace(wanted, image=image.stream, file_name=image.filename) if image else wanted
+
+
+def _digest(stream: IO[bytes]) -> str:
+    """Return what tells whether two requests bring the same picture; the stream is left at its start."""
+    digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    stream.seek(0)
+    return digest
+
+
+def _checked_fields(fields: Any) -> dict[str, Any]:
+    try:
+        return schemas.ImageReferenceBody().load(fields)  # type: ignore[no-any-return]
+    except ma.ValidationError as exc:
+        refusal = refusal_of(ma.ValidationError({"json": exc.messages}))
+        if isinstance(exc.messages, dict) and "referenceType" in exc.messages:
+            raise InvalidRequest(schemas.BAD_REFERENCE_TYPE, refusal.errors) from exc
+        raise refusal from exc
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value is not None else None

@@ -1,0 +1,89 @@
+"""Socket.IO: each client hears its own user's events, wherever they are made. Nothing can be sent to the server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, current_app
+from flask_socketio import ConnectionRefusedError as RefusedError
+from flask_socketio import SocketIO, emit, join_room
+
+from app.api.auth import Caller, of_token
+from app.api.context import services
+from app.api.schemas import MAX_USER_ID_CHARS
+from app.clients.events import SOCKETIO_CHANNEL, room_of
+from app.config import Settings
+from app.errors import GatewayError, Unauthorized
+
+log = logging.getLogger("sockets")
+
+#: How many jobs a reconnecting client may ask about at once.
+MAX_REPLAYED_JOBS = 100
+MAX_MESSAGE_BYTES = 64 * 1024
+
+
+def init_app(app: Flask, settings: Settings) -> SocketIO:
+    """Serve Socket.IO beside the application; events of other processes come through Redis."""
+    sockets = SocketIO(
+        app,
+        async_mode="eventlet",
+        message_queue=settings.redis_url,
+        channel=SOCKETIO_CHANNEL,
+        cors_allowed_origins=list(settings.cors_origins) or None,
+        max_http_buffer_size=MAX_MESSAGE_BYTES,
+        manage_session=False,
+        always_connect=False,
+    )
+    sockets.on_event("connect", _connected)
+    sockets.on_error_default(_failed)
+    return sockets
+
+
+def _connected(auth: Any = None) -> None:
+    """Let a client in and send it what it missed. A bad credential is a `connect_error`, never an anonymous session."""
+    credentials = auth if isinstance(auth, Mapping) else {}
+    try:
+        user_id = _user_of(credentials)
+    except GatewayError as exc:
+        raise RefusedError(exc.message, {"code": exc.code}) from exc
+    # The room first, the past second: nothing falls between. What comes twice is known by its `seq`.
+    join_room(room_of(user_id))
+    _replay(user_id, credentials.get("since"))
+
+
+def _user_of(credentials: Mapping[str, Any]) -> str:
+    token, key, user_id = (credentials.get(name) for name in ("token", "apiKey", "userId"))
+    if isinstance(token, str) and token:
+        caller = of_token(token)
+    elif isinstance(key, str) and key:
+        caller = Caller(key_id=services().accounts.key_of(key).id)
+    elif services().settings.allow_anonymous and token is None and key is None:
+        caller = Caller()
+    else:
+        raise Unauthorized("Send auth: {token}, or {apiKey, userId}")
+    named = user_id if isinstance(user_id, str) and 1 <= len(user_id) <= MAX_USER_ID_CHARS else None
+    if caller.account is None and named is None:
+        raise Unauthorized("Send userId with the key: whose events to hear")
+    return caller.acts_for(named)
+
+
+def _replay(user_id: str, since: Any) -> None:
+    if not isinstance(since, Mapping):
+        return
+    for job_id, seq in list(since.items())[:MAX_REPLAYED_JOBS]:
+        if not isinstance(seq, int) or isinstance(seq, bool):
+            continue
+        try:
+            job = services().generation.job(str(job_id), user_id=user_id)
+        except GatewayError:
+            continue
+        for entry in job.history:
+            if entry.seq > seq:
+                event = services().announcer.event(job, entry)
+                emit(event.name, dict(event.payload))
+
+
+def _failed(error: Exception) -> None:
+    log.error("socket handler failed", exc_info=error, extra={"app": current_app.name})

@@ -1,0 +1,20 @@
+"""Prompt templates of the registry."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from app.api.context import services
+from app.api.envelope import envelope_of, enveloped
+from app.api.generation_schemas import TemplatesAnswer
+from app.api.requests import ApiBlueprint
+
+blueprint = ApiBlueprint("templates", __name__, url_prefix="/api/prompt-templates", description="Prompt templates")
+
+
+@blueprint.get("")
+@blueprint.response(200, envelope_of(TemplatesAnswer))
+def list_templates() -> Response:
+    """List the prompt templates that `promptTemplateId` of text-to-image may name."""
+    templates = [{"id": t.id, "name": t.name, "description": t.description, "preview": t.preview} for t in services().templates.templates]
+    return enveloped("OK", {"templates": templates})

@@ -1,0 +1,87 @@
+"""Tokens: balance, history, top-up."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+from flask import Response
+
+from app.account import Entry
+from app.api import account_schemas as schemas
+from app.api.auth import admin, signed_in
+from app.api.context import services
+from app.api.envelope import envelope_of, enveloped
+from app.api.requests import ApiBlueprint
+from app.api.schemas import ErrorAnswer
+from app.clock import rfc3339
+from app.errors import FieldError, InvalidRequest
+
+blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/tokens", description="What users may spend")
+
+SORT_ID = re.compile(r"\d{13}:.{1,300}")
+
+
+@blueprint.get("/balance")
+@blueprint.response(200, envelope_of(schemas.BalanceAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def balance() -> Response:
+    """Show what can be spent, and what is held for generations on their way."""
+    user_id = signed_in().id
+    found = services().billing.balance(user_id)
+    return enveloped("OK", {"userId": user_id, "balance": found.tokens, "held": found.held})
+
+
+@blueprint.get("/history")
+@blueprint.arguments(schemas.HistoryQuery, location="query")
+@blueprint.response(200, envelope_of(schemas.HistoryAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def history(query: dict[str, Any]) -> Response:
+    """List the ledger's entries, newest first: signup, topup, hold, capture, release."""
+    user_id, limit = signed_in().id, query["limit"]
+    before = _sort_id(query["cursor"])
+    found = services().billing.history(user_id, kind=query["type"], before_id=before, limit=limit + 1)
+    more = len(found) > limit
+    following = base64.urlsafe_b64encode(found[limit - 1][0].encode()).decode().rstrip("=") if more else None
+    entries = [entry_view(entry) for _, entry in found[:limit]]
+    return enveloped("OK", {"entries": entries, "cursor": {"next": following, "hasMore": more}})
+
+
+@blueprint.post("/topup")
+@blueprint.arguments(schemas.TopupBody)
+@blueprint.response(201, envelope_of(schemas.TopupAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(403, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+def topup(body: dict[str, Any]) -> Response:
+    """Add tokens to a user's balance (administrators). The same idempotencyKey again adds nothing and answers the same."""
+    admin()
+    entry = services().billing.topup(body["user_id"], body["amount"], key=body["idempotency_key"], notes=body["notes"])
+    tokens = services().billing.balance(body["user_id"]).tokens
+    return enveloped("Tokens added", {"entry": entry_view(entry), "balance": tokens}, 201)
+
+
+def entry_view(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "type": entry.type.value,
+        "amount": entry.balance,
+        "held": entry.held,
+        "jobId": entry.job_id,
+        "notes": entry.notes,
+        "createdAt": rfc3339(entry.at),
+    }
+
+
+def _sort_id(cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    try:
+        found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        found = ""
+    if not SORT_ID.fullmatch(found):
+        raise InvalidRequest("cursor: not a cursor of this list", [FieldError("/cursor", "Not a cursor of this list.")])
+    return found

@@ -1,0 +1,105 @@
+"""Uploads: the pictures a user brought along, and those that were generated for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+
+from app.api import paging
+from app.api import upload_schemas as schemas
+from app.api.auth import signed_in
+from app.api.context import services
+from app.api.envelope import envelope_of, enveloped
+from app.api.multipart import uploaded_file
+from app.api.requests import ApiBlueprint, UnsupportedMediaType
+from app.api.schemas import ErrorAnswer
+from app.clients.storage import Storage
+from app.clock import rfc3339
+from app.errors import FieldError, InvalidRequest
+from app.services.web_generation import REFERENCE_SIDES
+from app.upload import Upload
+
+blueprint = ApiBlueprint("uploads", __name__, url_prefix="/api/uploads", description="A user's own images, uploaded or generated")
+
+
+@blueprint.post("")
+@blueprint.doc(requestBody=schemas.upload_body())
+@blueprint.response(201, envelope_of(schemas.UploadAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(413, schema=ErrorAnswer)
+@blueprint.alt_response(415, schema=ErrorAnswer)
+@blueprint.alt_response(503, schema=ErrorAnswer)
+def create_upload() -> Response:
+    """Upload an image, to be the reference of later generations.
+
+    One file part, `file` or `image`: JPEG, PNG, WEBP, GIF or BMP by its bytes, 32 to 4096 pixels a side, at most 10 MB. Its metadata
+    (place, camera, comments) is removed, its pixels and its orientation are kept. The same file again answers the same upload.
+    """
+    user = signed_in()
+    file = uploaded_file(request, *schemas.UPLOAD_FIELDS)
+    if file is None:
+        raise _no_file()
+    kept = services().uploads.keep(user.id, file.stream, sides=REFERENCE_SIDES, file_name=file.filename)
+    response = enveloped("Image uploaded", upload_view(kept.upload, services().storage), 201)
+    response.headers["Location"] = f"/api/uploads/{kept.upload.id}"
+    return response
+
+
+def _no_file() -> InvalidRequest | UnsupportedMediaType:
+    if request.mimetype not in ("", "multipart/form-data"):
+        return UnsupportedMediaType("Send the image as multipart/form-data, in the field file or image")
+    detail = "Send the image as a file in the field file or image."
+    return InvalidRequest(f"file: {detail}", [FieldError("/file", detail)])
+
+
+@blueprint.get("")
+@blueprint.arguments(schemas.UploadsQuery, location="query")
+@blueprint.response(200, envelope_of(schemas.UploadsAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def list_uploads(query: dict[str, Any]) -> Response:
+    """List your uploads, newest first: `generation_input` are brought along, `generation_output` were generated."""
+    limit, before_id = query["limit"], paging.id_of(query["cursor"])
+    found = services().uploads.list(signed_in().id, purpose=query["purpose"], before_id=before_id, limit=limit + 1)
+    page, cursor = paging.cut(found, limit)
+    data = {"uploads": [upload_view(upload, services().storage) for upload in page], "cursor": cursor}
+    return paging.with_link(enveloped("OK", data), cursor)
+
+
+@blueprint.get("/<upload_id>")
+@blueprint.response(200, envelope_of(schemas.UploadAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+def show_upload(upload_id: str) -> Response:
+    """Show one of your uploads."""
+    upload = services().uploads.get(upload_id, user_id=signed_in().id)
+    return enveloped("OK", upload_view(upload, services().storage))
+
+
+@blueprint.delete("/<upload_id>")
+@blueprint.response(204)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+@blueprint.alt_response(503, schema=ErrorAnswer)
+def delete_upload(upload_id: str) -> Response:
+    """Delete one of your uploads, its file included. Generations that were to use it fail; those that did keep their images."""
+    services().uploads.delete(upload_id, user_id=signed_in().id)
+    return Response(status=204)
+
+
+def upload_view(upload: Upload, storage: Storage) -> dict[str, Any]:
+    return {
+        "id": upload.id,
+        "purpose": upload.purpose.value,
+        "url": storage.url(upload.key),
+        "mimeType": upload.content_type,
+        "width": upload.width,
+        "height": upload.height,
+        "sizeBytes": upload.size_bytes,
+        "sha256": upload.sha256,
+        "fileName": upload.file_name,
+        "jobId": upload.job_id,
+        "createdAt": rfc3339(upload.created_at),
+    }

@@ -1,0 +1,44 @@
+"""Which way up a picture is meant to be shown: the one thing its metadata says that changes what one sees."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+UPRIGHT = 1
+EXIF_TAG = 0x0112
+EXIF_SHORT = 3
+EXIF_HEADER = b"Exif\0\0"
+#: A directory holds some dozens of entries; the orientation's number sorts it near the start.
+MAX_ENTRIES = 1000
+
+_IN_XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
+
+
+def orientation_of(exif: bytes | None, xmp: bytes | None) -> int:
+    """Return the orientation, 1 to 8 as Exif numbers them; 1, upright, where nothing readable is said."""
+    found = _in_exif(exif.removeprefix(EXIF_HEADER)) if exif else None
+    if found is None and xmp and (match := _IN_XMP.search(xmp)):
+        found = int(match[1])
+    return found or UPRIGHT
+
+
+def exif_of(orientation: int) -> bytes:
+    """Return an Exif block (TIFF header, one directory) that says nothing but the orientation."""
+    return b"MM\0*" + struct.pack(">LHHHLHHL", 8, 1, EXIF_TAG, EXIF_SHORT, 1, orientation, 0, 0)
+
+
+def _in_exif(tiff: bytes) -> int | None:
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return None
+    try:
+        (start,) = struct.unpack_from(f"{order}L", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for number in range(min(entries, MAX_ENTRIES)):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHLH", tiff, start + 2 + 12 * number)
+            if tag == EXIF_TAG:
+                return value if kind == EXIF_SHORT and 1 <= value <= 8 else None
+    except struct.error:
+        return None
+    return None

@@ -1,0 +1,144 @@
+"""Users and keys: who may call, and how they prove it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from app import clock
+from app.account import Account, ApiKey, Role, signup
+from app.errors import EmailTaken, NotFound, Unauthorized
+from app.stores.accounts import AccountStore
+from app.stores.keys import KeyStore
+
+SIGNUP_TOKENS = 1000
+KEY_PREFIX = "igk"
+WRONG_LOGIN = "The email or the password is wrong"
+
+
+def run_inline(call: Callable[..., Any], *args: Any) -> Any:
+    """Run a call here and now: the offload of processes that nobody waits for."""
+    return call(*args)
+
+
+class Accounts:
+    """`offload` runs a hash where it blocks nobody: the web process gives it real threads, since a hash takes tens of milliseconds."""
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountStore,
+        keys: KeyStore,
+        offload: Callable[..., Any] = run_inline,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._accounts = accounts
+        self._keys = keys
+        self._offload = offload
+        self._now = now
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's argon2id minimum, 2026.
+        # Looked up for unknown emails too, so that an answer's time does not tell which emails exist.
+        self._nobodys_hash = self._hasher.hash(secrets.token_urlsafe(16))
+
+    def register(self, email: str, password: str) -> Account:
+        """Open an account with its free tokens. Raises EmailTaken, without regard to case."""
+        login = login_of(email)
+        if self._accounts.by_login(login):
+            raise EmailTaken("An account with this email exists already; log in instead")
+        password_hash = str(self._offload(self._hasher.hash, password))
+        return self._opened(clock.new_id(), login, email.strip(), password_hash)
+
+    def login(self, email: str, password: str) -> Account:
+        """Return the account of this email and password. Raises Unauthorized, the same for both being wrong."""
+        found = self._accounts.by_login(login_of(email))
+        expected = (found[1] if found else None) or self._nobodys_hash
+        if not self._offload(self._matches, expected, password) or found is None:
+            raise Unauthorized(WRONG_LOGIN)
+        return found[0]
+
+    def outside_user(self, subject: str, email: str | None) -> Account:
+        """Return the account of an outside identity provider's user, opened at the first sight of it. Its id is the subject.
+
+        Raises Unauthorized where the subject is the id of one of our own accounts: the provider must not speak for those.
+        """
+        login = f"sub:{subject}"
+        account = self._accounts.get(subject)
+        if account is None:
+            try:
+                return self._opened(subject, login, email, None)
+            except EmailTaken:
+                account = self._accounts.get(subject)
+        if account is None or account.login != login:
+            raise Unauthorized("This token is for another kind of account")
+        return account
+
+    def account(self, user_id: str) -> Account:
+        """Raises NotFound."""
+        if account := self._accounts.get(user_id):
+            return account
+        raise NotFound("No such user")
+
+    def by_email(self, email: str) -> Account:
+        """Raises NotFound."""
+        if found := self._accounts.by_login(login_of(email)):
+            return found[0]
+        raise NotFound("No such user")
+
+    def set_role(self, user_id: str, role: Role) -> None:
+        if not self._accounts.set_role(user_id, role):
+            raise NotFound("No such user")
+
+    def make_key(self, name: str) -> tuple[ApiKey, str]:
+        """Make an API key for scripts; the text is returned this once and kept as a hash."""
+        secret = secrets.token_urlsafe(32)
+        key = ApiKey(id=secrets.token_hex(8), name=name, created_at=self._now())
+        self._keys.insert(key, _digest(secret))
+        return key, f"{KEY_PREFIX}_{key.id}_{secret}"
+
+    def key_of(self, text: str) -> ApiKey:
+        """Return the key a caller shows. Raises Unauthorized for unknown and revoked ones."""
+        prefix, _, rest = text.partition("_")
+        key_id, _, secret = rest.partition("_")
+        found = self._keys.get(key_id) if prefix == KEY_PREFIX and key_id and secret else None
+        if found is None or not hmac.compare_digest(found[1], _digest(secret)) or found[0].revoked_at:
+            raise Unauthorized("This API key is not known, or was revoked")
+        return found[0]
+
+    def all_keys(self) -> list[ApiKey]:
+        return self._keys.list()
+
+    def revoke_key(self, key_id: str) -> None:
+        if not self._keys.revoke(key_id, self._now()):
+            raise NotFound("No such key, or it was revoked before")
+
+    def _opened(self, user_id: str, login: str, email: str | None, password_hash: str | None) -> Account:
+        now = self._now()
+        account = Account(id=user_id, login=login, email=email, role=Role.USER, tokens=SIGNUP_TOKENS, created_at=now)
+        self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, SIGNUP_TOKENS, now))
+        return account
+
+    def _matches(self, expected: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(expected, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def login_of(email: str) -> str:
+    return f"email:{email.strip().casefold()}"
+
+
+def is_key(text: str) -> bool:
+    return text.startswith(f"{KEY_PREFIX}_")
+
+
+def _digest(secret: str) -> str:
+    """Hash a key's secret. It is 256 random bits: a fast hash is enough, nobody guesses it."""
+    return hashlib.sha256(secret.encode()).hexdigest()

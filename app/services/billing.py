@@ -1,0 +1,111 @@
+"""Tokens: held at submit, captured at the end for what was delivered, the rest released."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from app import account, clock
+from app.account import Balance, Entry, EntryType
+from app.errors import IdempotencyMismatch, InsufficientTokens, NotFound
+from app.job import Job, Settlement
+from app.stores.accounts import AccountStore
+from app.stores.jobs import JobStore
+from app.stores.ledger import Difference, LedgerStore
+
+log = logging.getLogger(__name__)
+
+#: An outbox younger than this may be in the hands of whoever wrote it.
+OUTBOX_PATIENCE = timedelta(seconds=30)
+#: Holds older than this are compared with their jobs.
+HOLD_PATIENCE = timedelta(seconds=60)
+BATCH = 200
+
+
+class Billing:
+    def __init__(self, *, ledger: LedgerStore, accounts: AccountStore, jobs: JobStore, now: Callable[[], datetime] = clock.now) -> None:
+        self._ledger = ledger
+        self._accounts = accounts
+        self._jobs = jobs
+        self._now = now
+
+    def balance(self, user_id: str) -> Balance:
+        return self._ledger.balance(user_id) or Balance(0, 0)
+
+    def require(self, user_id: str, tokens: int) -> None:
+        """Raise InsufficientTokens early, before anything is stored; the hold decides all the same."""
+        if not tokens:
+            return
+        available = self.balance(user_id).tokens
+        if available < tokens:
+            raise InsufficientTokens(tokens, available)
+
+    def hold(self, job: Job) -> bool:
+        """Hold a job's tokens, all or none. False where they are held already. Raises InsufficientTokens."""
+        if self._ledger.hold(account.hold(job.user_id, job.id, job.tokens_held, self._now())):
+            return True
+        if self.is_held(job):
+            return False
+        raise InsufficientTokens(job.tokens_held, self.balance(job.user_id).tokens)
+
+    def is_held(self, job: Job) -> bool:
+        """Tell whether a job's tokens are held; a job that needs none always may go on."""
+        return not job.tokens_held or self._ledger.held_for(job.user_id, job.id) == job.tokens_held
+
+    def settle(self, job: Job) -> None:
+        """End a terminal job's hold: capture what was delivered, release the rest. Doing it again changes nothing."""
+        if job.tokens_held:
+            self._end_hold(job.user_id, job.id, held=job.tokens_held, used=job.tokens_used)
+
+    def topup(self, user_id: str, tokens: int, *, key: str, notes: str | None) -> Entry:
+        """Add tokens once per key. Raises NotFound for an unknown user, IdempotencyMismatch where the key bought something else."""
+        entry = account.topup(user_id, tokens, key=key, notes=notes, at=self._now())
+        try:
+            first = self._ledger.topup(entry)
+        except KeyError as exc:
+            raise NotFound("No such user") from exc
+        if (first.user_id, first.balance) != (user_id, tokens):
+            raise IdempotencyMismatch("This idempotencyKey was used for another top-up")
+        return first
+
+    def history(self, user_id: str, *, kind: EntryType | None, before_id: str | None, limit: int) -> list[tuple[str, Entry]]:
+        return self._ledger.history(user_id, kind=kind, before_id=before_id, limit=limit)
+
+    def verify(self) -> tuple[int, list[Difference]]:
+        """Prove every account; returns how many were checked, and those that do not add up."""
+        checked, differences, last = 0, [], ""
+        while batch := self._accounts.ids_after(last, limit=BATCH):
+            checked += len(batch)
+            differences += [found for user_id in batch if (found := self._proven(user_id))]
+            last = batch[-1]
+        return checked, differences
+
+    def _proven(self, user_id: str) -> Difference | None:
+        """Look at an account three times before calling it wrong: a live one may change between its two reads."""
+        found = None
+        for _ in range(3):
+            found = self._ledger.verify(user_id)
+            if found is None:
+                return None
+        return found
+
+    def mend(self) -> None:
+        """Finish what crashes cut off: entries still in outboxes, holds whose job has ended or never was."""
+        now = self._now()
+        self._ledger.drain(before=now - OUTBOX_PATIENCE, limit=BATCH)
+        for user_id, holds in self._ledger.old_holds(before=now - HOLD_PATIENCE, limit=BATCH):
+            for job_id, held in holds.items():
+                self._mend_hold(user_id, job_id, held)
+            self._ledger.holds_seen(user_id, at=now)
+
+    def _mend_hold(self, user_id: str, job_id: str, held: int) -> None:
+        job = self._jobs.get(job_id)
+        # A terminal job that is not settled yet settles its own hold; without a job nobody else will.
+        if job is None or job.settlement is Settlement.DONE:
+            log.warning("a hold outlived its job", extra={"job_id": job_id, "user_id": user_id, "tokens": held})
+            self._end_hold(user_id, job_id, held=held, used=job.tokens_used if job else 0)
+
+    def _end_hold(self, user_id: str, job_id: str, *, held: int, used: int) -> None:
+        entries = account.settlement(user_id, job_id, held=held, used=used, at=self._now())
+        self._ledger.end_hold(user_id, job_id, held=held, entries=entries)

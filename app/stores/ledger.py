@@ -1,0 +1,161 @@
+"""Tokens: the balance and holds in `accounts`, the append-only `ledger` beside them.
+
+The account document is the arbiter: one compare-and-set moves tokens AND leaves the entry in the account's `outbox`, so neither can be
+without the other. The entry is then copied to `ledger` (its id derives from its cause: twice is once) and taken from the outbox; a crash
+in between leaves it there for the sweep. No number of simultaneous requests takes a balance below zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo import DESCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from app.account import Balance, Entry, EntryType
+from app.stores.database import Database, Document, store
+
+#: Top-up keys an account remembers beside the ledger, to tell a repeat that races with its first.
+REMEMBERED_TOPUPS = 200
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An account whose entries do not add up to it."""
+
+    user_id: str
+    balance: int
+    entries_balance: int
+    held: int
+    entries_held: int
+
+
+@store
+class LedgerStore:
+    def __init__(self, database: Database) -> None:
+        self._accounts = database["accounts"]
+        self._ledger = database["ledger"]
+
+    def balance(self, user_id: str) -> Balance | None:
+        doc = self._accounts.find_one({"_id": user_id}, {"tokens": 1, "holds": 1})
+        return Balance(doc["tokens"], sum(doc["holds"].values())) if doc else None
+
+    def hold(self, entry: Entry) -> bool:
+        """Move tokens from balance to a hold of the entry's job. False where the balance is too small or the hold exists."""
+        field = f"holds.{entry.job_id}"
+        return self._apply(
+            {"_id": entry.user_id, "tokens": {"$gte": entry.held}, field: {"$exists": False}},
+            {"$inc": {"tokens": entry.balance}, "$set": {field: entry.held}, "$min": {"holdsAt": entry.at}},
+            [entry],
+        )
+
+    def held_for(self, user_id: str, job_id: str) -> int:
+        """Return what is held for a job; 0 where nothing is."""
+        doc = self._accounts.find_one({"_id": user_id}, {"holds": 1})
+        return int(doc["holds"].get(job_id, 0)) if doc else 0
+
+    def end_hold(self, user_id: str, job_id: str, *, held: int, entries: Sequence[Entry]) -> bool:
+        """Remove a job's hold and write what became of it. False where it was done before: nothing changes then."""
+        field = f"holds.{job_id}"
+        back = sum(entry.balance for entry in entries)
+        return self._apply({"_id": user_id, field: held}, {"$inc": {"tokens": back}, "$unset": {field: ""}}, entries)
+
+    def topup(self, entry: Entry) -> Entry:
+        """Add tokens once per entry id; returns the entry as first written, which a repeat must match. Raises KeyError: no such user."""
+        if known := self._ledger.find_one({"_id": entry.id}):
+            return _entry(known)
+        remember = {"$push": {"topups": {"$each": [entry.id], "$slice": -REMEMBERED_TOPUPS}}}
+        added = self._apply({"_id": entry.user_id, "topups": {"$ne": entry.id}}, {"$inc": {"tokens": entry.balance}, **remember}, [entry])
+        if not added and self._accounts.find_one({"_id": entry.user_id}, {"_id": 1}) is None:
+            raise KeyError(entry.user_id)
+        first = self._ledger.find_one({"_id": entry.id})
+        return _entry(first) if first else entry
+
+    def history(self, user_id: str, *, kind: EntryType | None, before_id: str | None, limit: int) -> list[tuple[str, Entry]]:
+        """Return entries newest first, each with the sort id that continues the list."""
+        query: dict[str, Any] = {"userId": user_id}
+        if kind:
+            query["type"] = kind.value
+        if before_id:
+            query["sortId"] = {"$lt": before_id}
+        return [(doc["sortId"], _entry(doc)) for doc in self._ledger.find(query).sort("sortId", DESCENDING).limit(limit)]
+
+    def drain(self, *, before: datetime, limit: int) -> int:
+        """Copy to the ledger what a crash left in outboxes; returns how many accounts."""
+        found = list(self._accounts.find({"outboxAt": {"$lte": before}}, {"outbox": 1}).limit(limit))
+        for doc in found:
+            self._copied(doc["_id"], doc["outbox"])
+        return len(found)
+
+    def old_holds(self, *, before: datetime, limit: int) -> list[tuple[str, dict[str, int]]]:
+        """Return accounts whose holds were last looked at (or first made) before a time, longest ago first."""
+        found = self._accounts.find({"holdsAt": {"$lte": before}}, {"holds": 1}).sort("holdsAt").limit(limit)
+        return [(doc["_id"], doc["holds"]) for doc in found]
+
+    def holds_seen(self, user_id: str, *, at: datetime) -> None:
+        """Put off the next look at an account's holds; an account without any is not looked at again."""
+        if not self._accounts.update_one({"_id": user_id, "holds": {}}, {"$unset": {"holdsAt": ""}}).matched_count:
+            self._accounts.update_one({"_id": user_id}, {"$set": {"holdsAt": at}})
+
+    def verify(self, user_id: str) -> Difference | None:
+        """Prove one account: balance and holds equal the sums of its entries. None where they do."""
+        account = self._accounts.find_one({"_id": user_id})
+        if account is None:
+            return None
+        entries = {doc["_id"]: doc for doc in self._ledger.find({"userId": user_id})}
+        entries |= {doc["_id"]: doc for doc in account["outbox"]}
+        balance, held = (sum(doc[key] for doc in entries.values()) for key in ("balance", "held"))
+        found = Difference(user_id, account["tokens"], balance, sum(account["holds"].values()), held)
+        return None if (found.balance, found.held) == (balance, held) and found.balance >= 0 else found
+
+    def _apply(self, guard: Document, change: Document, entries: Sequence[Entry]) -> bool:
+        """Change an account and leave the entries in its outbox, in one update; then copy them to the ledger."""
+        docs = [entry_document(entry) for entry in entries]
+        update = dict(change)
+        update["$push"] = {**update.get("$push", {}), "outbox": {"$each": docs}}
+        update["$set"] = {**update.get("$set", {}), "outboxAt": entries[0].at}
+        changed = self._accounts.find_one_and_update(guard, update, projection={"outbox": 1}, return_document=ReturnDocument.AFTER)
+        if changed is None:
+            return False
+        self._copied(changed["_id"], changed["outbox"])
+        return True
+
+    def _copied(self, user_id: str, docs: Sequence[Document]) -> None:
+        for doc in docs:
+            try:
+                self._ledger.insert_one(dict(doc))
+            except DuplicateKeyError:
+                continue
+        ids = [doc["_id"] for doc in docs]
+        self._accounts.update_one({"_id": user_id}, {"$pull": {"outbox": {"_id": {"$in": ids}}}})
+        self._accounts.update_one({"_id": user_id, "outbox": []}, {"$set": {"outboxAt": None}})
+
+
+def entry_document(entry: Entry) -> Document:
+    return {
+        "_id": entry.id,
+        "sortId": f"{int(entry.at.timestamp() * 1000):013d}:{entry.id}",
+        "userId": entry.user_id,
+        "type": entry.type.value,
+        "balance": entry.balance,
+        "held": entry.held,
+        "jobId": entry.job_id,
+        "notes": entry.notes,
+        "at": entry.at,
+    }
+
+
+def _entry(doc: Document) -> Entry:
+    return Entry(
+        id=doc["_id"],
+        user_id=doc["userId"],
+        type=EntryType(doc["type"]),
+        balance=doc["balance"],
+        held=doc["held"],
+        job_id=doc["jobId"],
+        notes=doc["notes"],
+        at=doc["at"],
+    )

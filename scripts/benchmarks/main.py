@@ -1,0 +1,85 @@
+"""`scripts/bench`: the one place of figures. Each scenario runs on a stack of its own, so that none inherits another's documents."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:  # Run as a file, Python looks for modules beside it and not in the checkout.
+    sys.path.insert(0, str(ROOT))
+
+from rich.console import Console  # noqa: E402
+
+from scripts.benchmarks.machine import facts  # noqa: E402
+from scripts.benchmarks.report import show, write  # noqa: E402
+from scripts.benchmarks.scenarios import burst, cpu, in_flight, latency, memory, rates  # noqa: E402
+from scripts.benchmarks.source import BenchmarkError  # noqa: E402
+from scripts.benchmarks.table import Table  # noqa: E402
+from scripts.development.child import StackError  # noqa: E402
+from scripts.development.stack import Stack  # noqa: E402
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+SCENARIOS: Mapping[str, Callable[[Stack, bool], Table]] = {
+    "latency": latency.run,
+    "burst": burst.run,
+    "memory": memory.run,
+    "cpu": cpu.run,
+    "rates": rates.run,
+    "in_flight": in_flight.run,
+}
+#: In a quick run the last one is left out: it is there for the plots.
+QUICK = tuple(SCENARIOS)[:-1]
+SETTINGS = {"ALLOW_ANONYMOUS": "true", "APP_ENV": "development", "WORKERS": "4", "SYNC_WAIT_SECONDS": "180", "HOST": "127.0.0.1"}
+#: All else that the caller's environment holds could name real stores, or a key that buys pictures.
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for and return the exit status: 0, or 1 where a scenario could not be measured. A missed target is no failure."""
+    options = _parser().parse_args(arguments)
+    names = options.only or (QUICK if options.quick else tuple(SCENARIOS))
+    console, started = Console(), time.monotonic()
+    tables: list[Table] = []
+    embedded: set[str] = set()
+    try:
+        for name in names:
+            console.print(f"[dim]{name} ...")
+            table, stand_ins = _measured(name, quick=options.quick)
+            show(table, console)
+            tables.append(table)
+            embedded |= stand_ins
+    except (BenchmarkError, StackError) as error:
+        print(f"scripts/bench: {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    console.print(f"[dim]{len(tables)} scenarios in {time.monotonic() - started:.0f} s")
+    target = options.output or (PAGE if tuple(names) == tuple(SCENARIOS) and not options.quick else None)
+    if target:
+        command = " ".join(["scripts/bench", *(f"--only {name}" for name in options.only or ()), *(["--quick"] if options.quick else [])])
+        write(target, tables, command=command, facts=facts(embedded), on=datetime.now(UTC).date())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the service on this machine; see docs/benchmarks.md.")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter, under two minutes; writes nothing")
+    parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="this scenario only (may be repeated); writes nothing")
+    parser.add_argument("--output", type=Path, help="write the page here, whatever was run")
+    return parser
+
+
+def _measured(name: str, *, quick: bool) -> tuple[Table, set[str]]:
+    env = {key: os.environ[key] for key in KEPT_VARIABLES if key in os.environ}
+    with Stack(None, env, SETTINGS, quiet=True) as stack:
+        return SCENARIOS[name](stack, quick), set(stack.embedded)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""A process that makes requests: `load.py` against the gateway, `direct.py` against fal. One JSON line in, one JSON line out."""
+
+from __future__ import annotations
+
+import json
+import selectors
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+HERE = Path(__file__).resolve().parent
+
+
+class BenchmarkError(Exception):
+    """A scenario did not run as it must to count: a generation failed, or a process gave no answer."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one order; seconds are the caller's own clock, CPU and memory those of the process that asked."""
+
+    seconds: float
+    latencies_s: list[float]
+    statuses: dict[str, int]
+    first_body: str
+    first_failure: str
+    cpu_s: float
+    pss_mb: float
+
+    def require(self, status: str) -> Outcome:
+        """Return itself; raise BenchmarkError where any answer had another status."""
+        if set(self.statuses) != {status}:
+            raise BenchmarkError(f"expected only {status}, got {self.statuses}: {self.first_failure}")
+        return self
+
+
+class Source:
+    """Stays for a whole scenario, so its connections are warm. In a process of its own: its work is not the service's."""
+
+    def __init__(self, script: str, env: Mapping[str, str], *, timeout_s: float = 240.0) -> None:
+        self._timeout_s = timeout_s
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / script)], env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, **order: Any) -> Outcome:
+        """Have the order carried out and return what became of it. Raises BenchmarkError when no answer comes in time."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise BenchmarkError("a source has no pipes")
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(self._timeout_s):
+                raise BenchmarkError(f"no answer within {self._timeout_s:.0f} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise BenchmarkError("the process that makes the requests ended")
+        return Outcome(**json.loads(line))

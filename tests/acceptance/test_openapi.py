@@ -1,0 +1,195 @@
+"""`/openapi.json` and `/api-docs`: valid, complete, and true, as its examples are carried out."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.acceptance.service import Service
+
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = {"get", "post", "put", "patch", "delete"}
+A_JOB = "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8"
+PRINT_ROUTES = """
+import json, os
+from app import create_app
+from app.bootstrap import build_services
+from app.config import load_settings
+settings = load_settings(os.environ)
+app = create_app(settings, build_services(settings))
+print(json.dumps([[rule.rule, sorted(rule.methods - {"HEAD", "OPTIONS"})] for rule in app.url_map.iter_rules()]), flush=True)
+os._exit(0)
+"""
+Spec = dict[str, Any]
+Operation = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def spec(shared_service: Service) -> Spec:
+    answer = shared_service.client.get("/openapi.json")
+    assert answer.status_code == 200
+    found: Spec = answer.json()
+    return found
+
+
+def operations(spec: Spec) -> Iterator[tuple[str, str, Operation]]:
+    """Yield method, path and operation with the path's own parameters among its parameters."""
+    for path, item in spec["paths"].items():
+        for method in METHODS & item.keys():
+            operation = item[method]
+            yield method, path, {**operation, "parameters": [*item.get("parameters", []), *operation.get("parameters", [])]}
+
+
+def examples_of(operation: Operation) -> list[Any]:
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    return [example["value"] for example in body.get("examples", {}).values()] + [body[key] for key in ("example",) if key in body]
+
+
+def response_of(spec: Spec, operation: Operation, status: str) -> Any:
+    response = operation["responses"][status]
+    return spec["components"]["responses"][response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+
+
+def schema_of(spec: Spec, operation: Operation, status: str) -> Any:
+    return response_of(spec, operation, status).get("content", {}).get("application/json", {}).get("schema")
+
+
+def test_the_document_is_valid_openapi_31(spec: Spec) -> None:
+    problems = [error.message for error in OpenAPIV31SpecValidator(spec).iter_errors()]
+
+    assert spec["openapi"].startswith("3.1.")
+    assert problems == []
+
+
+def test_every_route_of_the_api_is_documented(service: Service, spec: Spec) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_ROUTES], env=service.stack.env, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+
+    routes = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule))
+        for rule, methods in json.loads(done.stdout)
+        for method in methods
+        if rule.startswith("/api/")
+    }
+    documented = {(method, path) for method, path, _ in operations(spec)}
+    assert len(routes) >= 6
+    assert routes - documented == set()
+
+
+def test_every_operation_documents_its_answers_and_its_errors(spec: Spec) -> None:
+    lacking = []
+
+    for method, path, operation in operations(spec):
+        statuses = operation["responses"].keys()
+        takes_input = operation["parameters"] or "requestBody" in operation
+        checks = {
+            "a summary": bool(operation.get("summary")),
+            "a success": any(status.startswith("2") for status in statuses),
+            "the shape of its answer": all(schema_of(spec, operation, s) for s in statuses if s.startswith("2") and s != "204"),
+            "its error codes": not takes_input or any(status.startswith("4") for status in statuses),
+            "the error body": all(
+                schema_of(spec, operation, s) == {"$ref": "#/components/schemas/ErrorAnswer"} for s in statuses if s[0] in "45d"
+            ),
+            "the shape of its body": all("schema" in kind for kind in operation.get("requestBody", {}).get("content", {}).values()),
+        }
+        lacking += [f"{method} {path}: {what}" for what, is_there in checks.items() if not is_there]
+
+    assert lacking == []
+
+
+def test_every_operation_that_takes_json_has_an_example(spec: Spec) -> None:
+    without = [
+        f"{method} {path}"
+        for method, path, operation in operations(spec)
+        if "application/json" in operation.get("requestBody", {}).get("content", {}) and not examples_of(operation)
+    ]
+
+    assert without == []
+
+
+def test_every_example_is_carried_out_and_answered_as_documented(service: Service, spec: Spec) -> None:
+    token = None
+    wrong = []
+
+    for method, path, operation in operations(spec):
+        for example in examples_of(operation):
+            is_scripts = path.startswith(("/api/images", "/api/jobs", "/api/auth"))
+            headers = {} if is_scripts else {"Authorization": f"Bearer {token}"}
+            answer = service.client.request(method, path, json=example, headers=headers)
+            token = token or answer.json().get("data", {}).get("token")
+            documented = {status for status in operation["responses"] if status.startswith("2")}
+            problems = [] if str(answer.status_code) in documented else [f"{answer.status_code}, not {documented}: {answer.text}"]
+            problems = problems or mismatches(spec, operation, answer)
+            wrong += [f"{method} {path} {json.dumps(example)}: {problem}" for problem in problems]
+
+    assert wrong == []
+
+
+def test_what_is_read_is_answered_as_documented(service: Service, spec: Spec) -> None:
+    known = {"name": "flux-pro", "job_id": service.submit("a red bicycle")}
+    service.ended(known["job_id"])
+    wrong, read = [], 0
+
+    for method, path, operation in operations(spec):
+        names = re.findall(r"\{(\w+)\}", path)
+        if method != "get" or not all(name in known for name in names) or not path.startswith(("/api/images", "/api/jobs")):
+            continue
+        answer = service.client.get(path.format(**known))
+        read += 1
+        wrong += [f"{path}: {problem}" for problem in mismatches(spec, operation, answer)]
+
+    assert read >= 4
+    assert wrong == []
+
+
+def test_a_bad_credential_is_refused_where_the_document_says_so(service: Service, spec: Spec) -> None:
+    undocumented, refusals = [], 0
+    before = service.footprint()
+
+    for method, path, operation in operations(spec):
+        body = {"json": examples_of(operation)[0]} if examples_of(operation) else {}
+        address = re.sub(r"\{\w+\}", A_JOB, path)
+        answer = service.client.request(method, address, headers={"Authorization": "Bearer nonsense"}, **body)
+        refusals += answer.status_code == 401
+        if answer.status_code == 401 and "401" not in operation["responses"]:
+            undocumented.append(f"{method} {path}")
+
+    assert refusals >= 5
+    assert undocumented == []
+    assert service.footprint() == before
+
+
+def test_the_docs_are_a_page_that_needs_no_other_host(client: httpx.Client) -> None:
+    page = client.get("/api-docs", follow_redirects=True)
+
+    parts = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    hosts = {urlsplit(address).netloc for address in re.findall(r"""(?:https?:)?//[^\s"'<>]+""", page.text)}
+    assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/html")
+    assert "swagger-ui" in page.text
+    assert len(parts) >= 4
+    assert hosts <= {urlsplit(str(client.base_url)).netloc}
+    for part in parts:
+        loaded = client.get(urljoin(str(page.url), part))
+        assert loaded.status_code == 200
+        assert not re.search(r"@import|url\(['\"]?(https?:)?//", loaded.text if part.endswith(".css") else "")
+
+
+def mismatches(spec: Spec, operation: Operation, answer: httpx.Response) -> list[str]:
+    """Return how an answer differs from the schema of its status; a field the schema does not know counts, too."""
+    schema = schema_of(spec, operation, str(answer.status_code))
+    if schema is None:
+        return [f"{answer.status_code} has no schema"]
+    found = Draft202012Validator({**schema, "components": spec["components"]}).iter_errors(answer.json())
+    known = spec["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    extra = answer.json().keys() - known.get("properties", {}).keys()
+    return [f"{error.json_path}: {error.message}" for error in found] + [f"undocumented: {name}" for name in extra]

@@ -1,0 +1,66 @@
+"""The verbs of a checkout, run in a copy of it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="not a git checkout")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what git has or would take, with the installed dependencies of the original."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    folder = tmp_path / "a checkout"
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+@needs_git
+def test_the_demo_ends_with_the_path_of_a_picture_and_leaves_nothing_running(copy: Path) -> None:
+    command = [str(copy / "scripts" / "demo"), "a red bicycle"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(copy)}
+
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=40, check=False)
+
+    assert done.returncode == 0, done.stderr
+    picture = Path(done.stdout.splitlines()[-1])
+    assert picture.is_relative_to(copy)
+    with Image.open(picture) as image:
+        image.load()
+        assert min(image.size) >= 512
+    assert "a red bicycle" in done.stdout
+    assert not [name for name in copy.glob("var/demo-*/*") if name.name != "storage"]
+    assert not processes_of(copy)
+
+
+@needs_git
+def test_the_demo_of_a_model_that_needs_more_than_a_prompt_says_so_and_fails(copy: Path) -> None:
+    command = [str(copy / "scripts" / "demo"), "--model", "face-swap"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(copy)}
+
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=40, check=False)
+
+    assert done.returncode == 1
+    assert "base_image_url" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not processes_of(copy)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of live processes that name the folder."""
+    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(folder) in line]

@@ -1,0 +1,103 @@
+"""Fixtures for whoever talks to real servers. Each server starts when the first test asks for it, and ends with the run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fal_place import FalPlace, lead_fal_client_here
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from app.bootstrap import Services
+    from app.stores.database import Database
+    from tests.support.emulator import Emulator
+    from tests.support.services import Backing
+
+PLACE = pytest.StashKey[FalPlace]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[PLACE] = lead_fal_client_here()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[PLACE].tls_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def fal_place(pytestconfig: pytest.Config) -> FalPlace:
+    return pytestconfig.stash[PLACE]
+
+
+@pytest.fixture(scope="session")
+def backing() -> Iterator[Backing]:
+    """MongoDB and Redis."""
+    from tests.support.services import running_backing
+
+    with running_backing() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def running_fal(fal_place: FalPlace) -> Iterator[Emulator]:
+    from tests.support.services import emulator_at
+
+    with emulator_at(fal_place) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def fal_emulator(running_fal: Emulator) -> Emulator:
+    """The emulator that this process' fal-client talks to, with nothing seen and no failure ordered."""
+    running_fal.reset()
+    return running_fal
+
+
+@pytest.fixture
+def database(backing: Backing) -> Iterator[Database]:
+    """An empty database with the service's indexes."""
+    from app.stores.database import ensure_indexes
+    from tests.support.services import fresh_database
+
+    with fresh_database(backing) as fresh:
+        ensure_indexes(fresh)
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def redis_connection(backing: Backing) -> Iterator[Redis]:
+    from app.clients.queue import connect_redis
+
+    connection = connect_redis(backing.redis_url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def redis(redis_connection: Redis) -> Redis:
+    """An empty Redis."""
+    redis_connection.flushall()
+    return redis_connection
+
+
+@pytest.fixture(scope="session")
+def wired(backing: Backing, fal_place: FalPlace) -> Iterator[Services]:
+    from tests.support.services import running_services
+
+    with running_services(backing, fal_place) as built:
+        yield built
+
+
+@pytest.fixture
+def services(wired: Services, redis: Redis, fal_emulator: Emulator) -> Services:
+    """The whole service in this process, without worker processes: stores, Redis and fal are empty."""
+    from app.stores.database import ensure_indexes
+
+    wired.database.client.drop_database(wired.database.name)
+    ensure_indexes(wired.database)
+    return wired

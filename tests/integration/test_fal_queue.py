@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.clients import fal as fal_module
+from app.clients.fal import FalQueue
+from app.errors import (
+    GatewayError,
+    ProviderBadKey,
+    ProviderBusy,
+    ProviderLocked,
+    ProviderRefused,
+    ResultUnavailable,
+    ResultUnusable,
+    SubmitOutcomeUnknown,
+)
+from app.fal_request import Receipt
+from tests.support.emulator import Emulator
+from tests.support.factories import make_receipt
+from tests.support.fal_calls import FLUX, wait_until
+from tests.support.fal_place import FalPlace
+from tests.support.https_server import Call, Server, https_server
+from tests.support.services import close_fal
+
+KEY = "test-id:test-secret"
+PROMPT = {"prompt": "a red bicycle"}
+
+
+@pytest.fixture
+def fal(fal_place: FalPlace) -> Iterator[FalQueue]:
+    made = FalQueue(KEY, frozenset({fal_place.host}))
+    yield made
+    close_fal(made)
+
+
+@pytest.fixture
+def server(fal_place: FalPlace) -> Iterator[Server]:
+    with https_server(fal_place.tls_dir) as running:
+        yield running
+
+
+def finished(emulator: Emulator) -> None:
+    wait_until(lambda: all(seen["state"] == "COMPLETED" for seen in emulator.requests()))
+
+
+def receipt_at(server: Server) -> Receipt:
+    return make_receipt(host=server.host)
+
+
+def result_url(server: Server) -> str:
+    return receipt_at(server).response_url.removeprefix(f"https://{server.host}")
+
+
+def test_a_request_goes_from_submit_to_result(fal: FalQueue, fal_emulator: Emulator) -> None:
+    receipt = fal.submit(FLUX, {**PROMPT, "num_images": 3})
+    finished(fal_emulator)
+
+    output = fal.result(receipt)
+
+    (seen,) = fal_emulator.requests()
+    assert (seen["requestId"], seen["arguments"]["num_images"], seen["webhook"]) == (receipt.request_id, 3, None)
+    assert len(output.pictures) == 3
+    assert all(picture.url.startswith(f"{fal_emulator.base_url}/files/") and not picture.flagged for picture in output.pictures)
+    assert output.billable_units is not None
+    assert float(output.billable_units) > 0
+    assert int(output.seed or 0) > 2**63
+
+
+def test_the_webhooks_address_goes_along(fal: FalQueue, fal_emulator: Emulator) -> None:
+    fal.submit(FLUX, PROMPT, webhook_url="https://gateway.example/api/webhooks/fal/job/0?x=1")
+
+    assert fal_emulator.requests()[0]["webhook"] == "https://gateway.example/api/webhooks/fal/job/0?x=1"
+
+
+def test_flagged_pictures_are_marked(fal: FalQueue, fal_emulator: Emulator) -> None:
+    fal_emulator.outcome("nsfw")
+    receipt = fal.submit(FLUX, PROMPT)
+    finished(fal_emulator)
+
+    assert [picture.flagged for picture in fal.result(receipt).pictures] == [True]
+
+
+def test_a_model_that_answers_with_one_image_object_has_one_picture(fal: FalQueue, fal_emulator: Emulator) -> None:
+    receipt = fal.submit("fal-ai/face-swap", {"base_image_url": "https://x.example/a.png", "swap_image_url": "https://x.example/b.png"})
+    finished(fal_emulator)
+
+    assert len(fal.result(receipt).pictures) == 1
+
+
+def test_a_waiting_request_can_be_canceled(fal: FalQueue, fal_emulator: Emulator) -> None:
+    fal_emulator.settings(queueSeconds=30)
+    receipt = fal.submit(FLUX, PROMPT)
+
+    assert [fal.cancel(receipt), fal.cancel(receipt)] == [True, False]
+    assert fal_emulator.requests()[0]["canceled"]
+    with pytest.raises(ProviderRefused) as refused:
+        fal.result(receipt)
+    assert refused.value.code == "client_cancelled"
+
+
+def test_a_cancel_that_reaches_nobody_says_so(fal: FalQueue) -> None:
+    assert not fal.cancel(make_receipt(host="localhost:9"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("refuse_429", ProviderBusy),
+        ("error_500", ProviderBusy),
+        ("error_503", ProviderBusy),
+        ("error_503_nginx", ProviderBusy),
+        ("error_504", ProviderBusy),
+        ("drop_before_read", SubmitOutcomeUnknown),
+        ("drop_after_read", SubmitOutcomeUnknown),
+        ("hang", SubmitOutcomeUnknown),
+        ("html", SubmitOutcomeUnknown),
+        ("locked_403", ProviderLocked),
+        ("bad_key_401", ProviderBadKey),
+        ("bad_input_422", ProviderRefused),
+    ],
+)
+def test_a_submit_is_posted_once_whatever_comes_back(
+    fal_place: FalPlace, fal_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, kind: str, expected: type[GatewayError]
+) -> None:
+    monkeypatch.setattr(fal_module, "SUBMIT_TIMEOUT_S", 1.0)
+    fal = FalQueue(KEY, frozenset({fal_place.host}))
+    fal_emulator.fault("submit", kind, times=None)
+
+    with pytest.raises(GatewayError) as refused:
+        fal.submit(FLUX, PROMPT)
+
+    assert type(refused.value) is expected
+    assert len(fal_emulator.requests()) == 1
+    close_fal(fal)
+
+
+def test_an_answer_of_a_size_nobody_expects_is_unknown(fal_place: FalPlace, fal_emulator: Emulator) -> None:
+    fal = FalQueue(KEY, frozenset({fal_place.host}))
+    fal_emulator.fault("submit", "huge")
+
+    with pytest.raises(SubmitOutcomeUnknown):
+        fal.submit(FLUX, PROMPT)
+
+    assert len(fal_emulator.requests()) == 1
+    close_fal(fal)
+
+
+def test_a_refused_key_is_the_operators_and_not_the_callers_fault(fal_place: FalPlace, fal_emulator: Emulator) -> None:
+    fal = FalQueue("bad", frozenset({fal_place.host}))
+
+    with pytest.raises(ProviderBadKey):
+        fal.submit(FLUX, PROMPT)
+    close_fal(fal)
+
+
+def test_what_fal_says_about_the_input_reaches_the_caller(fal: FalQueue, fal_emulator: Emulator) -> None:
+    fal_emulator.fault("submit", "bad_input_422")
+
+    with pytest.raises(ProviderRefused) as refused:
+        fal.submit(FLUX, PROMPT)
+
+    assert refused.value.details is not None
+    assert (refused.value.details["falStatus"], refused.value.message[:8]) == (422, "fal.ai: ")
+
+
+def test_a_connection_that_was_never_made_may_be_tried_again(fal: FalQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fal_client.client.QUEUE_URL_FORMAT", "https://localhost:9/")
+
+    with pytest.raises(ProviderBusy) as refused:
+        fal.submit(FLUX, PROMPT)
+
+    assert type(refused.value) is ProviderBusy
+
+
+def test_our_key_goes_to_no_host_but_fals(fal: FalQueue, fal_emulator: Emulator, server: Server) -> None:
+    fal_emulator.fault("submit", "foreign_urls", value=f"https://{server.host}")
+
+    receipt = fal.submit(FLUX, PROMPT)
+    finished(fal_emulator)
+    output = fal.result(receipt)
+    fal.cancel(receipt)
+
+    assert {url.partition("/fal-ai/")[0] for url in (receipt.status_url, receipt.response_url, receipt.cancel_url)} == {
+        fal_emulator.base_url
+    }
+    assert len(output.pictures) == 1
+    assert server.seen == []
+
+
+def test_a_redirected_result_is_not_followed_with_our_key(fal: FalQueue, server: Server) -> None:
+    server.on("/elsewhere", body=b"{}")
+    server.on(result_url(server), 302, location="/elsewhere")
+
+    with pytest.raises(GatewayError):
+        fal.result(receipt_at(server))
+
+    assert [path for _, path, *_ in server.seen] == [result_url(server)]
+
+
+@pytest.mark.parametrize("kind", ["error_503", "too_early", "drop"])
+def test_a_result_that_cannot_be_had_now_is_had_later(fal: FalQueue, fal_emulator: Emulator, kind: str) -> None:
+    receipt = fal.submit(FLUX, PROMPT)
+    finished(fal_emulator)
+    fal_emulator.fault("result", kind)
+
+    # fal's own failures of a request look like its outages: those are tried again too, though not as long.
+    with pytest.raises((ResultUnavailable, ResultUnusable)):
+        fal.result(receipt)
+
+    assert len(fal.result(receipt).pictures) == 1
+
+
+def test_a_silent_result_is_had_later(fal_place: FalPlace, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fal_module, "RESULT_TIMEOUT_S", 0.2)
+    fal = FalQueue(KEY, frozenset({fal_place.host}))
+    server.call(result_url(server), lambda call: wait_until(lambda: call.wfile.closed, seconds=0.5))
+
+    with pytest.raises(ResultUnavailable):
+        fal.result(receipt_at(server))
+    close_fal(fal)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected", "code"),
+    [
+        ("content_policy", ProviderRefused, "content_policy_violation"),
+        ("error_500", ResultUnusable, "generation_failed"),
+        ("html_result", ResultUnusable, "bad_provider_answer"),
+    ],
+)
+def test_completed_is_not_success(fal: FalQueue, fal_emulator: Emulator, outcome: str, expected: type[GatewayError], code: str) -> None:
+    fal_emulator.outcome(outcome)
+    receipt = fal.submit(FLUX, PROMPT)
+    finished(fal_emulator)
+
+    with pytest.raises(GatewayError) as refused:
+        fal.result(receipt)
+
+    assert (type(refused.value), refused.value.code) == (expected, code)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"images": None},
+        {"images": "x"},
+        {"images": [None, 7, {"url": 5}, {}]},
+        {"image": []},
+        {"images": [], "has_nsfw_concepts": "no", "seed": "x"},
+    ],
+)
+def test_an_output_of_another_shape_has_no_pictures(fal: FalQueue, server: Server, body: Any) -> None:
+    server.on(result_url(server), body=json.dumps(body).encode())
+
+    output = fal.result(receipt_at(server))
+
+    assert (output.pictures, output.seed) == ((), None)
+
+
+def test_a_result_that_never_ends_is_given_up(fal: FalQueue, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fal_module, "MAX_RESULT_BYTES", 100_000)
+
+    def endless(call: Call) -> None:
+        call.start(200)
+        for _ in range(100):
+            call.wfile.write(bytes(65_536))
+
+    server.call(result_url(server), endless)
+
+    with pytest.raises(ResultUnusable, match="too large"):
+        fal.result(receipt_at(server))

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import socketio
+from redis import Redis
+from rq import Queue
+from rq.job import Job as Task
+from rq.serializers import JSONSerializer
+
+from app.clients.breaker import Breaker
+from app.clients.events import IN_FLIGHT_CHANNEL, JOB_CHANNEL, SOCKETIO_CHANNEL, EventPublisher, SocketEvent, listen, room_of
+from app.clients.queue import COLLECT_QUEUE, QUEUES, SUBMIT_QUEUE, TaskQueue, connect_redis, ping
+from app.errors import QueueUnavailable
+from tests.support.fal_calls import wait_until
+from tests.support.services import Backing
+
+NOWHERE = "redis://127.0.0.1:9/0"
+
+
+@pytest.fixture
+def publisher(redis: Redis, backing: Backing) -> Iterator[EventPublisher]:
+    made = EventPublisher(redis, backing.redis_url)
+    yield made
+    if made._sockets.redis is not None:
+        made._sockets.redis.close()
+
+
+@contextmanager
+def heard(redis: Redis, channel: str) -> Iterator[list[dict[str, Any]]]:
+    """Collect a channel's messages from when the subscription stands."""
+    messages: list[dict[str, Any]] = []
+    ready, stop = threading.Event(), threading.Event()
+
+    def hear_one_by_one() -> None:
+        for message in listen(redis, channel, on_subscribed=ready.set, stop=stop.is_set):
+            messages.append(message)  # noqa: PERF402 - the list is watched while it grows
+
+    thread = threading.Thread(target=hear_one_by_one)
+    thread.start()
+    try:
+        assert ready.wait(5)
+        yield messages
+    finally:
+        stop.set()
+        redis.publish(channel, b"wake up")
+        thread.join(5)
+
+
+def tasks(redis: Redis, name: str) -> list[Task]:
+    return Queue(name, connection=redis, serializer=JSONSerializer).jobs
+
+
+def test_a_task_is_a_function_name_and_ids(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+
+    queue.enqueue_submit("job-1")
+    queue.enqueue_collect("job-1", 2)
+
+    (submit,), (collect,) = tasks(redis, SUBMIT_QUEUE), tasks(redis, COLLECT_QUEUE)
+    assert (submit.func_name, submit.args) == ("workers.tasks.submit", ["job-1"])
+    assert (collect.func_name, collect.args) == ("workers.tasks.collect", ["job-1", 2])
+    assert submit.timeout == 300
+    assert QUEUES == ("image-collection", "image-generation")
+
+
+def test_a_task_in_redis_is_json_and_no_pickle(redis: Redis) -> None:
+    TaskQueue(redis).enqueue_submit("job-1")
+
+    (task,) = tasks(redis, SUBMIT_QUEUE)
+    stored = redis.hget(Task.key_for(task.id), "data")
+
+    assert isinstance(stored, bytes)
+    assert json.loads(zlib.decompress(stored)) == ["workers.tasks.submit", None, ["job-1"], {}]
+
+
+def test_the_tasks_name_functions_that_exist(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    queue.enqueue_submit("job-1")
+    queue.enqueue_collect("job-1", 0)
+
+    functions = [task.func for name in QUEUES for task in tasks(redis, name)]
+
+    assert all(callable(function) for function in functions)
+
+
+def test_a_queue_that_does_not_answer_is_a_failure_of_its_own() -> None:
+    away = connect_redis(NOWHERE)
+
+    for call in (lambda: TaskQueue(away).enqueue_submit("x"), lambda: TaskQueue(away).enqueue_collect("x", 0), lambda: ping(away)):
+        with pytest.raises(QueueUnavailable):
+            call()
+
+
+def test_a_burst_of_callers_waits_for_connections_instead_of_failing(backing: Backing, redis: Redis) -> None:
+    few = connect_redis(backing.redis_url, pool=2)
+
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(lambda n: TaskQueue(few).enqueue_submit(f"job-{n}"), range(60)))
+
+    assert len(tasks(redis, SUBMIT_QUEUE)) == 60
+    few.close()
+
+
+def test_a_jobs_change_reaches_whoever_listens(redis: Redis, publisher: EventPublisher) -> None:
+    with heard(redis, JOB_CHANNEL) as messages:
+        publisher.job_changed("job-1", 3, terminal=True)
+        publisher.request_in_flight("job-2")
+        publisher.job_changed("job-1", 4, terminal=False)
+        wait_until(lambda: len(messages) == 2)
+
+    assert messages == [{"jobId": "job-1", "seq": 3, "terminal": True}, {"jobId": "job-1", "seq": 4, "terminal": False}]
+
+
+def test_a_new_request_in_flight_reaches_the_watcher(redis: Redis, publisher: EventPublisher) -> None:
+    with heard(redis, IN_FLIGHT_CHANNEL) as messages:
+        publisher.request_in_flight("job-1")
+        wait_until(lambda: messages)
+
+    assert messages == [{"jobId": "job-1"}]
+
+
+def test_a_message_that_is_no_object_is_passed_over(redis: Redis, publisher: EventPublisher) -> None:
+    with heard(redis, JOB_CHANNEL) as messages:
+        for junk in (b"\xff", b"{", b"[1]", b"7", b"null"):
+            redis.publish(JOB_CHANNEL, junk)
+        publisher.job_changed("job-1", 1, terminal=False)
+        wait_until(lambda: messages)
+
+    assert [message["jobId"] for message in messages] == ["job-1"]
+
+
+def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, backing: Backing, publisher: EventPublisher) -> None:
+    server = socketio.RedisManager(backing.redis_url, channel=SOCKETIO_CHANNEL)
+    messages: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: messages.append(next(server._listen())), daemon=True)
+    thread.start()
+    wait_until(lambda: redis.pubsub_numsub(SOCKETIO_CHANNEL)[0][1])
+
+    publisher.emit(SocketEvent("generation_progress", room_of("user-1"), {"jobId": "job-1", "progress": 20}))
+
+    thread.join(5)
+    data = messages[0]
+    message = server.json.loads(data) if isinstance(data, str | bytes) else data
+    assert (message["method"], message["event"], message["room"], message["namespace"]) == (
+        "emit",
+        "generation_progress",
+        "user:user-1",
+        "/",
+    )
+    assert message["data"] == [{"jobId": "job-1", "progress": 20}]
+    server.pubsub.close()
+    server.redis.close()
+
+
+def test_events_fail_nobody_when_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    publisher = EventPublisher(connect_redis(NOWHERE), NOWHERE)
+
+    with caplog.at_level(logging.WARNING):
+        publisher.job_changed("job-1", 1, terminal=True)
+        publisher.request_in_flight("job-1")
+        publisher.emit(SocketEvent("x", "room", {}))
+
+    assert caplog.text.count("event not published") == 2
+
+
+def test_a_pause_holds_for_every_process_until_it_is_over(redis: Redis, backing: Backing) -> None:
+    mine, others = Breaker(redis), Breaker(other := connect_redis(backing.redis_url))
+    assert (others.pause_left_s(), others.reason()) == (0, None)
+
+    mine.open("provider_locked", 30)
+    assert 29 < others.pause_left_s() <= 30
+    assert others.reason() == "provider_locked"
+
+    mine.open("provider_locked", 0.02)
+    wait_until(lambda: others.pause_left_s() == 0)
+    other.close()
+
+
+def test_without_redis_there_is_no_pause() -> None:
+    breaker = Breaker(connect_redis(NOWHERE))
+
+    breaker.open("provider_locked", 30)
+
+    assert (breaker.pause_left_s(), breaker.reason()) == (0, None)

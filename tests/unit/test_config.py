@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.config import BadSettings, Settings, load_settings
+
+REQUIRED = {
+    "MONGODB_URI": "mongodb://app:mongo-password@db:27017/imagegw",
+    "REDIS_URL": "redis://:redis-password@cache:6379/0",
+    "STORAGE_URL": "s3://bucket/prefix",
+    "FAL_KEY": "fal-key-id:fal-key-secret",
+    "JWT_SECRET": "jwt-secret-jwt-secret-jwt-secret-",
+}
+
+
+def load(**env: str) -> Settings:
+    return load_settings({**REQUIRED, **env})
+
+
+def problems(**env: str) -> tuple[str, ...]:
+    with pytest.raises(BadSettings) as refused:
+        load(**env)
+    return refused.value.problems
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    settings = load()
+
+    assert (settings.host, settings.port, settings.app_env) == ("127.0.0.1", 5000, "development")
+    assert (settings.job_deadline_seconds, settings.submit_unknown_seconds) == (900, 120)
+    assert (settings.polls_per_second, settings.workers) == (200, 4)
+    assert (settings.allow_anonymous, settings.cors_origins, settings.registry_path) == (False, (), None)
+    assert settings.fal_hosts == {"fal.run", "queue.fal.run"}
+    assert not settings.is_production
+
+
+def test_an_empty_environment_names_every_missing_key_at_once() -> None:
+    with pytest.raises(BadSettings) as refused:
+        load_settings({})
+
+    text = str(refused.value)
+    assert all(f"{key}: missing" in text for key in REQUIRED)
+
+
+def test_every_bad_key_is_listed_at_once() -> None:
+    bad = {
+        "APP_ENV": "staging",
+        "PORT": "70000",
+        "MONGODB_URI": "mongodb://db:27017",
+        "STORAGE_URL": "ftp://somewhere",
+        "S3_ENDPOINT_URL": "minio:9000",
+        "PUBLIC_ASSET_URL": "cdn.example",
+        "PUBLIC_URL": "ftp://gateway.example",
+        "FAL_JWKS_URL": "http://rest.fal.ai/jwks.json",
+        "JWT_SECRET": "short",
+        "ALLOW_ANONYMOUS": "perhaps",
+        "SYNC_WAIT_SECONDS": "-1",
+        "JOB_DEADLINE_SECONDS": "0",
+        "SUBMIT_UNKNOWN_SECONDS": "soon",
+        "POLLS_PER_SECOND": "nan",
+        "WORKERS": "0",
+        "LOG_LEVEL": "LOUD",
+        "LOG_FORMAT": "xml",
+    }
+
+    found = problems(**bad)
+
+    assert sorted(problem.partition(":")[0] for problem in found) == sorted(bad)
+
+
+def test_an_empty_variable_means_the_default() -> None:
+    assert load(PORT="", LOG_LEVEL=" ", PUBLIC_URL="", WORKERS="  ") == load()
+
+
+def test_given_values_are_taken() -> None:
+    settings = load(
+        APP_ENV="production",
+        PORT="8080",
+        ALLOW_ANONYMOUS="Yes",
+        CORS_ORIGINS="https://a.example, https://b.example,",
+        REGISTRY_PATH="models",
+        WORKERS="16",
+        POLLS_PER_SECOND="12.5",
+        FAL_RUN_HOST="fal.example",
+    )
+
+    assert (settings.is_production, settings.port, settings.allow_anonymous, settings.workers) == (True, 8080, True, 16)
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert (settings.registry_path, settings.polls_per_second) == (Path("models"), 12.5)
+    assert settings.fal_hosts == {"fal.example", "queue.fal.example"}
+
+
+def test_tokens_from_elsewhere_need_an_issuer_and_an_audience() -> None:
+    jwks = "https://login.example/jwks.json"
+
+    found = problems(JWT_JWKS_URL=jwks)
+
+    assert len(found) == 1
+    assert "JWT_ISSUER" in found[0]
+    assert load(JWT_JWKS_URL=jwks, JWT_ISSUER="login", JWT_AUDIENCE="gateway").jwt_audience == "gateway"
+
+
+def test_secrets_appear_neither_in_repr_nor_in_an_error() -> None:
+    secrets = ("mongo-password", "redis-password", "fal-key-secret", "jwt-secret", "too-short")
+
+    shown = repr(load()) + "".join(problems(JWT_SECRET="too-short", MONGODB_URI="mongodb://app:mongo-password@db"))
+
+    assert not [secret for secret in secrets if secret in shown]
+
+
+@pytest.mark.parametrize(
+    ("env", "base"),
+    [
+        ({}, "http://localhost:5000/files"),
+        ({"HOST": "0.0.0.0", "PORT": "80"}, "http://localhost:80/files"),
+        ({"HOST": "10.0.0.7"}, "http://10.0.0.7:5000/files"),
+        ({"PUBLIC_URL": "https://gateway.example/"}, "https://gateway.example/files"),
+        ({"PUBLIC_URL": "https://gateway.example", "PUBLIC_ASSET_URL": "https://cdn.example/x/"}, "https://cdn.example/x"),
+    ],
+)
+def test_files_are_linked_where_they_are_reached(env: dict[str, str], base: str) -> None:
+    assert load(**env).asset_base_url == base

@@ -1,0 +1,127 @@
+"""Imports point one way: api -> services -> stores, clients -> domain -> registry -> the standard library."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted(path.relative_to(ROOT).as_posix() for top in ("app", "workers", "registry") for path in (ROOT / top).rglob("*.py"))
+
+#: What each layer may import of the project. A module directly in `app/` that is not named here belongs to the domain.
+ALLOWED = {
+    "registry": {"registry"},
+    "domain": {"domain", "registry"},
+    "stores": {"stores", "domain", "registry"},
+    "clients": {"clients", "domain", "registry"},
+    "services": {"services", "stores", "clients", "domain", "registry"},
+    "bootstrap": {"services", "stores", "clients", "domain", "registry"},
+    "api": {"api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "entry": {"entry", "api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "workers": {"workers", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+}
+FLASK = ("app/api/*", "app/__init__.py", "app/__main__.py")
+#: Where a vendor's package may be imported; elsewhere its errors and types would have to be known too.
+VENDORS = {
+    "flask": FLASK,
+    "flask_cors": FLASK,
+    "flask_limiter": FLASK,
+    "flask_smorest": FLASK,
+    "flask_socketio": FLASK,
+    "flask_swagger_ui": FLASK,
+    "marshmallow": FLASK,
+    "werkzeug": FLASK,
+    "eventlet": ("app/__main__.py",),
+    "pymongo": ("app/stores/*",),
+    "bson": ("app/stores/*",),
+    "boto3": ("app/clients/storage.py",),
+    "botocore": ("app/clients/storage.py",),
+    "fal_client": ("app/clients/fal*.py",),
+    "aiohttp": ("app/clients/fal*.py",),
+    "rq": ("app/clients/queue.py", "workers/*"),
+}
+ENVIRONMENT = {"app/__main__.py", "workers/__main__.py", "workers/watcher.py", "workers/tasks.py"}
+
+
+def layer(path: str) -> str:
+    top, *rest = path.split("/")
+    if top != "app":
+        return top
+    if len(rest) > 1:
+        return rest[0]
+    if rest[0] in ("__init__.py", "__main__.py"):
+        return "entry"
+    return "bootstrap" if rest[0] == "bootstrap.py" else "domain"
+
+
+def tree(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(), path)
+
+
+def imported(path: str) -> Iterator[str]:
+    """Yield every module that a file imports anywhere in it, those for annotations only and those inside functions included."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            # `from app import clock` names a module, `from app.job import Job` a thing inside of one.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def file_of(name: str) -> str | None:
+    """Return the project's file that a dotted name comes from."""
+    parts = name.split(".")
+    while parts:
+        stem = "/".join(parts)
+        for candidate in (f"{stem}.py", f"{stem}/__init__.py"):
+            if (ROOT / candidate).is_file() and candidate in MODULES:
+                return candidate
+        parts.pop()
+    return None
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_imports_only_from_its_own_layer_and_below(path: str) -> None:
+    sources = {source for name in imported(path) if (source := file_of(name))}
+
+    wrong = {source for source in sources if layer(source) not in ALLOWED[layer(path)]}
+
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_vendors_package_is_imported_only_where_it_belongs(path: str) -> None:
+    tops = {name.partition(".")[0] for name in imported(path)}
+
+    wrong = {top for top in tops if top in VENDORS and not any(fnmatch(path, pattern) for pattern in VENDORS[top])}
+
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if layer(path) == "registry"])
+def test_the_registry_needs_nothing_but_the_standard_library(path: str) -> None:
+    tops = {name.partition(".")[0] for name in imported(path)}
+
+    assert tops <= sys.stdlib_module_names | {"registry"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path not in ENVIRONMENT])
+def test_only_process_entries_read_the_environment(path: str) -> None:
+    names = {name for name in imported(path) if name in ("os.environ", "os.getenv")}
+    uses = {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")}
+
+    assert not names | {use for use in uses if use.startswith("os.")}
+
+
+def test_the_rules_name_things_that_exist() -> None:
+    assert set(MODULES) >= ENVIRONMENT
+    assert {layer(path) for path in MODULES} == set(ALLOWED)
+    assert file_of("app.job.Job") == "app/job.py"
+    assert file_of("app.clock") == "app/clock.py"
+    assert file_of("redis.Redis") is None
