@@ -15,6 +15,7 @@ from app.clients.events import EventPublisher
 from app.clients.fal import FalQueue
 from app.clients.queue import TaskQueue, connect_redis
 from app.clients.storage import Storage
+from app.clients.webhook_keys import WebhookVerifier
 from app.config import Settings
 from app.job import Patience
 from app.services.accounts import Accounts, run_inline
@@ -23,6 +24,7 @@ from app.services.billing import Billing
 from app.services.collection import Collector
 from app.services.dispatch import Dispatcher
 from app.services.generation import Generation
+from app.services.lifecycle import Lifecycle
 from app.services.recovery import Recovery
 from app.services.references import References
 from app.services.settlement import Settler
@@ -30,11 +32,13 @@ from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.waiting import JobWaiters
 from app.services.web_generation import WebGeneration
+from app.services.webhooks import Webhooks
 from app.stores.accounts import AccountStore
 from app.stores.database import Database, connect
 from app.stores.jobs import JobStore
 from app.stores.keys import KeyStore
 from app.stores.ledger import LedgerStore
+from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
 from registry.loader import PromptTemplates, Registry, default_folder, load_prompt_templates, load_registry
@@ -54,6 +58,7 @@ class Services:
     jobs: JobStore
     queue: TaskQueue
     generation: Generation
+    lifecycle: Lifecycle
     dispatcher: Dispatcher
     collector: Collector
     recovery: Recovery
@@ -66,6 +71,7 @@ class Services:
     templates: PromptTemplates
     announcer: Announcer
     waiters: JobWaiters
+    webhooks: Webhooks
 
     def mend(self) -> None:
         """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
@@ -96,7 +102,15 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
     fal = FalQueue(settings.fal_key, settings.fal_hosts)
     account_store = AccountStore(database)
     billing = Billing(ledger=LedgerStore(database), accounts=account_store, jobs=jobs)
-    settler = Settler(jobs=jobs, usage=UsageStore(database), uploads=upload_store, announcer=announcer, billing=billing)
+    settler = Settler(
+        jobs=jobs,
+        usage=UsageStore(database),
+        uploads=upload_store,
+        announcer=announcer,
+        billing=billing,
+        fal=fal,
+        storage=storage,
+    )
     uploads = Uploads(store=upload_store, storage=storage)
     references = References(uploads=uploads, storage=storage)
     accounts = Accounts(accounts=account_store, keys=KeyStore(database), offload=offload)
@@ -124,6 +138,9 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
         announcer=announcer,
         waiters=JobWaiters(redis, jobs),
         generation=generation,
+        lifecycle=Lifecycle(
+            jobs=jobs, tombstones=Tombstones(database), uploads=upload_store, storage=storage, queue=queue, generation=generation
+        ),
         accounts=accounts,
         tokens=Tokens(settings=settings, accounts=accounts),
         billing=billing,
@@ -145,7 +162,11 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
             announcer=announcer,
             publisher=publisher,
             settler=settler,
+            public_url=settings.public_url,
+        ),
+        webhooks=Webhooks(
+            verifier=WebhookVerifier(settings.fal_jwks_url), jobs=jobs, queue=queue, fal=fal, announcer=announcer, breaker=breaker
         ),
         collector=Collector(jobs=jobs, fal=fal, downloader=Downloader(settings.fal_hosts), storage=storage, settler=settler),
-        recovery=Recovery(jobs=jobs, queue=queue, fal=fal, settler=settler, billing=billing),
+        recovery=Recovery(jobs=jobs, queue=queue, settler=settler, billing=billing),
     )

@@ -6,6 +6,7 @@ for the vendors' own variables (AWS's, and fal-client's hosts, which it reads at
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 
 MIN_SECRET_CHARS = 32
 OPEN_PRODUCTION = "in-production"
+PRODUCTION_SUBMITS = "600/minute"
+RATE = re.compile(r"[1-9]\d{0,8}/(second|minute|hour|day)")
 
 
 class BadSettings(Exception):
@@ -51,6 +54,8 @@ class Settings:
     polls_per_second: float = 200.0
     workers: int = 4
     registry_path: Path | None = None
+    rate_limit_submit: str | None = None
+    rate_limit_login: str | None = "30/minute"
     log_level: str = "INFO"
     log_format: str = "json"
 
@@ -106,6 +111,8 @@ class _Reader:
             polls_per_second=self._number("POLLS_PER_SECOND", defaults.polls_per_second, 1, 10000),
             workers=int(self._number("WORKERS", defaults.workers, 1, 256)),
             registry_path=Path(path) if (path := self._optional("REGISTRY_PATH")) else None,
+            rate_limit_submit=self._rate("RATE_LIMIT_SUBMIT", PRODUCTION_SUBMITS if app_env == "production" else None),
+            rate_limit_login=self._rate("RATE_LIMIT_LOGIN", defaults.rate_limit_login),
             log_level=self._choice("LOG_LEVEL", defaults.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
             log_format=self._choice("LOG_FORMAT", defaults.log_format, ("json", "text")),
         )
@@ -166,6 +173,15 @@ class _Reader:
         if value not in allowed:
             self._problems.append(f"{key}: {value!r} is not one of {', '.join(allowed)}")
         return value
+
+    def _rate(self, key: str, default: str | None) -> str | None:
+        """Return a limit such as `600/minute`, or None for `off`."""
+        text = self._text(key, default or "off").lower()
+        if text == "off":
+            return None
+        if not RATE.fullmatch(text):
+            self._problems.append(f"{key}: {text!r} is not a rate such as 600/minute, or off")
+        return text
 
     def _anonymous(self, *, is_production: bool) -> bool:
         """Open to everybody? A development setting that strayed into production must not open it: there it is asked for by its own name."""

@@ -5,7 +5,7 @@ GatewayError
  |   |- InvalidRequest       (fields, with JSON pointers)
  |   |   `- MissingInputs
  |   |- UnknownModelName
- |   |- NotFound, Gone, AlreadyFinished
+ |   |- NotFound, Gone, AlreadyFinished, NotFinished
  |   |- Unauthorized, Forbidden
  |   |- InsufficientTokens, ReferenceNotFound
  |   |- IdempotencyMismatch, EmailTaken
@@ -84,6 +84,10 @@ class Gone(CallerError):
 
 class AlreadyFinished(CallerError):
     code = "already_finished"
+
+
+class NotFinished(CallerError):
+    code = "not_finished"
 
 
 class Unauthorized(CallerError):

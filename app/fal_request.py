@@ -71,5 +71,12 @@ class FalRequest:
     seed: str | None = None
 
     @property
+    def was_sent(self) -> bool:
+        """Tell whether fal may have this request although its answer is missing."""
+        return self.state in (RequestState.SUBMITTING, RequestState.UNKNOWN) or (
+            self.is_closed and self.submitting_at is not None and self.receipt is None
+        )
+
+    @property
     def is_closed(self) -> bool:
         return self.state in CLOSED_STATES

@@ -38,6 +38,9 @@ TRANSITIONS = {
 }
 
 
+DEADLINE_CODE = "deadline_exceeded"
+
+
 class Settlement(StrEnum):
     """`due` from the terminal transition until money, usage and the last event are done."""
 
@@ -173,6 +176,15 @@ class Job:
             moments.append(self.deadline_at)
         return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
 
+    @property
+    def abandoned_receipts(self) -> list[Receipt]:
+        """What fal may still be working on though nobody waits for it any more."""
+        return [
+            r.receipt
+            for r in self.requests
+            if r.receipt and (r.state is RequestState.CANCELED or (r.failure is not None and r.failure.code == DEADLINE_CODE))
+        ]
+
     def first_image_number(self, index: int) -> int:
         """Return the job-wide number of the first picture of a request."""
         return sum(request.num_images for request in self.requests[:index])
@@ -293,10 +305,20 @@ class Job:
             job = job._with_request(replace(request, state=RequestState.FAILED, failure=failure, next_at=None), now)
         return job._concluded(now)
 
+    def canceled(self, *, now: datetime) -> Job | None:
+        """End a live job at its user's wish. What fal still delivers for it is neither charged nor kept."""
+        if self.is_terminal:
+            return None
+        closed = tuple(
+            request if request.is_closed else replace(request, state=RequestState.CANCELED, next_at=None) for request in self.requests
+        )
+        return replace(self, requests=closed)._ended(JobStatus.CANCELED, self.progress, "Canceled", now)
+
     def settled(self, *, now: datetime) -> Job | None:
         if self.settlement is not Settlement.DUE:
             return None
-        return replace(self, settlement=Settlement.DONE, settle_at=None, updated_at=now)
+        images = self.images if self.status is JobStatus.COMPLETED else ()
+        return replace(self, images=images, settlement=Settlement.DONE, settle_at=None, updated_at=now)
 
     def _concluded(self, now: datetime) -> Job:
         if any(not request.is_closed for request in self.requests):

@@ -16,8 +16,12 @@ def user_folder(user_id: str) -> str:
     return folder
 
 
+def job_folder(user_id: str, job_id: str) -> str:
+    return f"generated-images/{user_folder(user_id)}/{job_id}"
+
+
 def generated_image(user_id: str, job_id: str, number: int, extension: str) -> str:
-    return f"generated-images/{user_folder(user_id)}/{job_id}/image_{number}.{extension}"
+    return f"{job_folder(user_id, job_id)}/image_{number}.{extension}"
 
 
 def uploaded_image(user_id: str, sha256: str, extension: str) -> str:

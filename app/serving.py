@@ -1,8 +1,11 @@
-"""Runs the web process."""
+"""Runs the web process, and ends it gently."""
 
 from __future__ import annotations
 
 import logging
+import signal
+import sys
+from types import FrameType
 
 import eventlet
 import eventlet.tpool
@@ -21,6 +24,9 @@ log = logging.getLogger("web")
 #: eventlet's own defaults hold 1,024 connections and 50 waiting to be accepted: a burst of waiting requests needs more.
 MAX_CONNECTIONS = 10_000
 BACKLOG = 2048
+MAX_URL_CHARS = 16384
+#: How long a stopping process lets its requests finish.
+DRAIN_S = 10.0
 
 
 def serve(settings: Settings) -> None:
@@ -35,4 +41,34 @@ def serve(settings: Settings) -> None:
     sockets.init_app(app, settings)
     listener = eventlet.listen((settings.host, settings.port), backlog=BACKLOG)
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
-    eventlet.wsgi.server(listener, app, log_output=False, debug=False, max_size=MAX_CONNECTIONS, url_length_limit=16384)
+    pool = eventlet.GreenPool(MAX_CONNECTIONS)
+    server = eventlet.spawn(
+        eventlet.wsgi.server,
+        listener,
+        app,
+        custom_pool=pool,
+        log_output=False,
+        debug=False,
+        url_length_limit=MAX_URL_CHARS,
+    )
+    _wait_for_signal()
+    log.info("stopping: no new connections, waiting requests are answered now")
+    server.kill()
+    listener.close()
+    services.waiters.drain()
+    with eventlet.Timeout(DRAIN_S, False):
+        pool.waitall()
+    sys.stdout.flush()
+
+
+def _wait_for_signal() -> None:
+    told = eventlet.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+        if not told.ready():
+            # Not from inside the handler: it may have interrupted the hub itself.
+            eventlet.hubs.get_hub().schedule_call_global(0, told.send)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    told.wait()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.bootstrap import Services
     from app.stores.database import Database
     from tests.support.emulator import Emulator
+    from tests.support.gateway import Gateway
     from tests.support.services import Backing
 
 PLACE = pytest.StashKey[FalPlace]()
@@ -101,3 +102,11 @@ def services(wired: Services, redis: Redis, fal_emulator: Emulator) -> Services:
     wired.database.client.drop_database(wired.database.name)
     ensure_indexes(wired.database)
     return wired
+
+
+@pytest.fixture
+def gateway(services: Services, fal_emulator: Emulator) -> Gateway:
+    """The same, in the hands of a test that plays worker and sweep."""
+    from tests.support.gateway import Gateway
+
+    return Gateway(services, fal_emulator)

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from types import FrameType
+from typing import NoReturn
 
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
@@ -26,6 +27,7 @@ from workers import tasks
 
 log = logging.getLogger("workers")
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RECYCLE_AFTER_TASKS = 1000
 RESTART_PAUSE_S = 1.0
 REDIS_PAUSE_S = 1.0
@@ -51,7 +53,7 @@ class Parent:
         self._stopping = False
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
         while not self._stopping or self._children:
             while not self._stopping and len(self._children) < self._settings.workers:
@@ -60,12 +62,21 @@ class Parent:
         return 0
 
     def _fork(self) -> None:
-        pid = os.fork()
-        if pid:
+        # Wishes to stop are held back meanwhile: they must find the child in the list, and not this parent's handler in the child,
+        # which would swallow them until RQ has set its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        if not self._stopping:
+            if (pid := os.fork()) == 0:
+                self._become_worker()
             self._children[pid] = time.monotonic()
-            return
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    def _become_worker(self) -> NoReturn:
         status = 1
         try:
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             status = work(self._settings, parent=os.getppid())
         except Exception:
             log.exception("a worker cannot go on")  # Nothing above this would print it: `_exit` does not.

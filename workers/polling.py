@@ -11,6 +11,8 @@ from app.errors import ProviderBusy
 from workers.tracking import Tracked, Tracker
 
 FLOOR_S = 0.1
+#: While fal's webhooks arrive, polling is only there for what they miss.
+WEBHOOK_FLOOR_S = 5.0
 MAX_POLLS_AT_ONCE = 64
 TROUBLE_PAUSE_S = 2.0
 TICK_S = 0.02
@@ -24,6 +26,7 @@ class Poller:
 
     def __init__(self, client: FalStatusClient, tracker: Tracker, *, polls_per_second: float) -> None:
         self._client = client
+        self.floor_s = FLOOR_S
         self._tracker = tracker
         self._budget = polls_per_second
         self._slots = asyncio.Semaphore(MAX_POLLS_AT_ONCE)
@@ -44,7 +47,7 @@ class Poller:
             await asyncio.sleep(TICK_S)
 
     def interval_s(self) -> float:
-        return max(FLOOR_S, len(self._tracker.requests) / self._budget)
+        return max(self.floor_s, len(self._tracker.requests) / self._budget)
 
     def _due(self) -> Iterable[Tracked]:
         now = self._loop.time()

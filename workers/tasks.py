@@ -21,3 +21,7 @@ def submit(job_id: str) -> None:
 
 def collect(job_id: str, index: int) -> None:
     services().collector.run(job_id, index)
+
+
+def settle(job_id: str) -> None:
+    services().recovery.settle(job_id)

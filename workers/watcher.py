@@ -29,13 +29,14 @@ from app.logs import configure_logging
 from app.stores.database import ensure_indexes
 from registry.loader import RegistryError
 from workers.lease import Lease
-from workers.polling import Poller
+from workers.polling import FLOOR_S, WEBHOOK_FLOOR_S, Poller
 from workers.tracking import Tracker
 
 log = logging.getLogger("watcher")
 
 RELOAD_S = 15.0
 SWEEP_S = 1.0
+TRUST_S = 2.0
 STORE_THREADS = 8
 T = TypeVar("T")
 
@@ -61,7 +62,8 @@ class Watcher:
             threading.Thread(target=self._hear, name="in-flight", daemon=True).start()
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(loop) for loop in (self._keep_lease(), self._reload(), self._sweep(), self._mend(), poller.run())
+                    group.create_task(loop)
+                    for loop in (self._keep_lease(), self._reload(), self._sweep(), self._mend(), self._trust(poller), poller.run())
                 ]
                 await self._stop.wait()
                 for task in tasks:
@@ -105,6 +107,13 @@ class Watcher:
             if self._tracker.active:
                 with _surviving("mending failed"):
                     await self.in_thread(self._services.mend)
+
+    async def _trust(self, poller: Poller) -> None:
+        """Poll slowly while webhooks work; take over when they do not."""
+        while self._services.settings.public_url:
+            works = await self.in_thread(self._services.breaker.webhooks_work)
+            poller.floor_s = WEBHOOK_FLOOR_S if works else FLOOR_S
+            await asyncio.sleep(TRUST_S)
 
     def _hear(self) -> None:
         """Hear of each submit as it happens; what is missed while Redis is away, the reload finds."""

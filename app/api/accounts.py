@@ -11,6 +11,7 @@ from app.api import account_schemas as schemas
 from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
+from app.api.limits import logins
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
 from app.clock import rfc3339
@@ -19,6 +20,7 @@ blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="
 
 
 @blueprint.post("/register")
+@logins
 @blueprint.arguments(schemas.RegisterBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
 @blueprint.response(201, envelope_of(schemas.SessionAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -30,6 +32,7 @@ def register(body: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/login")
+@logins
 @blueprint.arguments(schemas.LoginBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
 @blueprint.response(200, envelope_of(schemas.SessionAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)

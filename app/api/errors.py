@@ -19,6 +19,7 @@ STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.NotFound, 404),
     (errors.Gone, 410),
     (errors.AlreadyFinished, 409),
+    (errors.NotFinished, 409),
     (errors.EmailTaken, 409),
     (errors.Unauthorized, 401),
     (errors.Forbidden, 403),
@@ -36,7 +37,6 @@ HTTP_CODES = {
     405: "method_not_allowed",
     413: "payload_too_large",
     415: "unsupported_media_type",
-    429: "rate_limited",
 }
 
 
@@ -87,6 +87,8 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
         return error.get_response()  # type: ignore[return-value]
+    if status == 429:
+        return _answer(error_body(status, "rate_limited", "Too many requests; wait as long as Retry-After says", retryable=True), status)
     code = HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request")
     response = _answer(error_body(status, code, error.description or error.name), status)
     for name, value in error.get_headers():

@@ -47,3 +47,33 @@ GENERATE = {
 ESTIMATE = {
     "tenImages": _example("Ten images", {"model": "flux-pro", "options": {"num_images": 10}}),
 }
+
+TEXT_TO_IMAGE = {
+    "lighthouse": _example("Two images", {"prompt": "A lighthouse at dusk", "aspectRatio": "16:9", "numberOfImages": 2}),
+}
+
+#: The ids are of an earlier upload or generated image, and of a user: put in your own.
+IMAGE_REFERENCE = {
+    "earlierImage": _example(
+        "An earlier image",
+        {
+            "referenceImageId": "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8",
+            "prompt": "Transform into cyberpunk style",
+            "referenceType": "full_image",
+            "aspectRatio": "16:9",
+            "numberOfImages": 1,
+        },
+    ),
+}
+
+TOPUP = {
+    "invoice": _example(
+        "After a payment",
+        {
+            "userId": "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8",
+            "amount": 500,
+            "notes": "Invoice 17",
+            "idempotencyKey": "invoice-17",
+        },
+    ),
+}

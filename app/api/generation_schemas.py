@@ -6,6 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.api import examples
 from app.api.paging import cursor_field, limit_field
 from app.api.requests import BodySchema
 from app.api.schemas import CursorAnswer, no_nul
@@ -144,5 +145,8 @@ def image_reference_content() -> dict[str, Any]:
     image = {"image": {"type": "string", "contentMediaType": "application/octet-stream"}}
     return {
         "multipart/form-data": {"schema": {"type": "object", "properties": fields | image, "required": required}},
-        "application/json": {"schema": {"type": "object", "properties": fields, "required": [*required, "referenceImageId"]}},
+        "application/json": {
+            "schema": {"type": "object", "properties": fields, "required": [*required, "referenceImageId"]},
+            "examples": examples.IMAGE_REFERENCE,
+        },
     }

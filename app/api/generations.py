@@ -9,13 +9,14 @@ from typing import IO, Any
 import marshmallow as ma
 from flask import Response, request
 
+from app.api import examples, paging
 from app.api import generation_schemas as schemas
-from app.api import paging
 from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.generation_views import item_view, queued_view
 from app.api.idempotency import marked, order_key_of
+from app.api.limits import submits
 from app.api.multipart import uploaded_file
 from app.api.requests import ApiBlueprint, UnsupportedMediaType, parse_json, refusal_of
 from app.api.schemas import ErrorAnswer
@@ -33,7 +34,8 @@ LOST = (JobStatus.FAILED, JobStatus.CANCELED)
 
 
 @blueprint.post("/text-to-image")
-@blueprint.arguments(schemas.TextToImageBody)
+@submits
+@blueprint.arguments(schemas.TextToImageBody, examples=examples.TEXT_TO_IMAGE)
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
 @blueprint.alt_response(401, schema=ErrorAnswer)
@@ -48,6 +50,7 @@ def text_to_image(body: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/image-reference")
+@submits
 @blueprint.doc(requestBody={"required": True, "content": schemas.image_reference_content()})
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -72,7 +75,7 @@ def image_reference() -> Response:
 @blueprint.alt_response(404, schema=ErrorAnswer)
 def show_generation(generation_id: str) -> Response:
     """Show how far one of your generations is, with its images once they are there."""
-    job = services().generation.job(generation_id, user_id=signed_in().id)
+    job = services().lifecycle.job(generation_id, user_id=signed_in().id)
     return enveloped("OK", item_view(job, services().storage))
 
 

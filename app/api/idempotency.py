@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header-07): quoted as the draft says, or bare as most clients send it."""
+"""The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header-07): quoted as the draft says, or bare as most clients do."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from app.api.auth import caller
 from app.api.context import services
 from app.api.errors import error_body, status_of
 from app.api.idempotency import marked, order_key_of
+from app.api.limits import submits
 from app.api.requests import ApiBlueprint, Preference, preference_of
 from app.api.views import image_view, model_detail_view, model_view
 from app.errors import NotFound, ProviderError
@@ -60,6 +61,7 @@ def estimate_cost(body: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/generate")
+@submits
 @blueprint.arguments(schemas.GenerateBody, examples=examples.GENERATE)
 @blueprint.response(201, schemas.GenerateAnswer)
 @blueprint.alt_response(202, schema=schemas.GenerateAnswer)

@@ -22,6 +22,12 @@ log = logging.getLogger("http")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_JSON_DEPTH = 32
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
 
 
 class UnsupportedMediaType(CallerError):
@@ -36,14 +42,18 @@ def init_app(app: Flask) -> None:
 def _begin() -> None:
     offered = request.headers.get("X-Request-Id", "")
     g.request_id = offered if REQUEST_ID.fullmatch(offered) else str(uuid.uuid4())
-    g.started_at = time.perf_counter()
+    g.started_at, g.received_at = time.perf_counter(), time.time()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.path.startswith("/api/"):
+        # Bodies hold links that expire, and other people's words.
+        response.headers.setdefault("Cache-Control", "private, no-store")
     if request.path not in ("/healthz", "/readyz", "/metrics"):
         seconds = round(time.perf_counter() - g.started_at, 4)
         log.info(

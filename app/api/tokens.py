@@ -11,6 +11,7 @@ from flask import Response
 
 from app.account import Entry
 from app.api import account_schemas as schemas
+from app.api import examples
 from app.api.auth import admin, signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
@@ -50,9 +51,10 @@ def history(query: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/topup")
-@blueprint.arguments(schemas.TopupBody)
+@blueprint.arguments(schemas.TopupBody, examples=examples.TOPUP)
 @blueprint.response(201, envelope_of(schemas.TopupAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
 @blueprint.alt_response(403, schema=ErrorAnswer)
 @blueprint.alt_response(404, schema=ErrorAnswer)
 def topup(body: dict[str, Any]) -> Response:

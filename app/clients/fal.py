@@ -107,9 +107,14 @@ class FalQueue:
         if all(self._is_fals(url) for url in urls):
             status_url, response_url, cancel_url = urls
         else:
-            base = _request_url(endpoint, request_id)
-            status_url, response_url, cancel_url = f"{base}/status", base, f"{base}/cancel"
+            return self.receipt(endpoint, request_id)
         return Receipt(request_id=request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url)
+
+    @staticmethod
+    def receipt(endpoint: str, request_id: str) -> Receipt:
+        """Return the receipt of a request of which only the id is known."""
+        base = _request_url(endpoint, request_id)
+        return Receipt(request_id=request_id, status_url=f"{base}/status", response_url=base, cancel_url=f"{base}/cancel")
 
     def _is_fals(self, url: Any) -> bool:
         parts = urlsplit(url) if isinstance(url, str) else None

@@ -14,6 +14,8 @@ COLLECT_QUEUE = "image-collection"
 SUBMIT_QUEUE = "image-generation"
 QUEUES = (COLLECT_QUEUE, SUBMIT_QUEUE)
 TASK_TIMEOUT_S = 300
+#: A little less than the watcher's patience with a collect task.
+COLLECT_FRESH_S = 25
 
 
 def connect_redis(url: str, *, pool: int = 64) -> Redis:
@@ -39,15 +41,28 @@ class TaskQueue:
     """Where services leave work for the workers. Repeating an enqueue is harmless: each task asks the job what is left to do."""
 
     def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._queues = {name: Queue(name, connection=redis, serializer=JSONSerializer, default_timeout=TASK_TIMEOUT_S) for name in QUEUES}
 
     def enqueue_submit(self, job_id: str) -> None:
         """Ask for a job's unsent requests to be posted to fal. Raises QueueUnavailable."""
         self._enqueue(SUBMIT_QUEUE, "workers.tasks.submit", job_id)
 
-    def enqueue_collect(self, job_id: str, index: int) -> None:
-        """Ask for one finished request to be fetched and stored. Raises QueueUnavailable."""
-        self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index)
+    def enqueue_collect(self, job_id: str, index: int, *, again: bool = False) -> None:
+        """Ask for one finished request to be fetched and stored. Raises QueueUnavailable.
+
+        The watcher and fal's webhook often tell the same news: the second is dropped while the first is fresh, unless it asks `again`.
+        """
+        try:
+            fresh = self._redis.set(f"imagegw:collect:{job_id}:{index}", 1, nx=True, ex=COLLECT_FRESH_S)
+        except RedisError as exc:
+            raise QueueUnavailable("The task queue does not answer") from exc
+        if fresh or again:
+            self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index)
+
+    def enqueue_settle(self, job_id: str) -> None:
+        """Ask for a job that was just ended to be settled. Raises QueueUnavailable."""
+        self._enqueue(COLLECT_QUEUE, "workers.tasks.settle", job_id)
 
     def _enqueue(self, queue: str, task: str, *args: str | int) -> None:
         try:

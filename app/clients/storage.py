@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,7 @@ from app.errors import Misconfigured, NotFound, StorageUnavailable
 
 LINK_LIFETIME_S = 24 * 3600
 PARTS_FOLDER = ".parts"
+IN_MEMORY_BYTES = 1 << 20
 ABANDONED_AFTER = timedelta(minutes=15)
 
 
@@ -34,6 +37,9 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; one that does not exist is no error."""
+
+    def delete_tree(self, folder: str) -> None:
+        """Remove every object whose key starts with `folder/`."""
 
     def url(self, key: str) -> str:
         """Return a link a browser can open."""
@@ -103,6 +109,14 @@ class LocalStorage:
         with _translated_os():
             self._path(key).unlink(missing_ok=True)
 
+    def delete_tree(self, folder: str) -> None:
+        path = self._path(folder)
+        with _translated_os():
+            for file in path.glob("*") if path.is_dir() else ():
+                file.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                path.rmdir()
+
     def url(self, key: str) -> str:
         return f"{self._base_url}/{quote(key)}"
 
@@ -169,12 +183,27 @@ class S3Storage:
             )
 
     def open(self, key: str) -> IO[bytes]:
-        with _translated_s3():
-            return self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]  # type: ignore[return-value]
+        """Fetch the whole object first: a body that breaks off while it is read would raise the vendor's errors."""
+        file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - handed to the caller
+        try:
+            with _translated_s3():
+                shutil.copyfileobj(self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"], file)
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        return file
 
     def delete(self, key: str) -> None:
         with _translated_s3():
             self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def delete_tree(self, folder: str) -> None:
+        with _translated_s3():
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/")
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    self._s3.delete_object(Bucket=self._bucket, Key=entry["Key"])
 
     def url(self, key: str) -> str:
         if self._public_base:

@@ -82,10 +82,23 @@ class Collector:
         images = self._stored(job, index, output)
         if not images:
             raise ResultUnusable("The model answered without a picture", code="no_images")
-        return self._jobs.change(
+        done = self._jobs.change(
             job,
             lambda j: j.collected(index, images, units=output.billable_units, seed=output.seed, now=self._now()),
         )
+        if done is None:
+            self._discard_unkept(job.id, images)
+        return done
+
+    def _discard_unkept(self, job_id: str, images: Sequence[StoredImage]) -> None:
+        """Remove what was stored for a job that ended otherwise meanwhile; another collector's pictures have the same keys and stay."""
+        job = self._jobs.get(job_id)
+        if job is not None and not job.is_terminal:
+            return
+        kept = {image.key for image in job.images} if job else set()
+        for image in images:
+            if image.key not in kept:
+                self._storage.delete(image.key)
 
     def _stored(self, job: Job, index: int, output: FalOutput) -> list[StoredImage]:
         """Store a request's pictures in parallel. One that is unusable for good does not take the others with it."""

@@ -48,6 +48,7 @@ class Dispatcher:
         announcer: Announcer,
         publisher: EventPublisher,
         settler: Settler,
+        public_url: str | None,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -57,6 +58,7 @@ class Dispatcher:
         self._announcer = announcer
         self._publisher = publisher
         self._settler = settler
+        self._public_url = public_url
         self._now = now
 
     def run(self, job_id: str) -> None:
@@ -91,7 +93,7 @@ class Dispatcher:
             arguments = self._references.for_provider(job)
             if job.takes_num_images:
                 arguments["num_images"] = job.requests[index].num_images
-            receipt = self._fal.submit(job.endpoint, arguments)
+            receipt = self._fal.submit(job.endpoint, arguments, webhook_url=self._webhook_url(job, index))
         except (ProviderBusy, StorageUnavailable, StoreUnavailable) as exc:
             # Of ours, only what a reference image needs can be away here: nothing was sent yet.
             return self._put_back(job, index, exc)
@@ -102,7 +104,11 @@ class Dispatcher:
             return self._jobs.change(job, lambda j: j.outcome_unknown(index, now=self._now()))
         except (ProviderError, NotFound) as exc:
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
+        self._breaker.succeeded()
         return self._keep(job, index, receipt)
+
+    def _webhook_url(self, job: Job, index: int) -> str | None:
+        return f"{self._public_url.rstrip('/')}/api/webhooks/fal/{job.id}/{index}" if self._public_url else None
 
     def _put_back(self, job: Job, index: int, exc: GatewayError) -> Job | None:
         """Return the request to `new`, to be posted later: fal surely did not take it."""
@@ -110,7 +116,9 @@ class Dispatcher:
         account_trouble = isinstance(exc, ProviderLocked | ProviderBadKey)
         if account_trouble:
             self._breaker.open(exc.code, LOCKED_PAUSE_S)
-        elif attempts >= MAX_SUBMITS:
+        else:
+            self._breaker.failed(exc.code)
+        if not account_trouble and attempts >= MAX_SUBMITS:
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
         delay = LOCKED_PAUSE_S if account_trouble else min(60.0, 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311
         retry_at = now + timedelta(seconds=delay)

@@ -10,7 +10,7 @@ from typing import Any
 
 from app import clock
 from app.clients.queue import TaskQueue
-from app.errors import IdempotencyMismatch, InsufficientTokens, NotFound, QueueUnavailable
+from app.errors import IdempotencyMismatch, InsufficientTokens, QueueUnavailable
 from app.job import Job, JobStatus, Patience, new_job
 from app.pricing import Quote
 from app.services.announcements import Announcer
@@ -108,13 +108,6 @@ class Generation:
             self._queue.enqueue_submit(job.id)
         except QueueUnavailable:
             log.warning("job not enqueued, the sweep will", extra={"job_id": job.id}, exc_info=True)
-
-    def job(self, job_id: str, *, user_id: str | None) -> Job:
-        """Return a job of this user (None: of anybody). Raises NotFound, for somebody else's too."""
-        job = self._jobs.get(job_id) if clock.is_id(job_id) else None
-        if job is None or (user_id is not None and job.user_id != user_id):
-            raise NotFound("No such job")
-        return job
 
     def jobs(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Job]:
         return self._jobs.page(wanted, before_id=before_id, limit=limit)

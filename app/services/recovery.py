@@ -10,11 +10,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from app import clock
-from app.clients.fal import FalQueue
 from app.clients.queue import TaskQueue
 from app.errors import GatewayError
 from app.fal_request import Failure, FalRequest, RequestState
-from app.job import Job, JobStatus
+from app.job import DEADLINE_CODE, Job, JobStatus
 from app.services.billing import Billing
 from app.services.settlement import Settler
 from app.stores.jobs import JobStore
@@ -25,7 +24,7 @@ BATCH = 200
 #: A task the sweep enqueued is given this long before it counts as lost.
 TASK_PATIENCE = timedelta(seconds=30)
 
-DEADLINE = Failure("deadline_exceeded", "The generation did not finish in time; nothing was charged")
+DEADLINE = Failure(DEADLINE_CODE, "The generation did not finish in time; nothing was charged")
 UNPAID = Failure("not_accepted", "The service was interrupted before the tokens were held; nothing was charged. Send it again")
 UNKNOWN = Failure(
     "submit_outcome_unknown",
@@ -39,14 +38,12 @@ class Recovery:
         *,
         jobs: JobStore,
         queue: TaskQueue,
-        fal: FalQueue,
         settler: Settler,
         billing: Billing,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
         self._queue = queue
-        self._fal = fal
         self._settler = settler
         self._billing = billing
         self._now = now
@@ -61,13 +58,16 @@ class Recovery:
                 log.warning("job could not be attended to, later", extra={"job_id": job.id}, exc_info=True)
         return len(due)
 
+    def settle(self, job_id: str) -> None:
+        """Settle a job that has just ended; does nothing for a live or settled one."""
+        self._settle_if_over(self._jobs.get(job_id))
+
     def attend(self, job: Job) -> None:
         """Do the next thing a job needs. May be repeated and may race."""
         if job.is_terminal:
             self._settler.settle(job)
             return
         if ended := self._jobs.change(job, lambda j: j.deadline_passed(DEADLINE, now=self._now())):
-            self._drop_at_fal(ended)
             self._settle_if_over(ended)
             return
         if job.status is JobStatus.PENDING and not self._billing.is_held(job):
@@ -83,7 +83,7 @@ class Recovery:
         if request.state is RequestState.NEW and self._claim(job, request):
             self._queue.enqueue_submit(job.id)
         elif request.state is RequestState.ENDED and self._claim(job, request):
-            self._queue.enqueue_collect(job.id, index)
+            self._queue.enqueue_collect(job.id, index, again=True)
         elif request.state is RequestState.SUBMITTING:
             log.error("a submit was cut off: look for it in fal's dashboard", extra={"job_id": job.id, "index": index})
             self._jobs.change(job.id, lambda j: j.outcome_unknown(index, now=now) if _is_overdue(j.requests[index], now) else None)
@@ -103,11 +103,6 @@ class Recovery:
             return current.claimed(request.index, until=until, now=self._now())
 
         return self._jobs.change(job.id, put_off) is not None
-
-    def _drop_at_fal(self, job: Job) -> None:
-        for request in job.requests:
-            if request.state is RequestState.FAILED and request.receipt and request.failure == DEADLINE:
-                self._fal.cancel(request.receipt)
 
     def _settle_if_over(self, job: Job | None) -> None:
         if job is not None and job.is_terminal:

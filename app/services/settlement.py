@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from app import clock
-from app.errors import StoreUnavailable
-from app.job import Job, Settlement, StoredImage
+from app import clock, keys
+from app.clients.fal import FalQueue
+from app.clients.storage import Storage
+from app.errors import StorageUnavailable, StoreUnavailable
+from app.job import Job, JobStatus, Settlement, StoredImage
 from app.services.announcements import Announcer
 from app.services.billing import Billing
 from app.stores.jobs import JobStore
@@ -28,6 +30,8 @@ class Settler:
         uploads: UploadStore,
         announcer: Announcer,
         billing: Billing,
+        fal: FalQueue,
+        storage: Storage,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -35,6 +39,8 @@ class Settler:
         self._uploads = uploads
         self._announcer = announcer
         self._billing = billing
+        self._fal = fal
+        self._storage = storage
         self._now = now
 
     def settle(self, job: Job) -> None:
@@ -44,14 +50,23 @@ class Settler:
         try:
             self._billing.settle(job)
             self._usage.record(job)
-            for image in job.images:
-                self._uploads.insert(_as_upload(job, image))
+            self._keep_or_drop(job)
             self._announcer.announce(job)
             self._jobs.change(job, lambda j: j.settled(now=self._now()))
-        except StoreUnavailable:
+        except (StoreUnavailable, StorageUnavailable):
             log.warning("settlement interrupted, the sweep repeats it", extra={"job_id": job.id}, exc_info=True)
             return
         _log_outcome(job)
+
+    def _keep_or_drop(self, job: Job) -> None:
+        """Make a completed job's pictures its user's; leave nothing behind of a job that ended otherwise, here or at fal."""
+        if job.status is JobStatus.COMPLETED:
+            for image in job.images:
+                self._uploads.insert(_as_upload(job, image))
+            return
+        for receipt in job.abandoned_receipts:
+            self._fal.cancel(receipt)
+        self._storage.delete_tree(keys.job_folder(job.user_id, job.id))
 
 
 def _as_upload(job: Job, image: StoredImage) -> Upload:

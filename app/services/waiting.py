@@ -31,6 +31,7 @@ class JobWaiters:
         self._waiting: dict[str, set[threading.Event]] = defaultdict(set)
         self._lock = threading.Lock()
         self._started = False
+        self._draining = False
 
     def wait(self, job: Job, timeout_s: float) -> Job:
         """Return the job once it is terminal, or as it is when the time is up."""
@@ -39,10 +40,15 @@ class JobWaiters:
             while True:
                 job = self._jobs.get(job.id) or job
                 left = give_up_at - time.monotonic()
-                if job.is_terminal or left <= 0:
+                if job.is_terminal or left <= 0 or self._draining:
                     return job
                 woken.wait(left)
                 woken.clear()
+
+    def drain(self) -> None:
+        """Let everybody who waits answer now: the process is about to end, the work goes on elsewhere."""
+        self._draining = True
+        self._wake_all()
 
     @contextmanager
     def _registered(self, job_id: str) -> Iterator[threading.Event]:

@@ -26,6 +26,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("userId", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("attentionAt", ASCENDING)]),
+        IndexModel([("requests.requestId", ASCENDING)]),
     ],
     "accounts": [
         IndexModel([("login", ASCENDING)], unique=True),

@@ -13,7 +13,7 @@ from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import StoreUnavailable
-from app.job import Job, JobStatus, Patience
+from app.job import Job, JobStatus, Patience, Settlement
 from app.stores.database import Database, Document, store
 from app.stores.job_documents import from_document, to_document
 
@@ -56,6 +56,11 @@ class JobStore:
         doc = self._jobs.find_one({"orderKey": order_key})
         return from_document(doc, self._patience) if doc else None
 
+    def by_request_id(self, request_id: str) -> Job | None:
+        """Return the job that holds the receipt of a request at fal."""
+        doc = self._jobs.find_one({"requests.requestId": request_id})
+        return from_document(doc, self._patience) if doc else None
+
     def free_order_key(self, job: Job) -> None:
         """Let an expired idempotency key be used anew."""
         self._jobs.update_one({"_id": job.id, "orderKey": job.order_key}, {"$set": {"orderKey": job.id}})
@@ -90,6 +95,10 @@ class JobStore:
     def remove_unstarted(self, job_id: str) -> None:
         """Take back a job that was refused right after its insert (no tokens), as if it had never been."""
         self._jobs.delete_one({"_id": job_id, "status": JobStatus.PENDING.value, "requests.0.attempts": 0})
+
+    def remove_settled(self, job_id: str) -> None:
+        """Remove a job for good; one that is not settled stays."""
+        self._jobs.delete_one({"_id": job_id, "settlement": Settlement.DONE.value})
 
     def due(self, *, now: datetime, limit: int) -> list[Job]:
         """Return jobs that want attention, longest waiting first."""

@@ -111,6 +111,10 @@ class UploadStore:
         """Delete the record of an object that is gone; repeating it changes nothing."""
         self._uploads.delete_one({"_id": upload_id, "state": State.REMOVING})
 
+    def forget_output(self, upload_id: str) -> None:
+        """Delete the record of a generated picture whose job is being deleted; repeating it changes nothing."""
+        self._uploads.delete_one({"_id": upload_id, "purpose": Purpose.OUTPUT.value})
+
     def _claimed(self, query: Mapping[str, Any], now: datetime) -> Upload | None:
         doc = self._uploads.find_one_and_update(query, {"$set": {"state": State.REMOVING, "changedAt": now}})
         return _upload(doc) if doc else None

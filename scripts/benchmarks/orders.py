@@ -45,7 +45,7 @@ def set_generation_time(stack: Stack, seconds: float) -> None:
     opener.open(request, timeout=10).close()
 
 
-def warm_up(stack: Stack, load: Source, generation: Generation, *, count: int = 8) -> None:
+def warm_up(stack: Stack, load: Source, generation: Generation, *, count: int = 40) -> None:
     """Make connections, fill caches and paint the picture, so that nothing is measured for the first time."""
     set_generation_time(stack, 0.1)
     load.ask(**generation.gateway(stack), count=count).require("201")

@@ -1,6 +1,8 @@
 """Processes killed with SIGKILL at the worst moments: every paid picture arrives, and nothing is bought twice."""
 
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -79,6 +81,21 @@ def test_orders_taken_without_any_worker_are_carried_out_by_the_next_one(service
 
     for job_id, prompt in prompts.items():
         assert_delivered_once(service, service.ended(job_id), prompt)
+
+
+def test_workers_told_to_stop_while_they_start_end_at_once(service: Service) -> None:
+    service.stack.kill("worker")
+    parent = service.stack.child("worker")
+    endings = []
+
+    for after_s in (0.0, 0.05, 0.3):
+        parent.start()
+        wait_until(lambda: len(parent.pids()) > 1, 10, "the first worker")
+        time.sleep(after_s)
+        parent.kill(signal.SIGTERM)
+        endings.append(parent.process.wait(5))
+
+    assert endings == [0, 0, 0]
 
 
 def test_a_killed_watcher_is_replaced_by_one_that_finds_what_was_ordered_before_and_meanwhile(service: Service) -> None:

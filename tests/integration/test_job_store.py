@@ -61,6 +61,9 @@ def every_field_set() -> Job:
         ),
         "tokens_per_image": 7,
         "caller_key": "key-1",
+        "order_key": "order-1",
+        "fingerprint": "f" * 64,
+        "retry_of": "job-0",
     }
     return dataclasses.replace(
         make_job(requests=(2,), quote=make_quote(2, 31_000), **fields),
@@ -87,7 +90,8 @@ def test_a_job_of_every_age_comes_back_as_it_was_written(jobs: JobStore, job: Jo
     fresh = dataclasses.replace(job, id=make_job().id)
     insert(jobs, fresh)
 
-    assert jobs.get(fresh.id) == fresh
+    # A job that was ordered without a key has its own id for one: the index of keys is unique.
+    assert jobs.get(fresh.id) == dataclasses.replace(fresh, order_key=fresh.id)
 
 
 def test_a_seed_beyond_64_bits_survives_in_the_inputs_as_text_and_in_the_call_as_it_is(jobs: JobStore) -> None:
@@ -104,6 +108,28 @@ def test_a_job_is_inserted_once(jobs: JobStore) -> None:
 
     assert (jobs.insert(job), jobs.insert(job)) == (True, False)
     assert jobs.count(ANY) == 1
+
+
+def test_an_order_key_belongs_to_one_job_until_it_is_freed(jobs: JobStore) -> None:
+    first, second = (make_job(order_key="key-1") for _ in range(2))
+
+    assert (jobs.insert(first), jobs.insert(second)) == (True, False)
+    assert jobs.by_order_key("key-1") == first
+
+    jobs.free_order_key(first)
+    assert jobs.by_order_key("key-1") is None
+    assert jobs.insert(second)
+    assert jobs.get(first.id) is not None
+
+
+def test_only_a_settled_job_can_be_removed(jobs: JobStore) -> None:
+    settled = dataclasses.replace(completed_job(), settlement=Settlement.DONE)
+    many = insert(jobs, make_job(), submitted_job(), completed_job(), settled)
+
+    for job in many:
+        jobs.remove_settled(job.id)
+
+    assert [jobs.get(job.id) is not None for job in many] == [True, True, True, False]
 
 
 def test_a_job_that_does_not_exist_is_none(jobs: JobStore) -> None:

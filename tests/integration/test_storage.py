@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -83,12 +85,31 @@ def test_what_is_put_can_be_opened_until_it_is_deleted(storage: Storage) -> None
         storage.open(KEY)
 
 
+def test_sweeping_a_healthy_storage_removes_nothing(storage: Storage) -> None:
+    put(storage, b"x")
+
+    assert (storage.sweep(), read(storage)) == (0, b"x")
+
+
 def test_a_large_object_comes_back_whole(storage: Storage) -> None:
     content = os.urandom(3 << 20)
 
     put(storage, content)
 
     assert read(storage) == content
+
+
+def test_a_folder_is_deleted_with_all_in_it_and_nothing_beside_it(storage: Storage) -> None:
+    for key in ("jobs/1/a.png", "jobs/1/b.png", "jobs/12/c.png", "jobs/d.png"):
+        put(storage, b"x", key)
+
+    storage.delete_tree("jobs/1")
+    storage.delete_tree("jobs/1")
+
+    for gone in ("jobs/1/a.png", "jobs/1/b.png"):
+        with pytest.raises(NotFound):
+            storage.open(gone)
+    assert [read(storage, key) for key in ("jobs/12/c.png", "jobs/d.png")] == [b"x", b"x"]
 
 
 def test_a_storage_that_can_be_written_answers_a_ping(storage: Storage) -> None:
@@ -135,6 +156,31 @@ def test_a_server_that_is_away_is_unavailable_storage(s3_url: str) -> None:
     with pytest.raises(StorageUnavailable):
         storage.open(KEY)
     storage._s3.close()
+
+
+class BreaksOff(BaseHTTPRequestHandler):
+    """A bucket whose objects are shorter than it says."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"half")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def test_an_object_that_breaks_off_is_unavailable_storage(s3_url: str) -> None:
+    with HTTPServer(("127.0.0.1", 0), BreaksOff) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        storage = S3Storage("pictures", "", endpoint_url=f"http://127.0.0.1:{server.server_port}", public_base=None)
+
+        with pytest.raises(StorageUnavailable):
+            storage.open(KEY)
+
+        server.shutdown()
+        storage._s3.close()
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,12 @@ def make_image(number: int = 0, **fields: Any) -> StoredImage:
 
 
 def make_upload(**fields: Any) -> Upload:
+    upload_id = clock.new_id()
     defaults: dict[str, Any] = {
-        "id": clock.new_id(),
+        "id": upload_id,
         "user_id": "user-1",
         "purpose": Purpose.INPUT,
-        "key": "uploads/user-1/abc.png",
+        "key": f"uploads/user-1/{upload_id}.png",
         "content_type": "image/png",
         "width": 64,
         "height": 48,

@@ -60,6 +60,8 @@ def test_an_ended_job_refuses_every_change() -> None:
     assert job.request_failed(0, OOPS, now=now) is None
     assert job.unknown_expired(0, OOPS, now=now) is None
     assert job.deadline_passed(LATE, now=after(10_000)) is None
+    assert job.given_up(OOPS, now=now) is None
+    assert job.canceled(now=now) is None
     assert job.settled(now=now) is None
 
 
@@ -224,6 +226,32 @@ def test_the_deadline_spares_requests_that_fal_has_finished() -> None:
     assert (job.status, job.requests[0].state, job.requests[1].state) == (JobStatus.PROCESSING, RequestState.ENDED, RequestState.FAILED)
     assert (done.status, len(done.images)) == (JobStatus.COMPLETED, 1)
     assert job.deadline_passed(LATE, now=after(2000)) is None
+
+
+def test_a_canceled_job_closes_what_is_open_and_charges_nothing() -> None:
+    job = certain(submitted_job(requests=(1, 1, 1), tokens_per_image=2).request_failed(0, OOPS, now=after(3)))
+    half = certain(job.collected(1, [make_image(1)], units=None, seed=None, now=after(4)))
+
+    canceled = certain(half.canceled(now=after(5)))
+    settled = certain(canceled.settled(now=after(6)))
+
+    assert (canceled.status, canceled.message, canceled.settlement) == (JobStatus.CANCELED, "Canceled", Settlement.DUE)
+    assert [r.state for r in canceled.requests] == [RequestState.FAILED, RequestState.COLLECTED, RequestState.CANCELED]
+    assert (canceled.charged_micros, canceled.tokens_used, settled.images) == (0, 0, ())
+    assert [receipt.request_id for receipt in canceled.abandoned_receipts] == ["req-2"]
+
+
+def test_a_job_can_be_canceled_before_anything_is_sent() -> None:
+    canceled = certain(make_job().canceled(now=after(1)))
+
+    assert (canceled.status, canceled.abandoned_receipts, canceled.seq) == (JobStatus.CANCELED, [], 2)
+
+
+def test_a_request_given_up_at_the_deadline_is_abandoned_at_fal() -> None:
+    late = certain(submitted_job().deadline_passed(LATE, now=after(900)))
+
+    assert [receipt.request_id for receipt in late.abandoned_receipts] == ["req-0"]
+    assert completed_job().abandoned_receipts == []
 
 
 def test_a_postponed_collection_remembers_when_fal_had_finished() -> None:

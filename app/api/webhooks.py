@@ -1,0 +1,19 @@
+"""Where fal calls when a request has ended. Not for people; its path is secret in nothing, its signature is checked."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from app.api.context import services
+
+blueprint = Blueprint("webhooks", __name__)
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+@blueprint.post("/api/webhooks/fal/<job_id>/<int:index>")
+def fal_called(job_id: str, index: int) -> Response:
+    """Take fal's call; answers 200 to all that fal has signed, so that it is not sent again."""
+    request.max_content_length = MAX_BODY_BYTES
+    news = services().webhooks.received(job_id, index, dict(request.headers), request.get_data())
+    return jsonify({"received": True, "news": news})

@@ -1,0 +1,99 @@
+"""fal's webhook signatures: ED25519 over request id, user id, timestamp and hex SHA-256 of the raw body, one a line (fal.md 2.2).
+
+It is not HMAC and there is no shared secret; the public keys come from fal's JWKS, kept for a day.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from app.errors import Unauthorized
+
+log = logging.getLogger(__name__)
+
+MAX_SKEW_S = 300
+KEYS_LIFETIME_S = 24 * 3600
+#: A signature no known key fits may mean new keys; a flood of forgeries must not mean a flood of look-ups.
+REFRESH_PAUSE_S = 60
+FORGED = "The webhook's signature does not fit"
+
+
+@dataclass
+class _Keys:
+    keys: tuple[Ed25519PublicKey, ...] = ()
+    fetched_at: float = float("-inf")
+
+
+@dataclass
+class WebhookVerifier:
+    jwks_url: str
+    _cache: _Keys = field(default_factory=_Keys, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def verify(self, headers: Mapping[str, str], body: bytes, *, now_s: float) -> None:
+        """Raise Unauthorized unless fal has signed exactly this body within the last five minutes."""
+        lower = {name.lower(): value for name, value in headers.items()}
+        request_id, user_id, timestamp, signature = (
+            lower.get(f"x-fal-webhook-{name}", "") for name in ("request-id", "user-id", "timestamp", "signature")
+        )
+        if not timestamp.isascii() or not timestamp.isdigit() or abs(now_s - int(timestamp)) > MAX_SKEW_S:
+            raise Unauthorized(FORGED)
+        try:
+            signed = bytes.fromhex(signature)
+        except ValueError as exc:
+            raise Unauthorized(FORGED) from exc
+        message = "\n".join([request_id, user_id, timestamp, hashlib.sha256(body).hexdigest()]).encode()
+        if not self._fits(signed, message):
+            raise Unauthorized(FORGED)
+
+    def _fits(self, signature: bytes, message: bytes) -> bool:
+        if _any_fits(self._current(max_age_s=KEYS_LIFETIME_S), signature, message):
+            return True
+        return _any_fits(self._current(max_age_s=REFRESH_PAUSE_S), signature, message)
+
+    def _current(self, *, max_age_s: float) -> tuple[Ed25519PublicKey, ...]:
+        with self._lock:
+            if time.monotonic() - self._cache.fetched_at > max_age_s:
+                self._cache = _Keys(self._fetched() or self._cache.keys, time.monotonic())
+            return self._cache.keys
+
+    def _fetched(self) -> tuple[Ed25519PublicKey, ...]:
+        try:
+            response = httpx.get(self.jwks_url, timeout=5, follow_redirects=False)
+            response.raise_for_status()
+            entries = response.json()["keys"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            log.warning("fal's webhook keys cannot be fetched", exc_info=True)
+            return ()
+        return tuple(key for entry in entries if (key := _public_key(entry)))
+
+
+def _public_key(entry: Any) -> Ed25519PublicKey | None:
+    if not isinstance(entry, dict) or entry.get("kty") != "OKP" or entry.get("crv") != "Ed25519":
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(str(entry.get("x")) + "==")
+        return Ed25519PublicKey.from_public_bytes(raw)
+    except ValueError:
+        return None
+
+
+def _any_fits(keys: tuple[Ed25519PublicKey, ...], signature: bytes, message: bytes) -> bool:
+    for key in keys:
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            continue
+        return True
+    return False

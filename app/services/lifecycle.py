@@ -1,0 +1,110 @@
+"""What a user may do to a job: look, cancel, order again, delete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from app import clock, keys
+from app.clients.queue import TaskQueue
+from app.clients.storage import Storage
+from app.errors import AlreadyFinished, Gone, NotFinished, NotFound, QueueUnavailable
+from app.job import Job, Settlement
+from app.services.generation import Accepted, Generation
+from app.services.idempotency import OrderKey
+from app.services.orders import Order
+from app.stores.jobs import JobStore
+from app.stores.tombstones import Tombstones
+from app.stores.uploads import UploadStore
+
+log = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """`user_id` is whose jobs the caller may see; None for everybody's. Somebody else's job is NotFound."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        tombstones: Tombstones,
+        uploads: UploadStore,
+        storage: Storage,
+        queue: TaskQueue,
+        generation: Generation,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._jobs = jobs
+        self._tombstones = tombstones
+        self._uploads = uploads
+        self._storage = storage
+        self._queue = queue
+        self._generation = generation
+        self._now = now
+
+    def job(self, job_id: str, *, user_id: str | None) -> Job:
+        """Return a job. Raises NotFound, or Gone for a deleted one."""
+        job = self._jobs.get(job_id) if clock.is_id(job_id) else None
+        if job is not None and user_id in (None, job.user_id):
+            return job
+        owner = self._tombstones.owner_of(job_id) if job is None and clock.is_id(job_id) else None
+        if owner is not None and user_id in (None, owner):
+            raise Gone("This job was deleted")
+        raise NotFound("No such job")
+
+    def cancel(self, job_id: str, *, user_id: str | None) -> Job:
+        """End a live job: nothing is charged, nothing kept. Raises AlreadyFinished where another end was faster.
+
+        The transition decides; a worker then gives the tokens back and asks fal to stop. If none is told, the sweep does it.
+        """
+        job = self.job(job_id, user_id=user_id)
+        canceled = self._jobs.change(job, lambda j: j.canceled(now=self._now()))
+        if canceled is None:
+            raise AlreadyFinished("The job has finished already")
+        try:
+            self._queue.enqueue_settle(canceled.id)
+        except QueueUnavailable:
+            log.warning("a canceled job is settled by the sweep", extra={"job_id": canceled.id})
+        return canceled
+
+    def retry(self, job_id: str, *, user_id: str | None, key: OrderKey | None) -> Accepted:
+        """Order the same again as a new job, at today's price. Raises NotFinished for a live one."""
+        job = self.job(job_id, user_id=user_id)
+        if not job.is_terminal:
+            raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
+        order = Order(
+            model=job.model,
+            inputs=_restored(job.inputs),
+            options=_restored(job.options),
+            user_id=job.user_id,
+            operation=job.operation,
+            project_id=job.project_id,
+            metadata=job.metadata,
+            web=job.web,
+            tokens_per_image=job.tokens_per_image,
+            caller_key=job.caller_key,
+            key=key,
+            retry_of=job.id,
+        )
+        return self._generation.submit(order)
+
+    def delete(self, job_id: str, *, user_id: str | None) -> None:
+        """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.
+
+        The tombstone first, the document last: where this is cut off, the same call again finishes it.
+        """
+        job = self.job(job_id, user_id=user_id)
+        if not job.is_terminal or job.settlement is not Settlement.DONE:
+            raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
+        self._tombstones.write(job.id, job.user_id, self._now())
+        self._storage.delete_tree(keys.job_folder(job.user_id, job.id))
+        for image in job.images:
+            self._uploads.forget_output(image.upload_id)
+        self._jobs.remove_settled(job.id)
+
+
+def _restored(values: dict[str, object]) -> dict[str, object]:
+    """Return parameters as they were asked for: a seed too large for the store was kept as text."""
+    seed = values.get("seed")
+    return {**values, "seed": int(seed)} if isinstance(seed, str) and seed.isdigit() else values

@@ -1,0 +1,327 @@
+"""Keeping, finding and removing a user's pictures, on a real store and a real folder."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app import clock
+from app.errors import InvalidRequest, NotAnImage, NotFound, StorageUnavailable, TooLarge
+from app.pictures import CONTENT_TYPES
+from app.services.orders import Order, price_order
+from app.services.references import References
+from app.services.uploads import ABANDONED_AFTER, MAX_UPLOAD_BYTES, REMOVAL_TAKES, Kept, SideLimits, Uploads
+from app.services.web_generation import REFERENCE_SIDES
+from app.stores.database import Database
+from app.stores.uploads import UploadStore
+from app.upload import Purpose
+from registry.loader import default_folder, load_registry
+from tests.support.factories import picture
+from tests.support.failing_storage import FailingStorage
+
+CONTENT = picture("PNG", size=(64, 48))
+
+
+class Clock:
+    """A time that moves when told to."""
+
+    def __init__(self) -> None:
+        self.time = clock.now()
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FailingStorage:
+    return FailingStorage(tmp_path / "storage")
+
+
+@pytest.fixture
+def now() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def uploads(database: Database, storage: FailingStorage, now: Clock) -> Uploads:
+    return Uploads(store=UploadStore(database), storage=storage, now=now)
+
+
+def keep(uploads: Uploads, content: bytes = CONTENT, user_id: str = "user-1", file_name: str | None = None) -> Kept:
+    return uploads.keep(user_id, io.BytesIO(content), sides=REFERENCE_SIDES, file_name=file_name)
+
+
+def of_size(size: int) -> bytes:
+    """Return a picture file of exactly so many bytes: a BMP whose pixels begin late."""
+    content = picture("BMP", size=(64, 48))
+    gap = size - len(content)
+    return content[:10] + (54 + gap).to_bytes(4, "little") + content[14:54] + bytes(gap) + content[54:]
+
+
+def documents(database: Database) -> list[dict[str, Any]]:
+    return list(database["uploads"].find())
+
+
+@pytest.mark.parametrize("file_format", CONTENT_TYPES)
+def test_a_picture_is_stored_with_its_facts(uploads: Uploads, storage: FailingStorage, database: Database, file_format: str) -> None:
+    content = picture(file_format, size=(61, 47))
+
+    kept = keep(uploads, content, file_name="holiday.png")
+
+    upload = kept.upload
+    assert kept.is_new
+    assert (upload.user_id, upload.purpose, upload.content_type) == ("user-1", Purpose.INPUT, CONTENT_TYPES[file_format])
+    assert (upload.width, upload.height, upload.size_bytes, upload.file_name) == (61, 47, len(content), "holiday.png")
+    assert [path.read_bytes() for path in storage.objects] == [content]
+    assert uploads.get(upload.id, user_id="user-1") == upload
+    assert documents(database)[0]["sourceSha256"] == upload.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_what_is_stored_has_no_metadata_and_its_own_digest(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A camera"
+    source = picture("JPEG", size=(64, 64), exif=exif.tobytes())
+
+    upload = keep(uploads, source).upload
+
+    (stored,) = (path.read_bytes() for path in storage.objects)
+    assert b"A camera" not in stored
+    assert (upload.sha256, upload.size_bytes) == (hashlib.sha256(stored).hexdigest(), len(stored))
+    assert documents(database)[0]["sourceSha256"] == hashlib.sha256(source).hexdigest() != upload.sha256
+
+
+def test_the_same_file_again_is_the_same_upload_for_the_same_user_only(uploads: Uploads, storage: FailingStorage) -> None:
+    first = keep(uploads, file_name="first.png")
+    again = keep(uploads, file_name="second.png")
+    other = keep(uploads, user_id="user-2")
+
+    assert again == Kept(first.upload, is_new=False)
+    assert other.is_new
+    assert other.upload.id != first.upload.id
+    assert (len(storage.objects), storage.puts) == (2, 2)
+
+
+def test_twenty_at_once_make_one_record_and_one_object(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(lambda _: keep(uploads), range(20)))
+
+    assert len({kept.upload.id for kept in results}) == 1
+    assert sum(kept.is_new for kept in results) <= 1
+    assert [doc["state"] for doc in documents(database)] == ["stored"]
+    assert len(storage.objects) == 1
+
+
+def test_sending_and_removing_at_once_leaves_neither_half(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    def turn(number: int) -> None:
+        upload = keep(uploads).upload
+        if number % 2:
+            try:
+                uploads.delete(upload.id, user_id="user-1")
+            except NotFound:
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(turn, range(48)))
+
+    states = [doc["state"] for doc in documents(database)]
+    assert states == ["stored"] * len(storage.objects)
+
+
+def test_the_largest_file_is_still_allowed(uploads: Uploads) -> None:
+    upload = keep(uploads, of_size(10_485_760)).upload
+
+    assert upload.size_bytes == MAX_UPLOAD_BYTES == 10_485_760
+
+
+def test_one_byte_more_is_refused(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    with pytest.raises(TooLarge, match="larger than 10MB"):
+        keep(uploads, of_size(10_485_761))
+
+    assert (storage.objects, documents(database)) == ([], [])
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", CONTENT[:-1], CONTENT + b"x", picture("TIFF"), picture("PNG", size=(31, 64))])
+def test_a_refused_file_leaves_nothing(uploads: Uploads, storage: FailingStorage, database: Database, content: bytes) -> None:
+    with pytest.raises(NotAnImage):
+        keep(uploads, content)
+
+    assert (storage.objects, documents(database)) == ([], [])
+
+
+def test_a_picture_kept_for_another_purpose_is_still_measured(uploads: Uploads) -> None:
+    small = picture("PNG", size=(16, 16))
+    uploads.keep("user-1", io.BytesIO(small), sides=SideLimits(1, 100))
+
+    with pytest.raises(NotAnImage, match="16x16"):
+        keep(uploads, small)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\ich.png", "ich.png"),
+        ("größer 🚲.png", "größer 🚲.png"),
+        ("a\0b\r\n\x1b[31m.png\udc80", "ab[31m.png"),
+        ("x" * 300, "x" * 255),
+        ("..", ".."),
+        ("/", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_file_name_is_only_shown(uploads: Uploads, given: str | None, shown: str | None) -> None:
+    upload = keep(uploads, file_name=given).upload
+
+    assert upload.file_name == shown
+    assert uploads.get(upload.id, user_id="user-1") == upload
+
+
+def test_a_storage_that_fails_leaves_nothing_and_can_be_tried_again(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    storage.put_fails = True
+    with pytest.raises(StorageUnavailable):
+        keep(uploads)
+    assert (storage.objects, documents(database)) == ([], [])
+
+    storage.put_fails = False
+
+    assert keep(uploads).is_new
+
+
+def test_what_a_dead_storage_kept_is_not_shown_and_the_next_try_clears_it(
+    uploads: Uploads, storage: FailingStorage, database: Database
+) -> None:
+    storage.put_fails = storage.delete_fails = True
+    with pytest.raises(StorageUnavailable):
+        keep(uploads)
+    assert uploads.list("user-1", purpose=None, before_id=None, limit=10) == []
+
+    storage.put_fails = storage.delete_fails = False
+    kept = keep(uploads)
+
+    assert kept.is_new
+    assert [doc["_id"] for doc in documents(database)] == [kept.upload.id]
+    assert len(storage.objects) == 1
+
+
+def test_a_picture_whose_storer_died_is_finished_by_the_next(uploads: Uploads, database: Database) -> None:
+    first = keep(uploads).upload
+    database["uploads"].update_one({"_id": first.id}, {"$set": {"state": "storing"}})
+    with pytest.raises(NotFound):
+        uploads.get(first.id, user_id="user-1")
+
+    again = keep(uploads)
+
+    assert again == Kept(first, is_new=False)
+    assert uploads.get(first.id, user_id="user-1") == first
+
+
+@pytest.mark.parametrize("state", ["storing", "removing"])
+def test_the_sweep_removes_what_the_dead_left_and_nothing_younger(
+    uploads: Uploads, storage: FailingStorage, database: Database, now: Clock, state: str
+) -> None:
+    half, whole = keep(uploads).upload, keep(uploads, user_id="user-2").upload
+    database["uploads"].update_one({"_id": half.id}, {"$set": {"state": state}})
+    assert uploads.sweep() == 0
+
+    now.time += ABANDONED_AFTER + timedelta(seconds=1)
+
+    assert (uploads.sweep(), uploads.sweep()) == (1, 0)
+    assert [doc["_id"] for doc in documents(database)] == [whole.id]
+    assert len(storage.objects) == 1
+
+
+def test_a_new_upload_can_be_taken_back(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    uploads.discard_new(keep(uploads).upload)
+
+    assert (storage.objects, documents(database)) == ([], [])
+
+
+def test_an_upload_that_was_sent_again_is_not_taken_back(uploads: Uploads, storage: FailingStorage) -> None:
+    first, again = keep(uploads), keep(uploads)
+
+    uploads.discard_new(first.upload)
+
+    assert uploads.get(again.upload.id, user_id="user-1") == first.upload
+    assert len(storage.objects) == 1
+
+
+def test_taking_back_fails_quietly_and_the_sweep_does_it(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    upload = keep(uploads).upload
+    storage.delete_fails = True
+    uploads.discard_new(upload)
+    assert [doc["state"] for doc in documents(database)] == ["removing"]
+
+    storage.delete_fails = False
+
+    assert uploads.sweep() == 1
+    assert (storage.objects, documents(database)) == ([], [])
+
+
+def test_a_deleted_upload_is_gone_and_can_be_sent_anew(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    upload = keep(uploads).upload
+
+    uploads.delete(upload.id, user_id="user-1")
+
+    assert (storage.objects, documents(database)) == ([], [])
+    for gone in (upload.id, "no-id", ""):
+        with pytest.raises(NotFound):
+            uploads.delete(gone, user_id="user-1")
+    assert keep(uploads).upload.id != upload.id
+
+
+def test_a_deletion_that_storage_interrupts_goes_on_when_repeated(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    upload = keep(uploads).upload
+    storage.delete_fails = True
+    with pytest.raises(StorageUnavailable):
+        uploads.delete(upload.id, user_id="user-1")
+    with pytest.raises(NotFound):
+        uploads.get(upload.id, user_id="user-1")
+
+    storage.delete_fails = False
+    uploads.delete(upload.id, user_id="user-1")
+
+    assert (storage.objects, documents(database)) == ([], [])
+
+
+def test_a_picture_waits_for_its_own_removal_and_takes_over_from_a_dead_remover(uploads: Uploads, database: Database, now: Clock) -> None:
+    upload = keep(uploads).upload
+    database["uploads"].update_one({"_id": upload.id}, {"$set": {"state": "removing", "changedAt": now()}})
+    with pytest.raises(StorageUnavailable, match="try again"):
+        keep(uploads)
+
+    now.time += REMOVAL_TAKES + timedelta(seconds=1)
+    kept = keep(uploads)
+
+    assert kept.is_new
+    assert [doc["_id"] for doc in documents(database)] == [kept.upload.id]
+
+
+def test_somebody_elses_upload_is_neither_seen_nor_removed(uploads: Uploads, storage: FailingStorage) -> None:
+    upload = keep(uploads).upload
+
+    with pytest.raises(NotFound):
+        uploads.get(upload.id, user_id="user-2")
+    with pytest.raises(NotFound):
+        uploads.delete(upload.id, user_id="user-2")
+    assert uploads.list("user-2", purpose=None, before_id=None, limit=10) == []
+    assert len(storage.objects) == 1
+
+
+def test_an_order_that_is_refused_leaves_none_of_its_pictures(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    good, bad = (f"data:image/png;base64,{base64.b64encode(content).decode()}" for content in (CONTENT, CONTENT[:-9]))
+    order = Order(user_id="user-1", model="nano-banana-edit", inputs={"prompt": "a hat, please", "image_urls": [good, bad]}, options={})
+    priced = price_order(load_registry(default_folder()), order, clock.now())
+
+    with pytest.raises(InvalidRequest):
+        References(uploads=uploads, storage=storage).kept(order, priced)
+
+    assert (storage.objects, documents(database)) == ([], [])

@@ -1,0 +1,87 @@
+"""The figures of `scripts/bench`: what is counted, what is printed. The scenarios themselves are run by hand."""
+
+import os
+from collections.abc import Iterator
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from scripts.benchmarks.report import page, write
+from scripts.benchmarks.source import BenchmarkError, Source
+from scripts.benchmarks.table import Figure, Plot, Table
+
+
+class _Web(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(503 if self.path == "/down" else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Web)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_ratio_is_that_of_the_medians_and_its_spread_that_of_the_pairs() -> None:
+    figure = Figure.ratio("gateway / script", [2.0, 4.0, 3.0], [2.0, 2.0, 1.0], at_most=1.4)
+
+    assert (figure.median, figure.low, figure.high) == (1.5, 1.0, 3.0)
+    assert figure.cells() == ("gateway / script", "1.50 x", "1.00-3.00", "≤ 1.4 x: missed")
+
+
+def test_a_figure_without_a_target_misses_none() -> None:
+    figure = Figure.of("web, idle", [1234.0], "MB")
+
+    assert not figure.is_missed
+    assert figure.cells() == ("web, idle", "1,234 MB", "1,234-1,234", "")
+
+
+def test_the_page_says_how_it_was_made_and_shows_every_figure(tmp_path: Path) -> None:
+    plot = Plot("cpu.png", "CPU", "in flight", "ms", {"ours": [(1, 2.0), (10, 1.0)]})
+    table = Table("Latency", "One at a time.", [Figure.of("gateway", [2.0, 2.1, 2.2], "s")], [plot])
+
+    write(tmp_path / "benchmarks.md", [table], command="scripts/bench", facts=["2 cores"], on=date(2026, 1, 2))
+
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert text == page([table], command="scripts/bench", facts=["2 cores"], on=date(2026, 1, 2))
+    assert "Written by `scripts/bench` on 2026-01-02" in text
+    assert "| gateway | 2.10 s | 2.00-2.20 |  |" in text
+    assert (tmp_path / "cpu.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_load_of_a_count_makes_exactly_that_many_requests(url: str) -> None:
+    with Source("load.py", os.environ) as load:
+        outcome = load.ask(method="GET", url=url, count=20, over_s=0.1).require("200")
+
+    assert outcome.statuses == {"200": 20}
+    assert len(outcome.latencies_s) == 20
+    assert outcome.seconds >= 0.09
+
+
+def test_a_load_for_a_time_ends_with_it(url: str) -> None:
+    with Source("load.py", os.environ) as load:
+        outcome = load.ask(method="GET", url=url, connections=2, for_s=0.3).require("200")
+
+    assert len(outcome.latencies_s) > 2
+    assert 0.3 <= outcome.seconds < 3
+
+
+def test_an_answer_with_another_status_is_no_figure(url: str) -> None:
+    with Source("load.py", os.environ) as load, pytest.raises(BenchmarkError, match="503"):
+        load.ask(method="GET", url=f"{url}/down", count=1).require("200")
