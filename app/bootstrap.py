@@ -13,6 +13,7 @@ from app.clients.breaker import Breaker
 from app.clients.download import Downloader
 from app.clients.events import EventPublisher
 from app.clients.fal import FalQueue
+from app.clients.metrics import Metrics
 from app.clients.queue import TaskQueue, connect_redis
 from app.clients.storage import Storage
 from app.clients.webhook_keys import WebhookVerifier
@@ -71,6 +72,7 @@ class Services:
     templates: PromptTemplates
     announcer: Announcer
     waiters: JobWaiters
+    metrics: Metrics
     webhooks: Webhooks
 
     def mend(self) -> None:
@@ -96,7 +98,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
     redis = connect_redis(settings.redis_url)
     storage = storages.open_storage(settings)
     jobs, upload_store = JobStore(database, patience), UploadStore(database)
-    queue, breaker = TaskQueue(redis), Breaker(redis)
+    queue, breaker, metrics = TaskQueue(redis), Breaker(redis), Metrics(redis)
     publisher = EventPublisher(redis, settings.redis_url)
     announcer = Announcer(publisher, storage)
     fal = FalQueue(settings.fal_key, settings.fal_hosts)
@@ -110,6 +112,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
         billing=billing,
         fal=fal,
         storage=storage,
+        metrics=metrics,
     )
     uploads = Uploads(store=upload_store, storage=storage)
     references = References(uploads=uploads, storage=storage)
@@ -137,6 +140,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
         uploads=uploads,
         announcer=announcer,
         waiters=JobWaiters(redis, jobs),
+        metrics=metrics,
         generation=generation,
         lifecycle=Lifecycle(
             jobs=jobs, tombstones=Tombstones(database), uploads=upload_store, storage=storage, queue=queue, generation=generation
@@ -163,9 +167,16 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
             publisher=publisher,
             settler=settler,
             public_url=settings.public_url,
+            metrics=metrics,
         ),
         webhooks=Webhooks(
-            verifier=WebhookVerifier(settings.fal_jwks_url), jobs=jobs, queue=queue, fal=fal, announcer=announcer, breaker=breaker
+            verifier=WebhookVerifier(settings.fal_jwks_url),
+            jobs=jobs,
+            queue=queue,
+            fal=fal,
+            announcer=announcer,
+            breaker=breaker,
+            metrics=metrics,
         ),
         collector=Collector(jobs=jobs, fal=fal, downloader=Downloader(settings.fal_hosts), storage=storage, settler=settler),
         recovery=Recovery(jobs=jobs, queue=queue, settler=settler, billing=billing),

@@ -53,6 +53,15 @@ class Receipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResultFacts:
+    """What a result says beside its pictures. `billable_units` is fal's header as it came; `seed` is text since it may exceed 64 bits."""
+
+    noticed_at: datetime
+    billable_units: str | None = None
+    seed: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FalRequest:
     index: int
     num_images: int

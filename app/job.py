@@ -11,96 +11,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
-from app.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState
+from app.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
+from app.job_parts import (
+    DEADLINE_CODE,
+    TERMINAL,
+    TRANSITIONS,
+    HistoryEntry,
+    JobStatus,
+    Operation,
+    Patience,
+    Settlement,
+    StoredImage,
+    WebDetails,
+)
 from app.pricing import Quote
 
-
-class JobStatus(StrEnum):
-    PENDING = "pending"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-    @property
-    def is_terminal(self) -> bool:
-        return self in TERMINAL
-
-
-TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
-TRANSITIONS = {
-    JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELED}),
-    JobStatus.PROCESSING: TERMINAL,
-    **dict.fromkeys(TERMINAL, frozenset[JobStatus]()),
-}
-
-
-DEADLINE_CODE = "deadline_exceeded"
-
-
-class Settlement(StrEnum):
-    """`due` from the terminal transition until money, usage and the last event are done."""
-
-    NONE = "none"
-    DUE = "due"
-    DONE = "done"
-
-
-class Operation(StrEnum):
-    GENERATE = "generate"
-    TEXT_TO_IMAGE = "text_to_image"
-    IMAGE_REFERENCE = "image_reference"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredImage:
-    """One picture in the operator's own storage. `number` counts from 0 over the whole job."""
-
-    upload_id: str
-    number: int
-    key: str
-    content_type: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
-    flagged: bool = False
-
-
-@dataclass(frozen=True)
-class HistoryEntry:
-    seq: int
-    at: datetime
-    status: JobStatus
-    progress: int
-    message: str
-    queue_position: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebDetails:
-    """What the web app's own endpoints add: the user's words, what was made of them, and the reference image."""
-
-    operation_type_id: str
-    prompt: str
-    enhanced_prompt: str
-    aspect_ratio: str
-    template_id: str | None = None
-    reference_type: str | None = None
-    reference_image_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long the sweep waits before it helps. Seconds."""
-
-    task_s: float = 15.0
-    submit_answer_s: float = 60.0
-    unknown_s: float = 120.0
-    settle_s: float = 10.0
+__all__ = [
+    "DEADLINE_CODE",
+    "TERMINAL",
+    "TRANSITIONS",
+    "HistoryEntry",
+    "Job",
+    "JobStatus",
+    "Operation",
+    "Patience",
+    "Settlement",
+    "StoredImage",
+    "WebDetails",
+    "new_job",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +61,7 @@ class Job:
     created_at: datetime
     updated_at: datetime
     deadline_at: datetime
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     status: JobStatus = JobStatus.PENDING
     progress: int = 0
     message: str = "Waiting for a worker"
@@ -175,6 +116,15 @@ class Job:
         if waits_on_fal:
             moments.append(self.deadline_at)
         return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
+
+    def stages_s(self) -> dict[str, float]:
+        """Return how long the first collected request spent in each stage, in seconds: queue (ours), provider, store."""
+        done = next((r for r in self.requests if r.collected_at), None)
+        if done is None:
+            return {}
+        marks = [self.created_at, done.submitted_at, done.ended_at, done.collected_at]
+        pairs = zip(("queue", "provider", "store"), marks, marks[1:], strict=False)
+        return {stage: max(0.0, (after - before).total_seconds()) for stage, before, after in pairs if before and after}
 
     @property
     def abandoned_receipts(self) -> list[Receipt]:
@@ -267,12 +217,20 @@ class Job:
             return None
         return self._with_request(replace(self.requests[index], next_at=until), now)
 
-    def collected(self, index: int, images: Sequence[StoredImage], *, units: str | None, seed: str | None, now: datetime) -> Job | None:
+    def collected(self, index: int, images: Sequence[StoredImage], facts: ResultFacts, *, now: datetime) -> Job | None:
         """Record the stored pictures of a request; the last open request ends the job."""
         request = self.requests[index]
         if self.is_terminal or request.state not in BOUGHT_STATES:
             return None
-        closed = replace(request, state=RequestState.COLLECTED, collected_at=now, next_at=None, billable_units=units, seed=seed)
+        closed = replace(
+            request,
+            state=RequestState.COLLECTED,
+            ended_at=request.ended_at or facts.noticed_at,
+            collected_at=now,
+            next_at=None,
+            billable_units=facts.billable_units,
+            seed=facts.seed,
+        )
         pictures = tuple(sorted((*self.images, *images), key=lambda image: image.number))
         return replace(self._with_request(closed, now), images=pictures)._concluded(now)
 

@@ -1,7 +1,5 @@
 """The web app's operations: model, tokens and limits of each, as data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,7 +5,23 @@ from __future__ import annotations
 from flask import Flask
 from flask_cors import CORS
 
-from app.api import accounts, docs, errors, files, generations, health, images, jobs, limits, requests, templates, tokens, uploads, webhooks
+from app.api import (
+    accounts,
+    docs,
+    errors,
+    files,
+    generations,
+    health,
+    images,
+    jobs,
+    limits,
+    metrics,
+    requests,
+    templates,
+    tokens,
+    uploads,
+    webhooks,
+)
 from app.bootstrap import Services
 from app.config import Settings
 
@@ -32,6 +48,7 @@ def build(settings: Settings, services: Services) -> Flask:
         CORS(app, origins=list(settings.cors_origins), expose_headers=list(EXPOSED_HEADERS))
     requests.init_app(app)
     errors.init_app(app)
+    metrics.init_app(app, services)
     limits.init_app(app, settings)
     api = docs.init_app(app)
     for documented in (images, jobs, accounts, generations, tokens, templates, uploads):

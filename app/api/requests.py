@@ -54,14 +54,14 @@ def _finish(response: Response) -> Response:
     if request.path.startswith("/api/"):
         # Bodies hold links that expire, and other people's words.
         response.headers.setdefault("Cache-Control", "private, no-store")
+    g.seconds = round(time.perf_counter() - g.started_at, 4)
     if request.path not in ("/healthz", "/readyz", "/metrics"):
-        seconds = round(time.perf_counter() - g.started_at, 4)
         log.info(
             "%s %s %d",
             request.method,
             request.path,
             response.status_code,
-            extra={"method": request.method, "status": response.status_code, "seconds": seconds},
+            extra={"method": request.method, "status": response.status_code, "seconds": g.seconds},
         )
     return response
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from redis import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 from rq import Queue
@@ -64,8 +66,23 @@ class TaskQueue:
         """Ask for a job that was just ended to be settled. Raises QueueUnavailable."""
         self._enqueue(COLLECT_QUEUE, "workers.tasks.settle", job_id)
 
+    def depths(self) -> dict[str, tuple[int, float]]:
+        """Return each queue's length and how long its oldest task waits, in seconds; nothing where Redis does not answer."""
+        try:
+            return {name: (len(queue), _oldest_s(queue)) for name, queue in self._queues.items()}
+        except RedisError:
+            return {}
+
     def _enqueue(self, queue: str, task: str, *args: str | int) -> None:
         try:
             self._queues[queue].enqueue_call(task, args=args, result_ttl=0, failure_ttl=86400)
         except RedisError as exc:
             raise QueueUnavailable("The task queue does not answer") from exc
+
+
+def _oldest_s(queue: Queue) -> float:
+    ids = queue.get_job_ids(0, 1)
+    job = queue.fetch_job(ids[0]) if ids else None
+    if job is None or job.enqueued_at is None:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - job.enqueued_at.replace(tzinfo=UTC)).total_seconds())

@@ -42,10 +42,11 @@ class Billing:
             raise InsufficientTokens(tokens, available)
 
     def hold(self, job: Job) -> bool:
-        """Hold a job's tokens, all or none. False where they are held already. Raises InsufficientTokens."""
-        if self._ledger.hold(account.hold(job.user_id, job.id, job.tokens_held, self._now())):
+        """Hold a job's tokens, all or none. False where they are or were held already. Raises InsufficientTokens."""
+        entry = account.hold(job.user_id, job.id, job.tokens_held, self._now())
+        if self._ledger.hold(entry):
             return True
-        if self.is_held(job):
+        if self.is_held(job) or self._ledger.is_written(entry.id):
             return False
         raise InsufficientTokens(job.tokens_held, self.balance(job.user_id).tokens)
 
@@ -77,18 +78,9 @@ class Billing:
         checked, differences, last = 0, [], ""
         while batch := self._accounts.ids_after(last, limit=BATCH):
             checked += len(batch)
-            differences += [found for user_id in batch if (found := self._proven(user_id))]
+            differences += [found for user_id in batch if (found := self._ledger.verify(user_id))]
             last = batch[-1]
         return checked, differences
-
-    def _proven(self, user_id: str) -> Difference | None:
-        """Look at an account three times before calling it wrong: a live one may change between its two reads."""
-        found = None
-        for _ in range(3):
-            found = self._ledger.verify(user_id)
-            if found is None:
-                return None
-        return found
 
     def mend(self) -> None:
         """Finish what crashes cut off: entries still in outboxes, holds whose job has ended or never was."""

@@ -22,7 +22,7 @@ from app.errors import (
     ResultUnusable,
     StorageUnavailable,
 )
-from app.fal_request import BOUGHT_STATES, Failure
+from app.fal_request import BOUGHT_STATES, Failure, ResultFacts
 from app.job import Job, StoredImage
 from app.pictures import inspect
 from app.services.settlement import Settler
@@ -78,14 +78,13 @@ class Collector:
         receipt = job.requests[index].receipt
         if receipt is None:
             raise ResultUnusable("The request has no receipt")
+        noticed_at = self._now()
         output = self._fal.result(receipt)
         images = self._stored(job, index, output)
         if not images:
             raise ResultUnusable("The model answered without a picture", code="no_images")
-        done = self._jobs.change(
-            job,
-            lambda j: j.collected(index, images, units=output.billable_units, seed=output.seed, now=self._now()),
-        )
+        facts = ResultFacts(noticed_at=noticed_at, billable_units=output.billable_units, seed=output.seed)
+        done = self._jobs.change(job, lambda j: j.collected(index, images, facts, now=self._now()))
         if done is None:
             self._discard_unkept(job.id, images)
         return done

@@ -12,6 +12,7 @@ from app import clock
 from app.clients.breaker import Breaker
 from app.clients.events import EventPublisher
 from app.clients.fal import FalQueue
+from app.clients.metrics import Metrics
 from app.errors import (
     GatewayError,
     NotFound,
@@ -49,6 +50,7 @@ class Dispatcher:
         publisher: EventPublisher,
         settler: Settler,
         public_url: str | None,
+        metrics: Metrics,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -59,6 +61,7 @@ class Dispatcher:
         self._publisher = publisher
         self._settler = settler
         self._public_url = public_url
+        self._metrics = metrics
         self._now = now
 
     def run(self, job_id: str) -> None:
@@ -96,16 +99,23 @@ class Dispatcher:
             receipt = self._fal.submit(job.endpoint, arguments, webhook_url=self._webhook_url(job, index))
         except (ProviderBusy, StorageUnavailable, StoreUnavailable) as exc:
             # Of ours, only what a reference image needs can be away here: nothing was sent yet.
+            self._counted(exc.code)
             return self._put_back(job, index, exc)
-        except SubmitOutcomeUnknown:
+        except SubmitOutcomeUnknown as exc:
+            self._counted(exc.code)
             log.error(  # noqa: TRY400 - no trace: it is news about fal, not about our code
                 "submit outcome unknown: look for it in fal's dashboard", extra={"job_id": job.id, "index": index}
             )
             return self._jobs.change(job, lambda j: j.outcome_unknown(index, now=self._now()))
         except (ProviderError, NotFound) as exc:
+            self._counted(exc.code)
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
+        self._counted("ok")
         self._breaker.succeeded()
         return self._keep(job, index, receipt)
+
+    def _counted(self, outcome: str) -> None:
+        self._metrics.count("imagegw_provider_requests_total", provider="fal", outcome=outcome)
 
     def _webhook_url(self, job: Job, index: int) -> str | None:
         return f"{self._public_url.rstrip('/')}/api/webhooks/fal/{job.id}/{index}" if self._public_url else None
@@ -116,7 +126,7 @@ class Dispatcher:
         account_trouble = isinstance(exc, ProviderLocked | ProviderBadKey)
         if account_trouble:
             self._breaker.open(exc.code, LOCKED_PAUSE_S)
-        else:
+        elif isinstance(exc, ProviderBusy):
             self._breaker.failed(exc.code)
         if not account_trouble and attempts >= MAX_SUBMITS:
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))

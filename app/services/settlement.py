@@ -8,9 +8,11 @@ from datetime import datetime
 
 from app import clock, keys
 from app.clients.fal import FalQueue
+from app.clients.metrics import Metrics, Sample
 from app.clients.storage import Storage
 from app.errors import StorageUnavailable, StoreUnavailable
 from app.job import Job, JobStatus, Settlement, StoredImage
+from app.pricing import usd
 from app.services.announcements import Announcer
 from app.services.billing import Billing
 from app.stores.jobs import JobStore
@@ -32,6 +34,7 @@ class Settler:
         billing: Billing,
         fal: FalQueue,
         storage: Storage,
+        metrics: Metrics,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -41,6 +44,7 @@ class Settler:
         self._billing = billing
         self._fal = fal
         self._storage = storage
+        self._metrics = metrics
         self._now = now
 
     def settle(self, job: Job) -> None:
@@ -57,6 +61,7 @@ class Settler:
             log.warning("settlement interrupted, the sweep repeats it", extra={"job_id": job.id}, exc_info=True)
             return
         _log_outcome(job)
+        self._count(job)
 
     def _keep_or_drop(self, job: Job) -> None:
         """Make a completed job's pictures its user's; leave nothing behind of a job that ended otherwise, here or at fal."""
@@ -67,6 +72,14 @@ class Settler:
         for receipt in job.abandoned_receipts:
             self._fal.cancel(receipt)
         self._storage.delete_tree(keys.job_folder(job.user_id, job.id))
+
+    def _count(self, job: Job) -> None:
+        counts = [Sample("imagegw_jobs_total", {"model": job.model, "status": job.status.value}, 1)]
+        if job.status is JobStatus.COMPLETED:
+            counts.append(Sample("imagegw_provider_cost_usd_total", {"model": job.model}, usd(job.charged_micros)))
+        stages = job.stages_s().items()
+        seconds = [Sample("imagegw_job_stage_seconds", {"model": job.model, "stage": stage}, took) for stage, took in stages]
+        self._metrics.record(counts=counts, seconds=seconds)
 
 
 def _as_upload(job: Job, image: StoredImage) -> Upload:

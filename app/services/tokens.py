@@ -11,7 +11,7 @@ import jwt
 from app import clock
 from app.account import Account
 from app.config import Settings
-from app.errors import Unauthorized
+from app.errors import NotFound, Unauthorized
 from app.services.accounts import Accounts
 
 ISSUER = "imagegw"
@@ -19,6 +19,7 @@ LIFETIME = timedelta(days=7)
 LEEWAY_S = 30
 JWKS_LIFETIME_S = 3600
 MAX_SUBJECT_CHARS = 256
+INVALID = "The token is not valid, or has expired; log in again"
 
 
 class Tokens:
@@ -42,8 +43,8 @@ class Tokens:
             if jwt.get_unverified_header(token).get("alg") == "HS256":
                 return self._own(token)
             return self._outside(token)
-        except jwt.PyJWTError as exc:
-            raise Unauthorized("The token is not valid, or has expired; log in again") from exc
+        except (jwt.PyJWTError, UnicodeError, NotFound) as exc:  # NotFound: the account is gone, its token is worth nothing.
+            raise Unauthorized(INVALID) from exc
 
     def _own(self, token: str) -> Account:
         claims = jwt.decode(
@@ -58,7 +59,7 @@ class Tokens:
 
     def _outside(self, token: str) -> Account:
         if self._jwks is None:
-            raise Unauthorized("The token is not valid, or has expired; log in again")
+            raise Unauthorized(INVALID)
         claims: dict[str, Any] = jwt.decode(
             token,
             self._jwks.get_signing_key_from_jwt(token),

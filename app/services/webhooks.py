@@ -11,8 +11,10 @@ from typing import Any
 from app import clock
 from app.clients.breaker import Breaker
 from app.clients.fal import REQUEST_ID, FalQueue
+from app.clients.metrics import Metrics
 from app.clients.queue import TaskQueue
 from app.clients.webhook_keys import WebhookVerifier
+from app.errors import Unauthorized
 from app.fal_request import BOUGHT_STATES
 from app.job import Job
 from app.services.announcements import Announcer
@@ -31,6 +33,7 @@ class Webhooks:
         fal: FalQueue,
         announcer: Announcer,
         breaker: Breaker,
+        metrics: Metrics,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._verifier = verifier
@@ -39,6 +42,7 @@ class Webhooks:
         self._fal = fal
         self._announcer = announcer
         self._breaker = breaker
+        self._metrics = metrics
         self._now = now
 
     def received(self, job_id: str, index: int, headers: Mapping[str, str], body: bytes) -> bool:
@@ -47,8 +51,17 @@ class Webhooks:
         The raw body is checked before it is parsed. Only the request's id is taken from it: what fal says of the outcome is read from
         fal's own result. Raises Unauthorized for what fal did not sign; QueueUnavailable, and fal calls again.
         """
-        self._verifier.verify(headers, body, now_s=self._now().timestamp())
+        try:
+            self._verifier.verify(headers, body, now_s=self._now().timestamp())
+        except Unauthorized:
+            self._metrics.count("imagegw_webhook_deliveries_total", outcome="refused")
+            raise
         self._breaker.webhook_seen()
+        news = self._collected(job_id, index, body)
+        self._metrics.count("imagegw_webhook_deliveries_total", outcome="news" if news else "known")
+        return news
+
+    def _collected(self, job_id: str, index: int, body: bytes) -> bool:
         request_id = _request_id(body)
         job = self._jobs.get(job_id) if clock.is_id(job_id) else None
         if job is None or request_id is None or not 0 <= index < len(job.requests):

@@ -7,13 +7,14 @@ from pymongo.errors import DuplicateKeyError
 from app.account import Account, Entry, Role
 from app.errors import EmailTaken
 from app.stores.database import Database, Document, store
-from app.stores.ledger import entry_document
+from app.stores.ledger import LedgerStore, entry_document
 
 
 @store
 class AccountStore:
     def __init__(self, database: Database) -> None:
         self._accounts = database["accounts"]
+        self._ledger = LedgerStore(database)
 
     def insert(self, account: Account, *, password_hash: str | None, opening: Entry) -> None:
         """Write a new account together with its opening entry. Raises EmailTaken where the login exists."""
@@ -34,6 +35,7 @@ class AccountStore:
             self._accounts.insert_one(doc)
         except DuplicateKeyError as exc:
             raise EmailTaken("An account with this email exists already; log in instead") from exc
+        self._ledger.copy_outbox(account.id, [opening])
 
     def get(self, user_id: str) -> Account | None:
         doc = self._accounts.find_one({"_id": user_id}, {"outbox": 0, "passwordHash": 0})

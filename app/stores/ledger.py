@@ -7,6 +7,8 @@ in between leaves it there for the sweep. No number of simultaneous requests tak
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +22,7 @@ from app.stores.database import Database, Document, store
 
 #: Top-up keys an account remembers beside the ledger, to tell a repeat that races with its first.
 REMEMBERED_TOPUPS = 200
+STILL_TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,30 @@ class LedgerStore:
     def __init__(self, database: Database) -> None:
         self._accounts = database["accounts"]
         self._ledger = database["ledger"]
+        self._topups = database["topups"]
+
+    def copy_outbox(self, user_id: str, entries: Sequence[Entry]) -> None:
+        """Bring entries from an account's outbox to the ledger. May be repeated."""
+        self._copied(user_id, [entry_document(entry) for entry in entries])
 
     def balance(self, user_id: str) -> Balance | None:
         doc = self._accounts.find_one({"_id": user_id}, {"tokens": 1, "holds": 1})
         return Balance(doc["tokens"], sum(doc["holds"].values())) if doc else None
 
     def hold(self, entry: Entry) -> bool:
-        """Move tokens from balance to a hold of the entry's job. False where the balance is too small or the hold exists."""
+        """Move tokens from balance to a hold of the entry's job. False where the balance is too small, or the job was held for before."""
+        if self.is_written(entry.id):
+            return False  # Its hold may have ended meanwhile; a late repeat must not take the tokens again.
         field = f"holds.{entry.job_id}"
         return self._apply(
             {"_id": entry.user_id, "tokens": {"$gte": entry.held}, field: {"$exists": False}},
             {"$inc": {"tokens": entry.balance}, "$set": {field: entry.held}, "$min": {"holdsAt": entry.at}},
             [entry],
         )
+
+    def is_written(self, entry_id: str) -> bool:
+        """Tell whether the ledger has an entry."""
+        return self._ledger.find_one({"_id": entry_id}, {"_id": 1}) is not None
 
     def held_for(self, user_id: str, job_id: str) -> int:
         """Return what is held for a job; 0 where nothing is."""
@@ -64,15 +78,25 @@ class LedgerStore:
         return self._apply({"_id": user_id, field: held}, {"$inc": {"tokens": back}, "$unset": {field: ""}}, entries)
 
     def topup(self, entry: Entry) -> Entry:
-        """Add tokens once per entry id; returns the entry as first written, which a repeat must match. Raises KeyError: no such user."""
+        """Add tokens once per entry id; returns the entry as first asked for, which a repeat must match. Raises KeyError: no such user."""
         if known := self._ledger.find_one({"_id": entry.id}):
             return _entry(known)
-        remember = {"$push": {"topups": {"$each": [entry.id], "$slice": -REMEMBERED_TOPUPS}}}
-        added = self._apply({"_id": entry.user_id, "topups": {"$ne": entry.id}}, {"$inc": {"tokens": entry.balance}, **remember}, [entry])
-        if not added and self._accounts.find_one({"_id": entry.user_id}, {"_id": 1}) is None:
+        if self._accounts.find_one({"_id": entry.user_id}, {"_id": 1}) is None:
             raise KeyError(entry.user_id)
-        first = self._ledger.find_one({"_id": entry.id})
-        return _entry(first) if first else entry
+        first = self._first_topup(entry)
+        if (first.user_id, first.balance) == (entry.user_id, entry.balance):
+            remember = {"$push": {"topups": {"$each": [entry.id], "$slice": -REMEMBERED_TOPUPS}}}
+            self._apply({"_id": entry.user_id, "topups": {"$ne": entry.id}}, {"$inc": {"tokens": entry.balance}, **remember}, [first])
+        return first
+
+    def _first_topup(self, entry: Entry) -> Entry:
+        """Return what the entry's id was first asked for: of several top-ups with one key at once, for whomever, one is the first."""
+        try:
+            self._topups.insert_one(entry_document(entry))
+        except DuplicateKeyError:
+            known = self._topups.find_one({"_id": entry.id})
+            return _entry(known) if known else entry
+        return entry
 
     def history(self, user_id: str, *, kind: EntryType | None, before_id: str | None, limit: int) -> list[tuple[str, Entry]]:
         """Return entries newest first, each with the sort id that continues the list."""
@@ -101,14 +125,25 @@ class LedgerStore:
             self._accounts.update_one({"_id": user_id}, {"$set": {"holdsAt": at}})
 
     def verify(self, user_id: str) -> Difference | None:
-        """Prove one account: balance and holds equal the sums of its entries. None where they do."""
-        account = self._accounts.find_one({"_id": user_id})
-        if account is None:
-            return None
-        entries = {doc["_id"]: doc for doc in self._ledger.find({"userId": user_id})}
+        """Prove one account: balance and holds equal the sums of its entries. None where they do.
+
+        An account in use is looked at until it keeps still for the length of a look: between two reads it may change.
+        """
+        found = None
+        for attempt in range(STILL_TRIES):
+            account = self._accounts.find_one({"_id": user_id})
+            if account is None or (found := self._difference(account)) is None:
+                return None
+            if self._accounts.find_one({"_id": user_id}) == account:
+                return found
+            time.sleep(random.uniform(0, 0.005 * attempt))  # noqa: S311 - spreads the looks, guards nothing
+        return found
+
+    def _difference(self, account: Document) -> Difference | None:
+        entries = {doc["_id"]: doc for doc in self._ledger.find({"userId": account["_id"]})}
         entries |= {doc["_id"]: doc for doc in account["outbox"]}
         balance, held = (sum(doc[key] for doc in entries.values()) for key in ("balance", "held"))
-        found = Difference(user_id, account["tokens"], balance, sum(account["holds"].values()), held)
+        found = Difference(account["_id"], account["tokens"], balance, sum(account["holds"].values()), held)
         return None if (found.balance, found.held) == (balance, held) and found.balance >= 0 else found
 
     def _apply(self, guard: Document, change: Document, entries: Sequence[Entry]) -> bool:

@@ -68,7 +68,9 @@ class Service:
         return [seen for seen in self.emulator.requests() if (seen["arguments"] or {}).get("prompt") == prompt]
 
     def footprint(self) -> tuple[int, int, int]:
-        """Return what a refused request must not change: submits at the emulator, jobs, uploads."""
+        """Return what a refused request must not change: submits at the emulator, jobs, uploads. Waits for what is still on its way."""
+        unsettled = {"settlement": {"$ne": "done"}}
+        wait_until(lambda: self.database["jobs"].count_documents(unsettled) == 0, 20, "the end of all jobs")
         jobs, uploads = (self.database[name].count_documents({}) for name in ("jobs", "uploads"))
         return self.emulator.stats()["submits"], jobs, uploads
 

@@ -20,6 +20,7 @@ from PIL import Image
 from tests.acceptance.service import Answer, Service
 
 ROOT = Path(__file__).resolve().parents[2]
+FALS_OWN = "/api/webhooks/"  # Called by fal in fal's own format: nothing a client of this API may use.
 METHODS = {"get", "post", "put", "patch", "delete"}
 A_JOB = "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8"
 PRINT_ROUTES = """
@@ -100,7 +101,7 @@ def test_every_route_of_the_api_is_documented(service: Service, spec: Spec) -> N
         (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule))
         for rule, methods in json.loads(done.stdout)
         for method in methods
-        if rule.startswith("/api/")
+        if rule.startswith("/api/") and not rule.startswith(FALS_OWN)
     }
     documented = {(method, path) for method, path, _ in operations(spec)}
     assert len(routes) >= 6

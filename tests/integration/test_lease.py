@@ -26,7 +26,7 @@ def test_the_holder_keeps_it_and_its_time_begins_anew(redis: Redis) -> None:
     redis.expire(KEY, 2)
 
     assert (holder.renew(), other.renew()) == (True, False)
-    assert LEASE_S - 2 <= redis.ttl(KEY) <= LEASE_S  # type: ignore[operator]
+    assert LEASE_S - 2 <= redis.ttl(KEY) <= LEASE_S
 
 
 def test_a_dead_holder_is_followed_when_its_time_is_up(redis: Redis) -> None:

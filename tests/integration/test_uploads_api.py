@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from PIL import Image
 from werkzeug.test import TestResponse
 
 from app import clock, create_app
 from app.api.multipart import MAX_MULTIPART_BYTES
 from app.bootstrap import Services
-from app.services.uploads import MAX_UPLOAD_BYTES
 from app.upload import Purpose
 from tests.support.factories import make_upload, picture
+from tests.support.images import noise, saved
 
 CONTENT = picture("PNG", size=(64, 48))
 
@@ -60,8 +58,13 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+HEAD = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n'
+MULTIPART = "multipart/form-data; boundary=b"
+
+
 def send(client: FlaskClient, token: str, content: bytes = CONTENT, field: str = "file", name: str = "me.png") -> TestResponse:
-    return client.post("/api/uploads", headers=bearer(token), data={field: (io.BytesIO(content), name)})
+    data = HEAD % (field.encode(), name.encode()) + content + b"\r\n--b--\r\n"
+    return client.post("/api/uploads", headers=bearer(token), data=data, content_type=MULTIPART)
 
 
 def body(response: TestResponse, status: int) -> dict[str, Any]:
@@ -79,7 +82,8 @@ def test_an_upload_is_made_shown_listed_and_deleted(client: FlaskClient, token: 
 
     shown = body(client.get(where, headers=bearer(token)), 200)
     listed = body(client.get("/api/uploads", headers=bearer(token)), 200)
-    file = client.get(f"/files/{item['url'].partition('/files/')[2]}")
+    with client.get(f"/files/{item['url'].partition('/files/')[2]}") as file:
+        content = file.data
     deleted = client.delete(where, headers=bearer(token))
 
     assert (made["success"], made["message"]) == (True, "Image uploaded")
@@ -98,7 +102,7 @@ def test_an_upload_is_made_shown_listed_and_deleted(client: FlaskClient, token: 
     }
     assert shown["data"] == item
     assert listed["data"] == {"uploads": [item], "cursor": {"next": None, "hasMore": False}}
-    assert file.data == CONTENT
+    assert content == CONTENT
     assert (deleted.status_code, deleted.data) == (204, b"")
     assert body(client.get(where, headers=bearer(token)), 404)["code"] == "not_found"
 
@@ -177,29 +181,29 @@ def test_a_refused_picture_says_why(client: FlaskClient, token: str) -> None:
     assert (page["code"], page["success"]) == ("invalid_image", False)
 
 
-@pytest.mark.parametrize("outcome", ["kept", "refused", "too large", "storage fails"])
-def test_nothing_stays_in_the_temporary_folder(client: FlaskClient, token: str, spool: Path, services: Services, outcome: str) -> None:
-    image = Image.frombytes("RGB", (800, 800), random.Random(2).randbytes(800 * 800 * 3))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    content = {"refused": buffer.getvalue()[:-1], "too large": bytes(MAX_UPLOAD_BYTES + 1)}.get(outcome, buffer.getvalue())
-    parts = services.storage.root / ".parts"  # type: ignore[attr-defined]
+@pytest.mark.parametrize(("outcome", "status"), [("kept", 201), ("refused", 400), ("too large", 413), ("storage fails", 503)])
+def test_nothing_stays_in_a_temporary_folder(
+    client: FlaskClient, token: str, spool: Path, services: Services, outcome: str, status: int
+) -> None:
+    content = saved(noise(800, 800), "PNG")
+    assert len(content) > 1_000_000
+    root = services.storage.root  # type: ignore[attr-defined]
     if outcome == "storage fails":
-        keys = services.storage.root / "uploads"  # type: ignore[attr-defined]
-        if keys.is_dir():
-            keys.rename(keys.with_name("away"))
-        keys.write_text("in the way")
+        (root / "uploads" / user_of(client, token)).parent.mkdir(exist_ok=True)
+        (root / "uploads" / user_of(client, token)).write_text("a file where a folder should be")
 
-    response = send(client, token, content)
+    response = send(client, token, {"refused": content[:-1], "too large": content * 6}.get(outcome, content))
 
-    if outcome == "storage fails":
-        keys.unlink()
-        if keys.with_name("away").is_dir():
-            keys.with_name("away").rename(keys)
-    status = {"kept": 201, "refused": 400, "too large": 413, "storage fails": 503}[outcome]
     assert body(response, status)["success"] == (status == 201)
-    assert list(parts.glob("*")) == []
+    assert list((root / ".parts").glob("*")) == []
     assert list(spool.iterdir()) == []
+    assert open_files(spool) == []
+
+
+def open_files(folder: Path) -> list[str]:
+    """Return this process' open files of a folder, nameless ones too."""
+    links = [str(link.readlink()) for link in Path("/proc/self/fd").glob("*") if link.is_symlink()]
+    return [link for link in links if link.startswith(str(folder))]
 
 
 class Unread(io.RawIOBase):
@@ -212,9 +216,6 @@ class Unread(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def tell(self) -> int:
-        return self.taken
-
     def readinto(self, into: Any) -> int:
         chunk = (self.head + b"\0" * len(into))[: len(into)]
         self.head = self.head[len(into) :]
@@ -223,18 +224,14 @@ class Unread(io.RawIOBase):
         return len(chunk)
 
 
-HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
-
-
 def test_a_body_that_announces_too_much_is_refused_unread(client: FlaskClient, token: str) -> None:
-    stream = Unread(HEAD)
+    stream = Unread(HEAD % (b"file", b"a.png"))
 
     response = client.post(
         "/api/uploads",
         headers=bearer(token),
-        input_stream=stream,
-        content_length=MAX_MULTIPART_BYTES + 1,
-        content_type="multipart/form-data; boundary=b",
+        content_type=MULTIPART,
+        environ_overrides={"wsgi.input": stream, "CONTENT_LENGTH": str(MAX_MULTIPART_BYTES + 1)},
     )
 
     assert body(response, 413)["code"] == "payload_too_large"
@@ -243,14 +240,13 @@ def test_a_body_that_announces_too_much_is_refused_unread(client: FlaskClient, t
 
 @pytest.mark.parametrize("server", ["wsgi.input_terminated", "eventlet.input"])
 def test_a_body_without_an_end_is_refused_when_it_is_too_much(client: FlaskClient, token: str, spool: Path, server: str) -> None:
-    stream = Unread(HEAD)
+    stream = Unread(HEAD % (b"file", b"a.png"))
 
     response = client.post(
         "/api/uploads",
         headers=bearer(token) | {"Transfer-Encoding": "chunked"},
-        input_stream=stream,
-        content_type="multipart/form-data; boundary=b",
-        environ_overrides={server: True},
+        content_type=MULTIPART,
+        environ_overrides={"wsgi.input": stream, server: True},
     )
 
     assert body(response, 413)["code"] == "payload_too_large"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +13,13 @@ import pytest
 from PIL import Image
 
 from app import clock
-from app.errors import InvalidRequest, NotAnImage, NotFound, StorageUnavailable, TooLarge
+from app.errors import NotAnImage, NotFound, StorageUnavailable, TooLarge
 from app.pictures import CONTENT_TYPES
-from app.services.orders import Order, price_order
-from app.services.references import References
 from app.services.uploads import ABANDONED_AFTER, MAX_UPLOAD_BYTES, REMOVAL_TAKES, Kept, SideLimits, Uploads
 from app.services.web_generation import REFERENCE_SIDES
 from app.stores.database import Database
 from app.stores.uploads import UploadStore
 from app.upload import Purpose
-from registry.loader import default_folder, load_registry
 from tests.support.factories import picture
 from tests.support.failing_storage import FailingStorage
 
@@ -314,14 +310,3 @@ def test_somebody_elses_upload_is_neither_seen_nor_removed(uploads: Uploads, sto
         uploads.delete(upload.id, user_id="user-2")
     assert uploads.list("user-2", purpose=None, before_id=None, limit=10) == []
     assert len(storage.objects) == 1
-
-
-def test_an_order_that_is_refused_leaves_none_of_its_pictures(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
-    good, bad = (f"data:image/png;base64,{base64.b64encode(content).decode()}" for content in (CONTENT, CONTENT[:-9]))
-    order = Order(user_id="user-1", model="nano-banana-edit", inputs={"prompt": "a hat, please", "image_urls": [good, bad]}, options={})
-    priced = price_order(load_registry(default_folder()), order, clock.now())
-
-    with pytest.raises(InvalidRequest):
-        References(uploads=uploads, storage=storage).kept(order, priced)
-
-    assert (storage.objects, documents(database)) == ([], [])

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from app import clock
-from app.fal_request import FalRequest, Receipt
+from app.fal_request import FalRequest, Receipt, ResultFacts
 from app.job import Job, Operation, Patience, StoredImage, new_job
 from app.pricing import Quote
 from app.upload import Purpose, Upload
@@ -49,6 +49,10 @@ def make_job(*, requests: Sequence[int] = (1,), now: datetime = NOON, patience: 
 def make_receipt(request_id: str = "req-1", host: str = "queue.fal.run") -> Receipt:
     base = f"https://{host}/fal-ai/flux/requests/{request_id}"
     return Receipt(request_id=request_id, status_url=f"{base}/status", response_url=base, cancel_url=f"{base}/cancel")
+
+
+def make_facts(units: str | None = None, seed: str | None = None) -> ResultFacts:
+    return ResultFacts(noticed_at=after(4), billable_units=units, seed=seed)
 
 
 def make_image(number: int = 0, **fields: Any) -> StoredImage:
@@ -96,7 +100,7 @@ def completed_job(**fields: Any) -> Job:
     for request in job.requests:
         first = job.first_image_number(request.index)
         images = [make_image(first + n) for n in range(request.num_images)]
-        job = certain(job.collected(request.index, images, units="1", seed="7", now=after(5)))
+        job = certain(job.collected(request.index, images, make_facts("1", "7"), now=after(5)))
     return job
 
 

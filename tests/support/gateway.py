@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from datetime import timedelta
+from pathlib import Path
 from typing import IO, Any
 
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app import clock
+from app import clock, keys
 from app.bootstrap import Services
 from app.clients.queue import QUEUES
 from app.clients.storage import LocalStorage, Storage
@@ -92,6 +93,11 @@ class Gateway:
             with self.services.storage.open(image.key) as file:
                 contents.append(file.read())
         return contents
+
+    def folder_of(self, job: Job) -> Path:
+        """Return the folder of a job's pictures, which need not exist."""
+        assert isinstance(self.services.storage, LocalStorage)
+        return self.services.storage.root / keys.job_folder(job.user_id, job.id)
 
     def collector_with(self, storage: Storage) -> Collector:
         """Return a collector that differs from the service's own only in its storage."""

@@ -50,7 +50,10 @@ class IdentityProvider(ThreadingHTTPServer):
         return jwt.encode(self.claims(**changes), key, algorithm=algorithm, headers={"kid": kid or algorithm})
 
     def keys(self) -> dict[str, Any]:
-        pairs = (("RS256", RSAAlgorithm.to_jwk(self.rsa.public_key(), as_dict=True)), ("ES256", ECAlgorithm.to_jwk(self.ec.public_key(), as_dict=True)))
+        pairs = (
+            ("RS256", RSAAlgorithm.to_jwk(self.rsa.public_key(), as_dict=True)),
+            ("ES256", ECAlgorithm.to_jwk(self.ec.public_key(), as_dict=True)),
+        )
         return {"keys": [{**jwk, "kid": name, "alg": name, "use": "sig"} for name, jwk in pairs]}
 
 

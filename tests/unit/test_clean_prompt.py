@@ -46,7 +46,14 @@ def test_no_tag_is_put_together_from_the_halves_of_a_removed_one(written: str) -
 
 @pytest.mark.parametrize(
     "prompt",
-    ["a <b>bold</b> move", "3 < 5 > 2 {prompt} $HOME %s \\n", "a movie script on a desk", "<scripture> in gold", "Ein Schloß 🏰 bei Nacht", "猫が窓辺で"],
+    [
+        "a <b>bold</b> move",
+        "3 < 5 > 2 {prompt} $HOME %s \\n",
+        "a movie script on a desk",
+        "<scripture> in gold",
+        "Ein Schloß 🏰 bei Nacht",
+        "猫が窓辺で",
+    ],
 )
 def test_everything_else_stays_as_it_was_written(prompt: str) -> None:
     assert clean_prompt(prompt) == prompt
@@ -57,7 +64,9 @@ def test_lengths_within_the_limits_are_accepted(length: int) -> None:
     assert len(clean_prompt("x" * length)) == length
 
 
-@pytest.mark.parametrize("text", ["", "x", "x" * 4, "x" * 2001, "x" * 100_000, "     ", "  x y  ", "<script>hello world</script>", "<script>x</script>four"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "x" * 4, "x" * 2001, "x" * 100_000, "     ", "  x y  ", "<script>hello world</script>", "<script>x</script>four"]
+)
 def test_lengths_beyond_the_limits_are_refused_with_the_rule(text: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         clean_prompt(text)

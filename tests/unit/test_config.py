@@ -78,7 +78,7 @@ def test_given_values_are_taken() -> None:
     settings = load(
         APP_ENV="production",
         PORT="8080",
-        ALLOW_ANONYMOUS="Yes",
+        ALLOW_ANONYMOUS="in-production",
         CORS_ORIGINS="https://a.example, https://b.example,",
         REGISTRY_PATH="models",
         WORKERS="16",
@@ -122,3 +122,15 @@ def test_secrets_appear_neither_in_repr_nor_in_an_error() -> None:
 )
 def test_files_are_linked_where_they_are_reached(env: dict[str, str], base: str) -> None:
     assert load(**env).asset_base_url == base
+
+
+def test_production_is_not_opened_by_a_development_setting() -> None:
+    with pytest.raises(BadSettings, match="ALLOW_ANONYMOUS=in-production"):
+        load(APP_ENV="production", ALLOW_ANONYMOUS="true")
+
+
+def test_submits_are_limited_in_production_and_free_in_development() -> None:
+    assert load(APP_ENV="production").rate_limit_submit == "600/minute"
+    assert load().rate_limit_submit is None
+    assert load(RATE_LIMIT_SUBMIT="5/second").rate_limit_submit == "5/second"
+    assert load(APP_ENV="production", RATE_LIMIT_SUBMIT="off").rate_limit_submit is None

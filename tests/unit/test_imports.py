@@ -36,7 +36,7 @@ VENDORS = {
     "flask_swagger_ui": FLASK,
     "marshmallow": FLASK,
     "werkzeug": FLASK,
-    "eventlet": ("app/__main__.py",),
+    "eventlet": ("app/__main__.py", "app/serving.py"),
     "pymongo": ("app/stores/*",),
     "bson": ("app/stores/*",),
     "boto3": ("app/clients/storage.py",),
@@ -45,7 +45,8 @@ VENDORS = {
     "aiohttp": ("app/clients/fal*.py",),
     "rq": ("app/clients/queue.py", "workers/*"),
 }
-ENVIRONMENT = {"app/__main__.py", "workers/__main__.py", "workers/watcher.py", "workers/tasks.py"}
+ENTRIES = {"__init__.py", "__main__.py", "cli.py", "serving.py"}
+ENVIRONMENT = {"app/cli.py", "workers/__main__.py", "workers/watcher.py", "workers/tasks.py"}
 
 
 def layer(path: str) -> str:
@@ -54,7 +55,7 @@ def layer(path: str) -> str:
         return top
     if len(rest) > 1:
         return rest[0]
-    if rest[0] in ("__init__.py", "__main__.py"):
+    if rest[0] in ENTRIES:
         return "entry"
     return "bootstrap" if rest[0] == "bootstrap.py" else "domain"
 

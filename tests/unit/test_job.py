@@ -6,7 +6,18 @@ import pytest
 
 from app.fal_request import CLOSED_STATES, Failure, RequestState
 from app.job import TERMINAL, TRANSITIONS, Job, JobStatus, Patience, Settlement
-from tests.support.factories import NOON, after, certain, completed_job, make_image, make_job, make_receipt, submitted_job, with_request
+from tests.support.factories import (
+    NOON,
+    after,
+    certain,
+    completed_job,
+    make_facts,
+    make_image,
+    make_job,
+    make_receipt,
+    submitted_job,
+    with_request,
+)
 
 OOPS = Failure("generation_failed", "fal.ai: no")
 LATE = Failure("deadline_exceeded", "too late")
@@ -56,7 +67,7 @@ def test_an_ended_job_refuses_every_change() -> None:
     assert job.progressed(99, "later", now=now) is None
     assert job.collection_postponed(0, retry_at=now, now=now) is None
     assert job.claimed(0, until=now, now=now) is None
-    assert job.collected(0, [make_image()], units=None, seed=None, now=now) is None
+    assert job.collected(0, [make_image()], make_facts(), now=now) is None
     assert job.request_failed(0, OOPS, now=now) is None
     assert job.unknown_expired(0, OOPS, now=now) is None
     assert job.deadline_passed(LATE, now=after(10_000)) is None
@@ -75,7 +86,7 @@ def test_each_change_leaves_only_the_states_it_names(state: RequestState) -> Non
     assert (job.outcome_unknown(0, now=now) is not None) == (state is RequestState.SUBMITTING)
     bought = state in (RequestState.SUBMITTED, RequestState.ENDED)
     assert (job.collection_postponed(0, retry_at=now, now=now) is not None) == bought
-    assert (replace(job, status=JobStatus.PROCESSING).collected(0, [make_image()], units=None, seed=None, now=now) is not None) == bought
+    assert (replace(job, status=JobStatus.PROCESSING).collected(0, [make_image()], make_facts(), now=now) is not None) == bought
     assert (job.request_failed(0, OOPS, now=now) is not None) == (state in open_states)
     assert (job.claimed(0, until=now, now=now) is not None) == (state in open_states)
     assert (job.unknown_expired(0, OOPS, now=now) is not None) == (state is RequestState.UNKNOWN)
@@ -146,7 +157,7 @@ def test_progress_never_falls_and_only_the_end_is_100() -> None:
 
     lower = certain(job.progressed(10, "Waiting", now=after(4), queue_position=3))
     higher = certain(lower.progressed(500, "Generating", now=after(5)))
-    ended = certain(higher.collected(0, [make_image()], units=None, seed=None, now=after(6)))
+    ended = certain(higher.collected(0, [make_image()], make_facts(), now=after(6)))
 
     assert [entry.progress for entry in ended.history] == [0, 5, 60, 60, 99, 100]
     assert [entry.seq for entry in ended.history] == [1, 2, 3, 4, 5, 6]
@@ -167,8 +178,8 @@ def test_the_history_of_a_job_is_only_ever_added_to() -> None:
 def test_the_last_open_request_ends_the_job() -> None:
     job = submitted_job(requests=(4, 2))
 
-    half = certain(job.collected(1, [make_image(5), make_image(4)], units="2", seed="1", now=after(5)))
-    whole = certain(half.collected(0, [make_image(n) for n in range(4)], units="4", seed="2", now=after(6)))
+    half = certain(job.collected(1, [make_image(5), make_image(4)], make_facts("2", "1"), now=after(5)))
+    whole = certain(half.collected(0, [make_image(n) for n in range(4)], make_facts("4", "2"), now=after(6)))
 
     assert (half.status, half.settlement, half.completed_at) == (JobStatus.PROCESSING, Settlement.NONE, None)
     assert (whole.status, whole.settlement, whole.completed_at) == (JobStatus.COMPLETED, Settlement.DUE, after(6))
@@ -179,7 +190,7 @@ def test_the_last_open_request_ends_the_job() -> None:
 def test_a_partial_delivery_completes_and_charges_what_came() -> None:
     job = submitted_job(requests=(4,), tokens_per_image=2)
 
-    done = certain(job.collected(0, [make_image(n) for n in range(3)], units="3", seed=None, now=after(5)))
+    done = certain(job.collected(0, [make_image(n) for n in range(3)], make_facts("3", None), now=after(5)))
 
     assert (done.status, done.message) == (JobStatus.COMPLETED, "3 of 4 images were delivered")
     assert (done.charged_micros, done.tokens_held, done.tokens_used) == (75_000, 8, 6)
@@ -188,7 +199,7 @@ def test_a_partial_delivery_completes_and_charges_what_came() -> None:
 def test_a_failed_request_beside_a_delivered_one_leaves_a_completed_job() -> None:
     job = certain(submitted_job(requests=(4, 2)).request_failed(0, OOPS, now=after(4)))
 
-    done = certain(job.collected(1, [make_image(4), make_image(5)], units=None, seed=None, now=after(5)))
+    done = certain(job.collected(1, [make_image(4), make_image(5)], make_facts(), now=after(5)))
 
     assert (done.status, done.failure, done.charged_micros) == (JobStatus.COMPLETED, None, 50_000)
 
@@ -201,7 +212,7 @@ def test_a_failed_job_costs_nothing_and_says_why() -> None:
 
 
 def test_a_job_without_any_picture_fails() -> None:
-    job = certain(submitted_job().collected(0, [], units=None, seed=None, now=after(4)))
+    job = certain(submitted_job().collected(0, [], make_facts(), now=after(4)))
 
     assert (job.status, job.failure and job.failure.code) == (JobStatus.FAILED, "no_images")
 
@@ -221,7 +232,7 @@ def test_the_deadline_spares_requests_that_fal_has_finished() -> None:
     ended = certain(submitted_job(requests=(1, 1)).collection_postponed(0, retry_at=after(1000), now=after(10)))
 
     job = certain(ended.deadline_passed(LATE, now=after(900)))
-    done = certain(job.collected(0, [make_image()], units=None, seed=None, now=after(1000)))
+    done = certain(job.collected(0, [make_image()], make_facts(), now=after(1000)))
 
     assert (job.status, job.requests[0].state, job.requests[1].state) == (JobStatus.PROCESSING, RequestState.ENDED, RequestState.FAILED)
     assert (done.status, len(done.images)) == (JobStatus.COMPLETED, 1)
@@ -230,7 +241,7 @@ def test_the_deadline_spares_requests_that_fal_has_finished() -> None:
 
 def test_a_canceled_job_closes_what_is_open_and_charges_nothing() -> None:
     job = certain(submitted_job(requests=(1, 1, 1), tokens_per_image=2).request_failed(0, OOPS, now=after(3)))
-    half = certain(job.collected(1, [make_image(1)], units=None, seed=None, now=after(4)))
+    half = certain(job.collected(1, [make_image(1)], make_facts(), now=after(4)))
 
     canceled = certain(half.canceled(now=after(5)))
     settled = certain(canceled.settled(now=after(6)))

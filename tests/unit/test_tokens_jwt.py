@@ -104,7 +104,9 @@ def test_a_token_whose_claims_are_not_ours_is_refused(accounts: Accounts, ada: A
         tokens(accounts).account_of(token)
 
 
-@pytest.mark.parametrize("header", [{"alg": "none"}, {"alg": "None"}, {"alg": "HS256"}, {"alg": ["HS256"]}, {"alg": "HS256", "kid": "../../dev/null"}, {}])
+@pytest.mark.parametrize(
+    "header", [{"alg": "none"}, {"alg": "None"}, {"alg": "HS256"}, {"alg": ["HS256"]}, {"alg": "HS256", "kid": "../../dev/null"}, {}]
+)
 def test_a_token_without_a_signature_is_refused_whatever_its_header_says(accounts: Accounts, ada: Account, header: dict[str, Any]) -> None:
     exp = (datetime.now(UTC) + timedelta(hours=1)).timestamp()
     token = unsigned({"iss": ISSUER, "sub": ada.id, "iat": 1, "exp": exp}, **header)
@@ -136,7 +138,9 @@ def test_a_changed_token_is_refused(accounts: Accounts, ada: Account) -> None:
         tokens(accounts).account_of(f"{head}.{body}.{signature}")
 
 
-def test_a_token_of_an_account_that_is_gone_is_refused_like_any_other(accounts: Accounts, accounts_database: Database, ada: Account) -> None:
+def test_a_token_of_an_account_that_is_gone_is_refused_like_any_other(
+    accounts: Accounts, accounts_database: Database, ada: Account
+) -> None:
     token = tokens(accounts).issue(ada)
     accounts_database["accounts"].delete_one({"_id": ada.id})
 

@@ -1,0 +1,103 @@
+"""`/metrics` in Prometheus' text format: this process's HTTP figures, and what all processes counted together in Redis."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from flask import Flask, Response, g, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.bootstrap import Services
+from app.clients.metrics import Sample
+
+COUNTERS = {
+    "imagegw_jobs_total": "Jobs that ended.",
+    "imagegw_provider_requests_total": "Submits to fal and how they went.",
+    "imagegw_provider_cost_usd_total": "What finished jobs cost at list price.",
+    "imagegw_webhook_deliveries_total": "Calls of fal's webhooks.",
+    "imagegw_events_replayed_total": "Events sent again to reconnecting clients.",
+}
+GAUGES = {"imagegw_ledger_imbalance": "Accounts whose ledger does not add up; must be 0."}
+HISTOGRAMS = {"imagegw_job_stage_seconds": "How long a generation spends in each stage."}
+
+
+def init_app(app: Flask, services: Services) -> None:
+    registry = CollectorRegistry()
+    requests = Counter("imagegw_http_requests", "HTTP requests.", ["method", "route", "status"], registry=registry)
+    durations = Histogram("imagegw_http_request_duration_seconds", "HTTP requests.", ["method", "route"], registry=registry)
+    registry.register(_Shared(services))
+
+    def observe(response: Response) -> Response:
+        # The rule and not the path: ids must not become labels.
+        route = request.url_rule.rule if request.url_rule else "unknown"
+        requests.labels(request.method, route, str(response.status_code)).inc()
+        durations.labels(request.method, route).observe(max(0.0, g.get("seconds", 0.0)))
+        return response
+
+    app.after_request_funcs.setdefault(None, []).insert(0, observe)
+    app.add_url_rule("/metrics", "metrics", lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST))
+
+
+class _Shared(Collector):
+    """What Redis knows: counts of all processes, and the queues' lengths."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        by_name: dict[str, list[Sample]] = defaultdict(list)
+        for sample in self._services.metrics.samples():
+            by_name[sample.name].append(sample)
+        for name, text in COUNTERS.items():
+            yield _counter(name, text, by_name[name])
+        for name, text in GAUGES.items():
+            yield _gauge(name, text, by_name[name])
+        for name, text in HISTOGRAMS.items():
+            yield _histogram(name, text, by_name)
+        yield from self._queues()
+        paused = GaugeMetricFamily("imagegw_provider_paused", "1 while submits to fal are paused.")
+        paused.add_metric([], 1.0 if self._services.breaker.reason() else 0.0)
+        yield paused
+
+    def _queues(self) -> Iterator[Metric]:
+        depth = GaugeMetricFamily("imagegw_queue_depth", "Tasks waiting for a worker.", labels=["queue"])
+        age = GaugeMetricFamily("imagegw_queue_oldest_age_seconds", "How long the oldest task waits.", labels=["queue"])
+        for name, (length, oldest_s) in self._services.queue.depths().items():
+            depth.add_metric([name], length)
+            age.add_metric([name], oldest_s)
+        yield depth
+        yield age
+
+
+def _labels_of(samples: list[Sample]) -> list[str]:
+    return sorted({label for sample in samples for label in sample.labels})
+
+
+def _counter(name: str, text: str, samples: list[Sample]) -> Metric:
+    labels = _labels_of(samples)
+    family = CounterMetricFamily(name.removesuffix("_total"), text, labels=labels)
+    for sample in samples:
+        family.add_metric([sample.labels.get(label, "") for label in labels], sample.value)
+    return family
+
+
+def _gauge(name: str, text: str, samples: list[Sample]) -> Metric:
+    family = GaugeMetricFamily(name, text)
+    family.add_metric([], samples[0].value if samples else 0.0)
+    return family
+
+
+def _histogram(name: str, text: str, by_name: dict[str, list[Sample]]) -> Metric:
+    labels = [label for label in _labels_of(by_name[f"{name}_bucket"]) if label != "le"]
+    family = HistogramMetricFamily(name, text, labels=labels)
+    buckets: dict[tuple[str, ...], list[tuple[str, float]]] = defaultdict(list)
+    for sample in by_name[f"{name}_bucket"]:
+        buckets[tuple(sample.labels[label] for label in labels)].append((sample.labels["le"], sample.value))
+    sums = {tuple(s.labels[label] for label in labels): s.value for s in by_name[f"{name}_sum"]}
+    for key, found in buckets.items():
+        ordered = sorted(found, key=lambda bucket: float(bucket[0]))
+        family.add_metric(list(key), ordered, sums.get(key, 0.0))
+    return family
