@@ -16,8 +16,8 @@ COLLECT_QUEUE = "image-collection"
 SUBMIT_QUEUE = "image-generation"
 QUEUES = (COLLECT_QUEUE, SUBMIT_QUEUE)
 TASK_TIMEOUT_S = 300
-#: A little less than the watcher's patience with a collect task.
-COLLECT_FRESH_S = 25
+#: Covers webhook and poll telling the same news, and is over when a new watcher takes over (its lease) and asks again for what a crash cut off.
+COLLECT_FRESH_S = 10
 
 
 def connect_redis(url: str, *, pool: int = 64) -> Redis:

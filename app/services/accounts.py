@@ -106,7 +106,7 @@ class Accounts:
         """Return the key a caller shows. Raises Unauthorized for unknown and revoked ones."""
         prefix, _, rest = text.partition("_")
         key_id, _, secret = rest.partition("_")
-        found = self._keys.get(key_id) if prefix == KEY_PREFIX and key_id and secret else None
+        found = self._keys.get(key_id) if prefix == KEY_PREFIX and key_id and secret and text.isascii() else None
         if found is None or not hmac.compare_digest(found[1], _digest(secret)) or found[0].revoked_at:
             raise Unauthorized("This API key is not known, or was revoked")
         return found[0]

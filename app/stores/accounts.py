@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from pymongo.errors import DuplicateKeyError
 
 from app.account import Account, Entry, Role
-from app.errors import EmailTaken
+from app.errors import EmailTaken, StoreUnavailable
 from app.stores.database import Database, Document, store
 from app.stores.ledger import LedgerStore, entry_document
 
@@ -35,7 +37,8 @@ class AccountStore:
             self._accounts.insert_one(doc)
         except DuplicateKeyError as exc:
             raise EmailTaken("An account with this email exists already; log in instead") from exc
-        self._ledger.copy_outbox(account.id, [opening])
+        with contextlib.suppress(StoreUnavailable):  # The account is open; the sweep copies what is still in its outbox.
+            self._ledger.copy_outbox(account.id, [opening])
 
     def get(self, user_id: str) -> Account | None:
         doc = self._accounts.find_one({"_id": user_id}, {"outbox": 0, "passwordHash": 0})

@@ -56,9 +56,18 @@ class Source:
 
     def ask(self, **order: Any) -> Outcome:
         """Have the order carried out and return what became of it. Raises BenchmarkError when no answer comes in time."""
-        if self._process.stdin is None or self._process.stdout is None:
+        self.begin(**order)
+        return self.finish()
+
+    def begin(self, **order: Any) -> None:
+        """Have the order carried out beside others; `finish` waits for it."""
+        if self._process.stdin is None:
             raise BenchmarkError("a source has no pipes")
         print(json.dumps(order), file=self._process.stdin, flush=True)
+
+    def finish(self) -> Outcome:
+        if self._process.stdout is None:
+            raise BenchmarkError("a source has no pipes")
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             if not selector.select(self._timeout_s):

@@ -1,5 +1,6 @@
 """What is left of a prompt after script tags are taken out, and how long it may be."""
 
+import contextlib
 import time
 
 import pytest
@@ -84,9 +85,7 @@ def test_a_prompt_made_to_be_slow_is_not(part: str) -> None:
     text = (part * 2000)[:1990] + " a cat mat"
     began = time.perf_counter()
 
-    try:
+    with contextlib.suppress(InvalidRequest):
         clean_prompt(text)
-    except InvalidRequest:
-        pass
 
     assert time.perf_counter() - began < 0.5

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.fal_request import CLOSED_STATES, Failure, RequestState
-from app.job import TERMINAL, TRANSITIONS, Job, JobStatus, Patience, Settlement
+from app.job import TERMINAL, TRANSITIONS, Job, JobStatus, Settlement
 from tests.support.factories import (
     NOON,
     after,
@@ -271,39 +271,3 @@ def test_a_postponed_collection_remembers_when_fal_had_finished() -> None:
     twice = certain(once.collection_postponed(0, retry_at=after(16), now=after(12)))
 
     assert (twice.requests[0].ended_at, twice.requests[0].collect_attempts) == (after(10), 2)
-
-
-def test_attention_comes_when_the_task_counts_as_lost() -> None:
-    assert make_job(patience=Patience(task_s=15)).attention_at == after(15)
-
-
-def test_attention_comes_at_the_earliest_of_all_open_requests() -> None:
-    job = with_request(make_job(requests=(1, 1, 1)), 1, next_at=after(7))
-    closed = with_request(job, 1, state=RequestState.FAILED)
-
-    assert (job.attention_at, closed.attention_at) == (after(7), after(15))
-
-
-def test_a_request_that_the_watcher_polls_wants_attention_at_the_deadline() -> None:
-    assert submitted_job().attention_at == after(900)
-
-
-def test_a_finished_request_wants_attention_however_late_it_is() -> None:
-    job = certain(submitted_job().collection_postponed(0, retry_at=after(5000), now=after(10)))
-
-    assert job.attention_at == after(5000)
-
-
-def test_an_open_job_always_wants_attention_some_time() -> None:
-    job = with_request(submitted_job(), 0, state=RequestState.ENDED, next_at=None)
-
-    assert job.attention_at == after(1 + 15)
-
-
-def test_an_ended_job_wants_attention_until_it_is_settled() -> None:
-    job = completed_job(patience=Patience(settle_s=10))
-
-    settled = certain(job.settled(now=after(6)))
-
-    assert job.attention_at == after(5 + 10)
-    assert (settled.attention_at, settled.settlement, settled.seq) == (None, Settlement.DONE, job.seq)

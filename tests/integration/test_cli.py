@@ -1,0 +1,136 @@
+"""The operator's commands as real processes: keys, roles, the proof of the ledger, and their exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.account import Role
+from app.errors import Unauthorized
+from app.services.accounts import Accounts
+from app.stores.accounts import AccountStore
+from app.stores.database import Database
+from app.stores.keys import KeyStore
+from tests.support.services import Backing
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = re.compile(r"igk_([0-9a-f]{16})_[\w-]{43}")
+
+
+class Operator:
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m app` with these arguments."""
+        return subprocess.run(
+            [sys.executable, "-m", "app", *arguments],
+            env={**self.environment, **environment},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+
+@pytest.fixture
+def run(backing: Backing, database: Database, tmp_path: Path) -> Operator:
+    return Operator(
+        {
+            "PATH": os.environ["PATH"],
+            "COLUMNS": "200",
+            "MONGODB_URI": backing.database_uri(database.name),
+            "REDIS_URL": backing.redis_url,
+            "STORAGE_URL": tmp_path.as_uri(),
+            "FAL_KEY": "test-id:test-secret",
+            "JWT_SECRET": "x" * 32,
+        }
+    )
+
+
+@pytest.fixture
+def accounts(database: Database) -> Iterator[Accounts]:
+    yield Accounts(accounts=AccountStore(database), keys=KeyStore(database))
+
+
+def test_a_key_is_made_listed_and_revoked(run: Operator, accounts: Accounts) -> None:
+    made = run("keys", "create", "--name", "nightly script")
+    found = KEY.fullmatch(made.stdout.strip())
+    assert found, made
+    text, key_id = found.group(0), found.group(1)
+    known = accounts.key_of(text)
+    listed = run("keys", "list")
+    revoked = run("keys", "revoke", key_id)
+    listed_after = run("keys", "list")
+    again = run("keys", "revoke", key_id)
+
+    assert (made.returncode, known.name) == (0, "nightly script")
+    assert "not shown again" in made.stderr
+    assert (listed.returncode, key_id in listed.stdout, "nightly script" in listed.stdout) == (0, True, True)
+    assert text not in listed.stdout
+    assert (revoked.returncode, revoked.stdout.strip()) == (0, f"Key {key_id} is revoked")
+    assert (len(re.findall(r"\dZ", listed.stdout)), len(re.findall(r"\dZ", listed_after.stdout))) == (1, 2)
+    assert (again.returncode, again.stderr.strip()) == (2, "No such key, or it was revoked before")
+    with pytest.raises(Unauthorized):
+        accounts.key_of(text)
+
+
+def test_a_user_is_made_an_administrator_by_email_or_id_and_a_user_again(run: Operator, accounts: Accounts) -> None:
+    ada = accounts.register("ada@example.com", "correct horse")
+
+    promoted = run("users", "set-role", "Ada@Example.com", "admin")
+    role_then = accounts.account(ada.id).role
+    demoted = run("users", "set-role", ada.id, "user")
+    nobody = run("users", "set-role", "grace@example.com", "admin")
+    no_role = run("users", "set-role", "ada@example.com", "emperor")
+
+    assert (promoted.returncode, role_then) == (0, Role.ADMIN)
+    assert (demoted.returncode, accounts.account(ada.id).role) == (0, Role.USER)
+    assert (nobody.returncode, nobody.stderr.strip()) == (2, "No such user")
+    assert no_role.returncode == 2
+    assert "'admin'" in no_role.stderr
+
+
+def test_the_proof_of_the_ledger_tells_by_its_exit_code_whether_it_adds_up(run: Operator, accounts: Accounts, database: Database) -> None:
+    ada = accounts.register("ada@example.com", "correct horse")
+    accounts.register("grace@example.com", "correct horse")
+
+    sound = run("ledger", "verify")
+    database["accounts"].update_one({"_id": ada.id}, {"$inc": {"tokens": 7}})
+    unsound = run("ledger", "verify")
+
+    assert (sound.returncode, sound.stdout.strip()) == (0, "2 accounts checked, 0 do not add up")
+    first, last = unsound.stdout.strip().splitlines()
+    assert unsound.returncode == 1
+    assert first == f"{ada.id}: balance 1007, entries say 1000 (difference 7); held 0, entries say 0 (difference 0)"
+    assert last == "2 accounts checked, 1 do not add up"
+
+
+def test_what_cannot_be_done_is_told_in_one_message_without_a_trace(run: Operator) -> None:
+    unknown = run("ledger", "burn")
+    bad_settings = run("ledger", "verify", JWT_SECRET="short", PORT="x")
+    no_store = run("keys", "list", MONGODB_URI="mongodb://127.0.0.1:9/test_nothing?serverSelectionTimeoutMS=200")
+
+    for done in (unknown, bad_settings, no_store):
+        assert done.returncode == 2, done
+        assert "Traceback" not in done.stderr
+    assert "burn" in unknown.stderr
+    assert "JWT_SECRET" in bad_settings.stderr
+    assert "PORT" in bad_settings.stderr
+    assert "database does not answer" in no_store.stderr
+
+
+def test_help_lists_every_command(run: Operator) -> None:
+    texts = [run(*arguments, "--help") for arguments in ((), ("keys",), ("users",), ("ledger",))]
+
+    assert [done.returncode for done in texts] == [0, 0, 0, 0]
+    said = "".join(done.stdout for done in texts)
+    assert [word for word in ("keys", "create", "list", "revoke", "users", "set-role", "ledger", "verify") if word not in said] == []
