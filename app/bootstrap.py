@@ -90,7 +90,7 @@ def open_registry(settings: Settings) -> Registry:
 def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inline) -> Services:
     """Return the services of one process. Call it after a fork, never before: clients must not be shared. Raises RegistryError.
 
-    `offload` runs what would block the process for long (password hashes); the web process gives it real threads.
+    `offload` runs what would block the process for long (password hashes, checks of pictures); the web process gives it real threads.
     """
     registry = open_registry(settings)
     patience = Patience(unknown_s=settings.submit_unknown_seconds)
@@ -114,7 +114,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
         storage=storage,
         metrics=metrics,
     )
-    uploads = Uploads(store=upload_store, storage=storage)
+    uploads = Uploads(store=upload_store, storage=storage, offload=offload)
     references = References(uploads=uploads, storage=storage)
     accounts = Accounts(accounts=account_store, keys=KeyStore(database), offload=offload)
     operations, templates = load_operations(), load_prompt_templates()

@@ -27,18 +27,16 @@ console = Console()
 
 def main() -> int:
     try:
-        cli(standalone_mode=False)
+        status = cli(standalone_mode=False)
     except click.ClickException as exc:
         exc.show()
         return 2
     except (BadSettings, RegistryError, GatewayError) as exc:
         click.echo(str(exc), err=True)
         return 2
-    except click.exceptions.Exit as exc:
-        return exc.exit_code
     except click.Abort:
         return 130
-    return 0
+    return status if isinstance(status, int) else 0  # click answers a command's Exit with its code, other commands with None.
 
 
 def _settings() -> Settings:

@@ -100,8 +100,12 @@ def write_webp(parts: Parts, orientation: int) -> bytes:
 
 
 def read_jpeg(content: bytes) -> Parts:
-    """Raises NotAnImage for a file that stops short, or goes on after its end: a second picture (MPO), a film, an archive."""
+    """Raises NotAnImage for a file that stops short, or goes on after its end: a film, an archive.
+
+    Phones append a smaller picture or a gain map and announce it (CIPA DC-007, "MPF"): that tail is left behind like other metadata.
+    """
     reader, parts = ByteReader(content), Parts()
+    announced_tail = False
     parts.kept.append(reader.take(2))
     while (marker := _jpeg_marker(reader)) != _EOI:
         reader.count_part()
@@ -111,12 +115,14 @@ def read_jpeg(content: bytes) -> Parts:
         if size < 2:
             raise damaged()
         data = reader.take(size - 2)
+        announced_tail = announced_tail or (marker == _APP2 and data.startswith(b"MPF\0"))
         if kept := _jpeg_segment(marker, data, parts):
             parts.kept.append(kept)
         if marker == _SOS:
             parts.kept.append(reader.take_until(_JPEG_MARKER))
     parts.kept.append(b"\xff\xd9")
-    reader.finish()
+    if not announced_tail:
+        reader.finish()
     return parts
 
 

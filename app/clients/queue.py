@@ -16,7 +16,8 @@ COLLECT_QUEUE = "image-collection"
 SUBMIT_QUEUE = "image-generation"
 QUEUES = (COLLECT_QUEUE, SUBMIT_QUEUE)
 TASK_TIMEOUT_S = 300
-#: Covers webhook and poll telling the same news, and is over when a new watcher takes over (its lease) and asks again for what a crash cut off.
+#: Long enough for webhook and poll telling the same news; over when a new watcher takes over (its lease) and asks for what a crash
+#: cut off.
 COLLECT_FRESH_S = 10
 
 

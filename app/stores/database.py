@@ -63,9 +63,12 @@ def connect(uri: str, *, pool: int = 100, timeout_s: float = 5.0) -> Database:
 
 
 def ensure_indexes(database: Database) -> None:
-    """Create what is missing; safe to repeat and to race."""
-    for collection, models in INDEXES.items():
-        database[collection].create_indexes(models)
+    """Create what is missing; safe to repeat and to race. Raises StoreUnavailable."""
+    try:
+        for collection, models in INDEXES.items():
+            database[collection].create_indexes(models)
+    except PyMongoError as exc:
+        raise StoreUnavailable("The database does not answer") from exc
 
 
 def ping(database: Database) -> None:

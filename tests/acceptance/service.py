@@ -75,7 +75,9 @@ class Service:
         return self.emulator.stats()["submits"], jobs, uploads
 
     def last_words(self) -> str:
-        return "\n".join(self.stack.child(name).last_lines(15) for name in self.stack.names if name not in ("mongo", "redis"))
+        """Return the newest log lines of each process that tell more than that a request was answered."""
+        logs = [self.stack.child(name).last_lines(400).splitlines() for name in self.stack.names if name not in ("mongo", "redis")]
+        return "\n".join(line for lines in logs for line in [line for line in lines if '"status": 20' not in line][-15:])
 
 
 def order(prompt: str = "a red bicycle", **options: Any) -> Answer:

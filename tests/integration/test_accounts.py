@@ -156,7 +156,7 @@ def signed_with_the_public_key(provider: IdentityProvider) -> str:
 
 FORGERIES: dict[str, Callable[[IdentityProvider], str]] = {
     "signed with the public key as a secret": signed_with_the_public_key,
-    "not signed": lambda p: jwt.encode(p.claims(), None, algorithm="none", headers={"kid": "RS256"}),
+    "not signed": lambda p: jwt.encode(p.claims(), "", algorithm="none", headers={"kid": "RS256"}),
     "another key": lambda p: p.token("RS256", key=rsa.generate_private_key(public_exponent=65537, key_size=2048)),
     "another key of the curve": lambda p: p.token("ES256", key=ec.generate_private_key(ec.SECP256R1())),
     "an unknown key": lambda p: p.token("RS256", kid="yesterday"),

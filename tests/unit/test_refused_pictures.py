@@ -119,13 +119,6 @@ def test_anything_else_is_refused(content: bytes) -> None:
         cleaned(content)
 
 
-def test_a_file_of_several_pictures_is_refused() -> None:
-    content = saved(noise(40, 40), "MPO", save_all=True, append_images=[noise(40, 40)])
-
-    with pytest.raises(NotAnImage, match="other data besides"):
-        cleaned(content)
-
-
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_the_first_bytes_alone_decide_the_type(file_format: str) -> None:
     content = saved(noise(40, 40), file_format)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import pytest
@@ -140,3 +141,15 @@ def test_other_moving_pictures_still_move(file_format: str) -> None:
 
 def picture_of(color: str) -> Image.Image:
     return Image.new("RGB", (40, 40), color)
+
+
+def test_a_phones_second_picture_is_left_behind() -> None:
+    both = io.BytesIO()
+    noise(64, 48).save(both, "MPO", save_all=True, append_images=[noise(32, 24)])
+
+    kept = cleaned(both.getvalue())
+
+    with Image.open(io.BytesIO(kept.content)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (64, 48))
+    assert kept.content.endswith(b"\xff\xd9")
+    assert len(kept.content) < len(both.getvalue())

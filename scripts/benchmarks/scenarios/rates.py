@@ -32,6 +32,8 @@ def run(stack: Stack, quick: bool) -> Table:  # noqa: FBT001 - every scenario's 
                     rates[name].append(len(outcome.latencies_s) / outcome.seconds)
                     busy[name].append(100 * outcome.cpu_s / outcome.seconds)
     figures = [Figure.of(name, values, "/s") for name, values in rates.items()]
+    ceiling = rates["GET /healthz"]
+    figures += [Figure.ratio(f"{name}, of /healthz", values, ceiling) for name, values in rates.items() if values is not ceiling]
     figures.append(Figure.of("load generator, of one core", [share for shares in busy.values() for share in shares], "%"))
     return Table(
         "Requests per second, one web process",
