@@ -17,6 +17,7 @@ from app.api import (
     limits,
     metrics,
     requests,
+    streams,
     templates,
     tokens,
     uploads,
@@ -53,6 +54,6 @@ def build(settings: Settings, services: Services) -> Flask:
     api = docs.init_app(app)
     for documented in (images, jobs, accounts, generations, tokens, templates, uploads):
         api.register_blueprint(documented.blueprint)
-    for plain in (files, health, webhooks):
+    for plain in (files, health, streams, webhooks):
         app.register_blueprint(plain.blueprint)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 from app.api import paging, schemas
 from app.api.auth import caller
@@ -42,7 +42,9 @@ def list_jobs(query: dict[str, Any]) -> Response:
 def show_job(job_id: str) -> Response:
     """Show one job: its state, its images, what it cost, why it failed."""
     job = services().lifecycle.job(job_id, user_id=caller().sees)
-    return jsonify(job_view(job, services().storage))
+    response = jsonify(job_view(job, services().storage))
+    response.set_etag(f"{job.id}-{job.rev}", weak=True)
+    return response.make_conditional(request)  # type: ignore[return-value]
 
 
 @blueprint.post("/<job_id>/cancel")

@@ -79,10 +79,10 @@ def _replay(user_id: str, since: Any) -> None:
             job = services().lifecycle.job(str(job_id), user_id=user_id)
         except GatewayError:
             continue
-        for entry in job.history:
-            if entry.seq > seq:
-                event = services().announcer.event(job, entry)
-                emit(event.name, dict(event.payload))
+        missed = services().announcer.missed(job, seq)
+        for _, event in missed:
+            emit(event.name, dict(event.payload))
+        services().metrics.count("imagegw_events_replayed_total", len(missed))
 
 
 def _failed(error: Exception) -> None:

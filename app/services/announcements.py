@@ -22,6 +22,10 @@ class Announcer:
         self._publisher.emit(self.event(job, job.history[-1]))
         self._publisher.job_changed(job.id, job.seq, terminal=job.is_terminal)
 
+    def missed(self, job: Job, seq: int) -> list[tuple[int, SocketEvent]]:
+        """Return the events after `seq`, oldest first."""
+        return [(entry.seq, self.event(job, entry)) for entry in job.history if entry.seq > seq]
+
     def event(self, job: Job, entry: HistoryEntry) -> SocketEvent:
         """Return the Socket.IO event of one history entry, as `docs/events.md` describes it."""
         payload: dict[str, Any] = {

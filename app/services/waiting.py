@@ -29,6 +29,7 @@ class JobWaiters:
         self._redis = redis
         self._jobs = jobs
         self._waiting: dict[str, set[threading.Event]] = defaultdict(set)
+        self._following: dict[str, set[threading.Event]] = defaultdict(set)
         self._lock = threading.Lock()
         self._started = False
         self._draining = False
@@ -36,7 +37,7 @@ class JobWaiters:
     def wait(self, job: Job, timeout_s: float) -> Job:
         """Return the job once it is terminal, or as it is when the time is up."""
         give_up_at = time.monotonic() + timeout_s
-        with self._registered(job.id) as woken:
+        with self._registered(self._waiting, job.id) as woken:
             while True:
                 job = self._jobs.get(job.id) or job
                 left = give_up_at - time.monotonic()
@@ -45,22 +46,39 @@ class JobWaiters:
                 woken.wait(left)
                 woken.clear()
 
+    def follow(self, job: Job, *, pulse_s: float) -> Iterator[Job | None]:
+        """Yield the job now and after each of its changes until it is terminal; None after each `pulse_s` without one.
+
+        Ends early when the process is about to end: whoever follows comes back and asks for what it missed.
+        """
+        with self._registered(self._following, job.id) as woken:
+            while not self._draining:
+                current = self._jobs.get(job.id)
+                if current is None:
+                    return
+                yield current
+                if current.is_terminal:
+                    return
+                while not woken.wait(pulse_s):
+                    yield None
+                woken.clear()
+
     def drain(self) -> None:
         """Let everybody who waits answer now: the process is about to end, the work goes on elsewhere."""
         self._draining = True
         self._wake_all()
 
     @contextmanager
-    def _registered(self, job_id: str) -> Iterator[threading.Event]:
+    def _registered(self, where: dict[str, set[threading.Event]], job_id: str) -> Iterator[threading.Event]:
         self._ensure_listening()
         woken = threading.Event()
-        self._waiting[job_id].add(woken)
+        where[job_id].add(woken)
         try:
             yield woken
         finally:
-            self._waiting[job_id].discard(woken)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            where[job_id].discard(woken)
+            if not where[job_id]:
+                del where[job_id]
 
     def _ensure_listening(self) -> None:
         with self._lock:
@@ -72,17 +90,20 @@ class JobWaiters:
         while True:
             try:
                 for message in listen(self._redis, JOB_CHANNEL, on_subscribed=self._wake_all, stop=lambda: False):
+                    job_id = str(message.get("jobId"))
+                    _wake(self._following.get(job_id))
                     if message.get("terminal"):
-                        self._wake(str(message.get("jobId")))
+                        _wake(self._waiting.get(job_id))
             except RedisError:
                 log.warning("Redis does not answer, waiting requests read their jobs again when it is back")
                 time.sleep(RETRY_S)
 
-    def _wake(self, job_id: str) -> None:
-        for woken in list(self._waiting.get(job_id, ())):
-            woken.set()
-
     def _wake_all(self) -> None:
         """After a (re)connection: events may have been missed, so everybody reads anew."""
-        for job_id in list(self._waiting):
-            self._wake(job_id)
+        for waiting in [*self._waiting.values(), *self._following.values()]:
+            _wake(waiting)
+
+
+def _wake(waiting: set[threading.Event] | None) -> None:
+    for woken in list(waiting or ()):
+        woken.set()

@@ -7,23 +7,33 @@ from typing import Any
 
 import httpx
 
+from app.config import Settings
+from app.services.accounts import Accounts
+from app.services.tokens import Tokens
+from app.stores.accounts import AccountStore
+from app.stores.keys import KeyStore
 from tests.acceptance.service import Answer, Service, wait_until
 from tests.support.factories import picture
 
 PASSWORD = "correct horse battery staple"
 
 
+def accounts_of(service: Service) -> Accounts:
+    """Return the service's users and keys, as the operator's commands see them."""
+    return Accounts(accounts=AccountStore(service.database), keys=KeyStore(service.database))
+
+
 class Person:
     """A user with a token of its own."""
 
     def __init__(self, service: Service, name: str = "ada") -> None:
+        """Open an account beside the API, whose logins are limited by the minute."""
         self.service = service
         self.email = f"{name}-{uuid.uuid4().hex[:12]}@example.com"
-        answer = service.client.post("/api/auth/register", json={"email": self.email, "password": PASSWORD})
-        assert answer.status_code == 201, answer.text
-        session = answer.json()["data"]
-        self.id: str = session["user"]["id"]
-        self.token: str = session["token"]
+        accounts = accounts_of(service)
+        account = accounts.register(self.email, PASSWORD)
+        self.id = account.id
+        self.token = Tokens(settings=Settings(jwt_secret=service.stack.env["JWT_SECRET"]), accounts=accounts).issue(account)
         self.headers = {"Authorization": f"Bearer {self.token}"}
 
     def get(self, path: str, **query: Any) -> httpx.Response:
