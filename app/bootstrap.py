@@ -36,6 +36,7 @@ from app.services.web_generation import WebGeneration
 from app.services.webhooks import Webhooks
 from app.stores.accounts import AccountStore
 from app.stores.database import Database, connect
+from app.stores.durations import DurationStore
 from app.stores.jobs import JobStore
 from app.stores.keys import KeyStore
 from app.stores.ledger import LedgerStore
@@ -73,6 +74,7 @@ class Services:
     announcer: Announcer
     waiters: JobWaiters
     metrics: Metrics
+    durations: DurationStore
     webhooks: Webhooks
 
     def mend(self) -> None:
@@ -140,6 +142,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
         uploads=uploads,
         announcer=announcer,
         waiters=JobWaiters(redis, jobs),
+        durations=DurationStore(database),
         metrics=metrics,
         generation=generation,
         lifecycle=Lifecycle(

@@ -15,6 +15,7 @@ from app.errors import GatewayError
 from app.fal_request import FalRequest, RequestState
 from app.job import Job
 from app.services.progress import progress_of
+from workers.durations import Durations
 
 log = logging.getLogger("watcher")
 
@@ -52,6 +53,7 @@ class Tracker:
         self.active = False
         self.requests: dict[tuple[str, int], Tracked] = {}
         self.changed = asyncio.Event()
+        self.durations = Durations(services.durations, services.registry)
         self._collecting: dict[tuple[str, int], float] = {}
 
     def activate(self, *, active: bool) -> None:
@@ -101,11 +103,16 @@ class Tracker:
     async def told(self, tracked: Tracked, status: FalStatus) -> None:
         """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
         if status.state in (FalState.COMPLETED, FalState.GONE):
+            self._note_duration(tracked)
             self._collecting[tracked.key] = self._loop.time() + COLLECT_PATIENCE_S
             self.requests.pop(tracked.key, None)
             await self._call(lambda: self._collect(tracked))
         elif progressed := self._news(tracked, status):
             await self._call(lambda: self._say(tracked, progressed))
+
+    def _note_duration(self, tracked: Tracked) -> None:
+        if submitted_at := tracked.request.submitted_at:
+            self.durations.seen(tracked.job.model, (clock.now() - submitted_at).total_seconds())
 
     def _collect(self, tracked: Tracked) -> None:
         self._services.queue.enqueue_collect(tracked.job.id, tracked.index)
@@ -113,8 +120,7 @@ class Tracker:
     def _news(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
         """Return the change that tells how far a request is, or None: most polls say nothing new, and cost no thread."""
         now = clock.now()
-        spec = self._services.registry.get(tracked.job.model)
-        told = progress_of(tracked.request, status, usual_s=spec.usual_seconds if spec else None, now=now)
+        told = progress_of(tracked.request, status, usual_s=self.durations.usual_s(tracked.job.model), now=now)
 
         def progressed(job: Job) -> Job | None:
             return job.progressed(told.percent, told.message, now=now, queue_position=told.queue_position)

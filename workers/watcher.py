@@ -107,6 +107,8 @@ class Watcher:
             if self._tracker.active:
                 with _surviving("mending failed"):
                     await self.in_thread(self._services.mend)
+                with _surviving("durations not written"):
+                    await self.in_thread(self._tracker.durations.flush)
 
     async def _trust(self, poller: Poller) -> None:
         """Poll slowly while webhooks work; take over when they do not."""

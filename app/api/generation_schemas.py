@@ -26,8 +26,17 @@ def _aspect_ratio() -> ma.fields.String:
     return ma.fields.String(data_key="aspectRatio", load_default="1:1", validate=ma.validate.OneOf(ASPECT_RATIOS))
 
 
+class _WholeNumber(ma.fields.Integer):
+    """Takes the text of a form, but not 2.5, which marshmallow would cut to 2."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and not value.is_integer():
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 def _count() -> ma.fields.Integer:
-    return ma.fields.Integer(data_key="numberOfImages", load_default=1, strict=False, validate=ma.validate.Range(1, MAX_IMAGES))
+    return _WholeNumber(data_key="numberOfImages", load_default=1, validate=ma.validate.Range(1, MAX_IMAGES))
 
 
 def _uuid(key: str) -> ma.fields.UUID:

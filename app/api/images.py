@@ -45,7 +45,8 @@ def show_model(name: str) -> Response:
     spec = services().registry.get(name)
     if spec is None:
         raise NotFound(f"No such model. Valid models: {', '.join(services().registry.names)}")
-    return jsonify(model_detail_view(services().registry, spec, clock.now()))
+    usual_s = services().durations.usual_s(name) or spec.usual_seconds
+    return jsonify({**model_detail_view(services().registry, spec, clock.now()), "usualSeconds": usual_s})
 
 
 @blueprint.post("/estimate-cost")

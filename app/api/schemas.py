@@ -170,6 +170,9 @@ class ModelDetailAnswer(ModelAnswer):
     input_schema = ma.fields.Dict(data_key="inputSchema", metadata={"description": "JSON Schema 2020-12."})
     pricing = ma.fields.List(ma.fields.Dict())
     limits = ma.fields.Dict()
+    usual_seconds = ma.fields.Float(
+        data_key="usualSeconds", allow_none=True, metadata={"description": "Median of the latest generations at fal."}
+    )
 
 
 class FieldErrorAnswer(ma.Schema):

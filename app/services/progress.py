@@ -19,14 +19,14 @@ class Progress:
     queue_position: int | None = None
 
 
-def progress_of(request: FalRequest, status: FalStatus, *, usual_s: float | None, now: datetime) -> Progress:
+def progress_of(request: FalRequest, status: FalStatus, *, usual_s: float, now: datetime) -> Progress:
     """Return progress in percent: the queue's share first, then along the model's usual duration, never the end of it."""
     if status.state is FalState.IN_QUEUE:
         return _queued(status.queue_position)
     if status.state is FalState.COMPLETED:
         return Progress(NEARLY + 5, "Storing the images")
     elapsed = (now - (request.submitted_at or now)).total_seconds()
-    share = elapsed / (usual_s or DEFAULT_SECONDS)
+    share = elapsed / max(usual_s, 0.1)
     return Progress(min(NEARLY, RUNNING + int((NEARLY - RUNNING) * share)), "Generating")
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -20,7 +18,6 @@ from tests.support.factories import picture
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 PROJECT = "770e8400-e29b-41d4-a716-446655440002"
 NOBODYS = "550e8400-e29b-41d4-a716-446655440000"
-RATIOS = {"1:1": 1.0, "16:9": 16 / 9, "9:16": 9 / 16, "4:3": 4 / 3, "3:4": 3 / 4}
 MISSING = "Either upload an image file or provide referenceImageId"
 BAD_TYPE = "Invalid reference type. Allowed: subject, face, full_image"
 
@@ -164,96 +161,6 @@ def test_both_kinds_of_reference_at_once_are_refused(ada: Person) -> None:
     assert (answer.status_code, answer.json()["message"]) == (400, "Provide either an image file or referenceImageId, not both")
 
 
-ACCEPTED: list[dict[str, Any]] = [
-    {"prompt": "x" * 5},
-    {"prompt": "x" * 2000},
-    {"numberOfImages": 1},
-    {"numberOfImages": 4},
-    {"numberOfImages": "3"},
-    *({"aspectRatio": ratio} for ratio in RATIOS),
-    *({"referenceType": kind} for kind in ("subject", "face", "full_image")),
-    {"projectId": None},
-]
-REFUSED: list[dict[str, Any]] = [
-    {"prompt": "x" * 4},
-    {"prompt": "x" * 2001},
-    {"prompt": "<script>hello</script>"},
-    {"prompt": None},
-    {"prompt": 12345},
-    {"numberOfImages": 0},
-    {"numberOfImages": 5},
-    {"numberOfImages": -1},
-    {"numberOfImages": 2.5},
-    {"numberOfImages": "two"},
-    {"numberOfImages": True},
-    {"aspectRatio": "2:1"},
-    {"aspectRatio": "1x1"},
-    {"projectId": "my project"},
-    {"referenceImageId": "123"},
-    {"promptTemplateId": "watercolor"},
-    {"negativePrompt": "hands"},
-]
-
-
-def named(fields: dict[str, Any]) -> str:
-    return ",".join(f"{name}={str(value)[:12]}" for name, value in fields.items())
-
-
-@pytest.mark.parametrize("fields", ACCEPTED, ids=named)
-def test_what_the_rules_allow_is_accepted(ada: Person, fields: dict[str, Any]) -> None:
-    answer = ada.reference(**{"referenceImageId": ada.upload()["id"], **fields})
-
-    assert answer.status_code == 202, answer.text
-
-
-@pytest.mark.parametrize("fields", REFUSED, ids=named)
-def test_what_the_rules_forbid_is_refused_and_costs_nothing(ada: Person, fields: dict[str, Any]) -> None:
-    upload_id = ada.upload()["id"]
-    before = ada.service.footprint()
-
-    answer = ada.reference(**{"referenceImageId": upload_id, **fields})
-
-    (name,) = fields
-    body = answer.json()
-    assert (answer.status_code, body["success"], body["status"]) == (400, False, 400)
-    assert [error["pointer"] for error in body["errors"]] == [f"/{name}"]
-    assert (ada.service.footprint(), ada.balance()) == (before, (1000, 0))
-
-
-def a_picture_of(size: int) -> bytes:
-    """Return a right picture of exactly so many bytes: decoders ignore what follows the end."""
-    return picture().ljust(size, b"\0")
-
-
-FILES: dict[str, tuple[Callable[[], bytes], int]] = {
-    "jpeg": (lambda: picture("JPEG"), 202),
-    "png": (picture, 202),
-    "webp": (lambda: picture("WEBP"), 202),
-    "gif": (lambda: picture("GIF"), 202),
-    "bmp": (lambda: picture("BMP"), 202),
-    "tiff": (lambda: picture("TIFF"), 400),
-    "svg": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg' width='64' height='64'/>", 400),
-    "text": (lambda: b"hello world" * 20, 400),
-    "32 pixels": (lambda: picture(size=(32, 32)), 202),
-    "31 pixels wide": (lambda: picture(size=(31, 32)), 400),
-    "31 pixels high": (lambda: picture(size=(32, 31)), 400),
-    "4096 pixels": (lambda: picture(size=(4096, 4096)), 202),
-    "4097 pixels": (lambda: picture(size=(4097, 64)), 400),
-    "10 MB": (lambda: a_picture_of(10 * 1024 * 1024), 202),
-    "one byte more": (lambda: a_picture_of(10 * 1024 * 1024 + 1), 413),
-}
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_files_are_accepted_up_to_the_documented_limits(ada: Person, kind: str) -> None:
-    make, expected = FILES[kind]
-
-    answer = ada.reference_form(make())
-
-    assert answer.status_code == expected, answer.text
-    assert answer.json()["success"] is (expected == 202)
-
-
 def test_the_picture_and_the_enhanced_prompt_reach_fal(ada: Person) -> None:
     words, content = f"Wizard robes {ada.id}", unmistakable()
 
@@ -319,9 +226,11 @@ def test_a_generated_image_is_the_reference_of_the_next(ada: Person) -> None:
     second = ada.ended(ada.ordered(ada.reference(referenceImageId=image["imageId"], prompt=words)))
 
     (sent,) = submits_about(ada.service, words)
-    content = base64.b64decode(sent["arguments"]["image_urls"][0].partition(",")[2])
-    fetched = httpx.get(image["imageUrl"], trust_env=False)
-    assert hashlib.sha256(content).digest() == hashlib.sha256(fetched.content).digest()
+    stored = httpx.get(image["imageUrl"], trust_env=False).content
+    uri = f"data:{image['mimeType']};base64,{base64.b64encode(stored).decode()}"
+    # The emulator keeps the beginning of a long text, and its length.
+    beginning, _, length = sent["arguments"]["image_urls"][0].partition("… (")
+    assert (uri.startswith(beginning), length) == (True, f"{len(uri)} characters)")
     assert second["status"] == "completed"
     assert second["metadata"]["referenceImageId"] == image["imageId"]
     assert ada.data(f"/api/uploads/{image['imageId']}")["purpose"] == "generation_output"

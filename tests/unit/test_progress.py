@@ -10,7 +10,7 @@ from tests.support.factories import NOON, after
 REQUEST = FalRequest(index=0, num_images=1, submitted_at=NOON)
 
 
-def told(state: FalState, *, at: float = 0, position: int | None = None, usual_s: float | None = 10) -> Progress:
+def told(state: FalState, *, at: float = 0, position: int | None = None, usual_s: float = 10) -> Progress:
     return progress_of(REQUEST, FalStatus(state, position), usual_s=usual_s, now=after(at))
 
 
@@ -34,8 +34,8 @@ def test_a_running_request_moves_along_its_usual_duration_and_never_to_the_end(s
     assert told(FalState.IN_PROGRESS, at=seconds) == Progress(percent, "Generating")
 
 
-def test_without_a_usual_duration_ten_seconds_are_assumed() -> None:
-    assert told(FalState.IN_PROGRESS, at=5, usual_s=None).percent == 55
+def test_a_slow_model_moves_slowly() -> None:
+    assert told(FalState.IN_PROGRESS, at=5, usual_s=50).percent == 27
 
 
 def test_a_request_of_unknown_start_has_just_begun() -> None:

@@ -11,7 +11,7 @@ from scripts.benchmarks.table import Figure, Table
 from scripts.development.stack import Stack
 
 ROUNDS = 3
-#: As many as there are workers. One script with 200 threads can stand still for minutes: they share 100 connections.
+#: As many as there are workers. One script with 200 threads was seen to stand still for two minutes inside fal-client's one connection pool.
 SCRIPTS = 4
 #: Generations in one burst, seconds of each, and how much longer than one generation the whole may take.
 FULL = (200, 10.0, 6.0)

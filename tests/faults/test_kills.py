@@ -1,0 +1,58 @@
+"""kill -9 at random moments: of workers, of the watcher, of the web process, and at the end of all at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from tests.acceptance.service import wait_until
+from tests.faults.place import Place, running_place
+from tests.faults.soundness import files_in, problems
+from tests.faults.storm import Storm, ordering, power_cut
+
+SEED = 20261121
+GENERATIONS = 100
+KILLS = 14
+#: fal splits five images over two requests.
+NUM_IMAGES = (1, 1, 1, 1, 1, 1, 1, 1, 1, 5)
+HALF_WRITTEN_FOR = timedelta(minutes=16)
+
+
+def test_a_hundred_generations_survive_kill_9_of_everything_at_random_moments() -> None:
+    with running_place(seconds=1.0) as place:
+        customers = [place.customer(tokens=5000) for _ in range(4)]
+        storm, over = Storm(place.stack, SEED), threading.Event()
+
+        with ThreadPoolExecutor(5) as pool:
+            raging = pool.submit(storm.rage, over)
+            job_ids = {order.result(90) for order in ordering(pool, customers, GENERATIONS, num_images=NUM_IMAGES)}
+            wait_until(lambda: len(storm.struck) >= KILLS, 60, "the kills")
+            over.set()
+            raging.result(60)
+        power_cut(place.stack)
+        carried_on(place)
+
+        print(outcomes(place), storm.struck)
+        assert len(job_ids) == GENERATIONS, f"seed {SEED}: {storm.struck}"
+        assert problems(place) == [], f"seed {SEED}: {storm.struck}"
+        # A submit that was cut off may have been taken or not: it is reported, free of charge, and never sent again.
+        assert outcomes(place).keys() <= {"completed", "submit_outcome_unknown", "not_accepted"}, f"seed {SEED}: {storm.struck}"
+        assert outcomes(place)["completed"] > GENERATIONS * 0.8, f"seed {SEED}: {storm.struck}"
+        assert place.verify_ledger().returncode == 0
+
+
+def carried_on(place: Place) -> None:
+    """Let the service mend what the kills left, at the pace of a test: what it waits a minute for counts as waited for."""
+    wait_until(lambda: not place.let_time_pass(), 30, "the end of submits that were cut off")
+    place.settle_down(60)
+    old = (datetime.now(UTC) - HALF_WRITTEN_FOR).timestamp()
+    for part in files_in(place.storage / ".parts"):
+        os.utime(part, (old, old))
+    wait_until(lambda: not files_in(place.storage / ".parts"), 30, "the removal of half-written pictures")
+
+
+def outcomes(place: Place) -> Counter[str]:
+    return Counter(job["error"]["code"] if job["error"] else job["status"] for job in place.jobs())
