@@ -1,28 +1,24 @@
 """The operator's commands: `python -m app [COMMAND]`. Without a command it serves.
 
-Exit codes: 0 done, 1 the ledger does not add up, 2 the call or the settings are wrong.
+Exit codes: 0 done, 1 the ledger does not add up or a model is not what fal has, 2 the call or the settings are wrong, or fal or a store
+does not answer.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
 import click
-from rich.console import Console
 from rich.table import Table
 
 from app.account import Role
-from app.bootstrap import Services, build_services
+from app.bootstrap import Services
 from app.clock import rfc3339
-from app.config import BadSettings, Settings, load_settings
+from app.commands.budgets import budgets
+from app.commands.costs import costs
+from app.commands.registry import registry
+from app.commands.running import console, settings, with_services
+from app.config import BadSettings
 from app.errors import GatewayError
-from app.stores.database import ensure_indexes
 from registry.loader import RegistryError
-
-console = Console()
 
 
 def main() -> int:
@@ -39,22 +35,6 @@ def main() -> int:
     return status if isinstance(status, int) else 0  # click answers a command's Exit with its code, other commands with None.
 
 
-def _settings() -> Settings:
-    return load_settings(os.environ)
-
-
-def with_services(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the services as its first argument."""
-
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        services = build_services(_settings())
-        ensure_indexes(services.database)
-        return command(services, *args, **kwargs)
-
-    return wrapper
-
-
 @click.group(invoke_without_command=True)
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -62,7 +42,12 @@ def cli(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         from app.serving import serve  # noqa: PLC0415 - commands need no web server
 
-        serve(_settings())
+        serve(settings())
+
+
+cli.add_command(budgets)
+cli.add_command(costs)
+cli.add_command(registry)
 
 
 @cli.group()

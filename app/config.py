@@ -42,6 +42,9 @@ class Settings:
     fal_key: str = field(default="", repr=False)
     fal_hosts: frozenset[str] = frozenset({"fal.run", "queue.fal.run"})
     fal_jwks_url: str = "https://rest.fal.ai/.well-known/jwks.json"
+    fal_api_url: str = "https://api.fal.ai/v1"
+    fal_openapi_url: str = "https://fal.ai/api/openapi/queue/openapi.json"
+    fal_admin_key: str | None = field(default=None, repr=False)
     jwt_secret: str = field(default="", repr=False)
     jwt_jwks_url: str | None = None
     jwt_issuer: str | None = None
@@ -53,6 +56,7 @@ class Settings:
     submit_unknown_seconds: float = 120.0
     polls_per_second: float = 200.0
     workers: int = 4
+    batch_in_flight: int = 20
     registry_path: Path | None = None
     rate_limit_submit: str | None = None
     rate_limit_login: str | None = "30/minute"
@@ -99,6 +103,9 @@ class _Reader:
             fal_key=self._required("FAL_KEY", "the key of your fal.ai account"),
             fal_hosts=self._fal_hosts(),
             fal_jwks_url=self._url("FAL_JWKS_URL", ("https",)) or defaults.fal_jwks_url,
+            fal_api_url=self._url("FAL_API_URL", ("https",)) or defaults.fal_api_url,
+            fal_openapi_url=self._url("FAL_OPENAPI_URL", ("https",)) or defaults.fal_openapi_url,
+            fal_admin_key=self._optional("FAL_ADMIN_KEY"),
             jwt_secret=self._secret("JWT_SECRET"),
             jwt_jwks_url=self._url("JWT_JWKS_URL", ("http", "https")),
             jwt_issuer=self._optional("JWT_ISSUER"),
@@ -110,6 +117,7 @@ class _Reader:
             submit_unknown_seconds=self._number("SUBMIT_UNKNOWN_SECONDS", defaults.submit_unknown_seconds, 1, 86400),
             polls_per_second=self._number("POLLS_PER_SECOND", defaults.polls_per_second, 1, 10000),
             workers=int(self._number("WORKERS", defaults.workers, 1, 256)),
+            batch_in_flight=int(self._number("BATCH_IN_FLIGHT", defaults.batch_in_flight, 1, 10000)),
             registry_path=Path(path) if (path := self._optional("REGISTRY_PATH")) else None,
             rate_limit_submit=self._rate("RATE_LIMIT_SUBMIT", PRODUCTION_SUBMITS if app_env == "production" else None),
             rate_limit_login=self._rate("RATE_LIMIT_LOGIN", defaults.rate_limit_login),

@@ -7,7 +7,8 @@ GatewayError
  |   |- UnknownModelName
  |   |- NotFound, Gone, AlreadyFinished, NotFinished
  |   |- Unauthorized, Forbidden
- |   |- InsufficientTokens, ReferenceNotFound
+ |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
+ |   |- ReferenceNotFound
  |   |- IdempotencyMismatch, EmailTaken
  |   `- TooLarge, NotAnImage
  |- ProviderError          fal or its model is at fault: the user pays nothing, the operator may
@@ -103,6 +104,16 @@ class InsufficientTokens(CallerError):
 
     def __init__(self, needed: int, available: int) -> None:
         super().__init__(f"Insufficient tokens. Need {needed}, have {available}", details={"needed": needed, "available": available})
+
+
+class BudgetExceeded(CallerError):
+    """A monthly budget has no room for what a request may cost."""
+
+    code = "budget_exceeded"
+
+
+class MaxCostExceeded(CallerError):
+    code = "max_cost_exceeded"
 
 
 class ReferenceNotFound(CallerError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.costs import ActualCost, CostSource, cost_of_units
 from app.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
 from app.job_parts import (
     DEADLINE_CODE,
@@ -61,6 +62,7 @@ class Job:
     created_at: datetime
     updated_at: datetime
     deadline_at: datetime
+    expiry_at: datetime | None = None
     patience: Patience = field(default_factory=Patience)
     status: JobStatus = JobStatus.PENDING
     progress: int = 0
@@ -72,6 +74,7 @@ class Job:
     settle_at: datetime | None = None
     completed_at: datetime | None = None
     charged_micros: int = 0
+    actual: ActualCost | None = None
     project_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     tokens_per_image: int = 0
@@ -80,6 +83,8 @@ class Job:
     order_key: str | None = None
     fingerprint: str | None = None
     retry_of: str | None = None
+    batch_id: str | None = None
+    budgets: tuple[str, ...] = ()
     rev: int = 0
 
     # -- asking -------------------------------------------------------------------------------------------------------------------
@@ -101,9 +106,19 @@ class Job:
         return self.tokens_per_image * self.num_images
 
     @property
+    def is_paid_for(self) -> bool:
+        """Tell whether something must be held for the job before it may go on."""
+        return bool(self.tokens_held or self.budgets)
+
+    @property
     def tokens_used(self) -> int:
         """Tokens charged: for what was delivered by a completed job, nothing otherwise."""
         return self.tokens_per_image * len(self.images) if self.status is JobStatus.COMPLETED else 0
+
+    @property
+    def waits_on_fal(self) -> bool:
+        """Tell whether a request is open that fal has not finished, as far as we know."""
+        return any(not r.is_closed and r.state is not RequestState.ENDED for r in self.requests)
 
     @property
     def attention_at(self) -> datetime | None:
@@ -111,10 +126,9 @@ class Job:
         if self.is_terminal:
             return self.settle_at if self.settlement is Settlement.DUE else None
         # A request that fal has finished is paid for: its pictures are fetched however late, so the deadline does not end it.
-        waits_on_fal = any(not r.is_closed and r.state is not RequestState.ENDED for r in self.requests)
         moments = [r.next_at for r in self.requests if r.next_at is not None and not r.is_closed]
-        if waits_on_fal:
-            moments.append(self.deadline_at)
+        if self.waits_on_fal:
+            moments.append(self.expiry_at or self.deadline_at)
         return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
 
     def stages_s(self) -> dict[str, float]:
@@ -125,6 +139,16 @@ class Job:
         marks = [self.created_at, done.submitted_at, done.ended_at, done.collected_at]
         pairs = zip(("queue", "provider", "store"), marks, marks[1:], strict=False)
         return {stage: max(0.0, (after - before).total_seconds()) for stage, before, after in pairs if before and after}
+
+    @property
+    def cost_source(self) -> CostSource:
+        """Where the best figure of what the job costs the operator comes from."""
+        return self.actual.source if self.actual else CostSource.ESTIMATE
+
+    @property
+    def unanswered(self) -> list[int]:
+        """The requests that were posted and have had no answer: fal may be working on them, unknown to anybody."""
+        return [r.index for r in self.requests if r.state in (RequestState.SUBMITTING, RequestState.UNKNOWN)]
 
     @property
     def abandoned_receipts(self) -> list[Receipt]:
@@ -247,6 +271,12 @@ class Job:
 
     # -- the end ------------------------------------------------------------------------------------------------------------------
 
+    def expiring(self, *, until: datetime, now: datetime) -> Job | None:
+        """Put off the sweep's next look at an overdue job: one sweep has it ended, not every sweep."""
+        if self.is_terminal or now < (self.expiry_at or self.deadline_at):
+            return None
+        return replace(self, expiry_at=until, updated_at=now)
+
     def deadline_passed(self, failure: Failure, *, now: datetime) -> Job | None:
         """Fail every request fal has not finished by the deadline. Finished ones are paid for and still collected."""
         if self.is_terminal or now < self.deadline_at:
@@ -278,6 +308,11 @@ class Job:
         images = self.images if self.status is JobStatus.COMPLETED else ()
         return replace(self, images=images, settlement=Settlement.DONE, settle_at=None, updated_at=now)
 
+    def invoiced(self, micros: int, *, now: datetime) -> Job | None:
+        """Put what fal has billed for an ended job in the place of what was known before; None where it is known already."""
+        actual = ActualCost(micros, CostSource.INVOICE)
+        return replace(self, actual=actual, updated_at=now) if self.is_terminal and self.actual != actual else None
+
     def _concluded(self, now: datetime) -> Job:
         if any(not request.is_closed for request in self.requests):
             return self
@@ -293,7 +328,8 @@ class Job:
 
     def _ended(self, status: JobStatus, progress: int, message: str, now: datetime) -> Job:
         settle_at = now + timedelta(seconds=self.patience.settle_s)
-        ended = replace(self, settlement=Settlement.DUE, settle_at=settle_at, completed_at=now, updated_at=now)
+        actual = cost_of_units(self.quote, self.requests)
+        ended = replace(self, settlement=Settlement.DUE, settle_at=settle_at, completed_at=now, updated_at=now, actual=actual)
         return ended._noted(status, progress, message, now)
 
     def _noted(self, status: JobStatus, progress: int, message: str, now: datetime, queue_position: int | None = None) -> Job:

@@ -10,7 +10,7 @@ from registry.geometry import pixels
 from registry.request import CheckedRequest, default_arguments
 from registry.spec import ModelSpec, NoPrice, Price
 
-__all__ = ["NoPrice", "Quote", "list_price", "quote", "usd"]
+__all__ = ["NoPrice", "Quote", "list_price", "micros_of", "price_at", "quote", "usd"]
 
 _MICROS_PER_USD = 1_000_000
 
@@ -23,6 +23,15 @@ class Quote:
     micros: int
     """unit_micros times num_images."""
     price_id: str
+    provider_micros: int | None = None
+    """Micro-USD that the whole order should cost the operator, rounded up once. None in jobs older than this field."""
+    provider_amount: Decimal | None = None
+    """USD that fal charges the operator for one of its units; likewise."""
+
+    @property
+    def cost_micros(self) -> int:
+        """Micro-USD the operator is expected to pay, to the best of what the quote knows."""
+        return self.micros if self.provider_micros is None else self.provider_micros
 
     def charge_for(self, delivered: int) -> int:
         """Return micro-USD for the images that came: never more than was quoted, nothing for none."""
@@ -31,19 +40,21 @@ class Quote:
 
 def quote(request: CheckedRequest, at: datetime) -> Quote:
     """Price a request at an aware time. Raises NoPrice."""
-    price = _price_at(request.spec, at)
-    unit_micros = _unit_micros(request.spec, price, request.arguments)
+    price = price_at(request.spec, at)
+    unit_micros = micros_of(_unit_amount(request.spec, price, request.arguments))
     return Quote(
         num_images=request.num_images,
         unit_micros=unit_micros,
         micros=unit_micros * request.num_images,
         price_id=price.id,
+        provider_micros=micros_of(_provider_unit_amount(request.spec, price, request.arguments) * request.num_images),
+        provider_amount=price.amount if price.provider_amount is None else price.provider_amount,
     )
 
 
 def list_price(spec: ModelSpec, at: datetime) -> int:
     """Return micro-USD of one image at the model's default options, for listings. Raises NoPrice."""
-    return _unit_micros(spec, _price_at(spec, at), default_arguments(spec))
+    return micros_of(_unit_amount(spec, price_at(spec, at), default_arguments(spec)))
 
 
 def usd(micros: int) -> float:
@@ -51,7 +62,13 @@ def usd(micros: int) -> float:
     return micros / _MICROS_PER_USD
 
 
-def _price_at(spec: ModelSpec, at: datetime) -> Price:
+def micros_of(amount: Decimal) -> int:
+    """Return USD as whole micro-USD, rounded up."""
+    return int((amount * _MICROS_PER_USD).to_integral_value(rounding=ROUND_CEILING))
+
+
+def price_at(spec: ModelSpec, at: datetime) -> Price:
+    """Return the price in force at an aware time. Raises NoPrice."""
     day = at.astimezone(UTC).date()
     in_force = [price for price in spec.prices if price.start <= day]
     if not in_force:
@@ -59,13 +76,21 @@ def _price_at(spec: ModelSpec, at: datetime) -> Price:
     return in_force[-1]
 
 
-def _unit_micros(spec: ModelSpec, price: Price, arguments: Mapping[str, Any]) -> int:
+def _unit_amount(spec: ModelSpec, price: Price, arguments: Mapping[str, Any]) -> Decimal:
+    """Return USD of one image for the user."""
     amount = next((tier.amount for tier in price.tiers if _chosen(spec, arguments, tier.option) == tier.equals), price.amount)
     if price.unit == "megapixel":
         amount *= _megapixels(spec, price, arguments)
     extras = (extra.amount for extra in price.extras if _chosen(spec, arguments, extra.option) == extra.equals)
-    micros = (amount + sum(extras, Decimal(0))) * _MICROS_PER_USD
-    return int(micros.to_integral_value(rounding=ROUND_CEILING))
+    return amount + sum(extras, Decimal(0))
+
+
+def _provider_unit_amount(spec: ModelSpec, price: Price, arguments: Mapping[str, Any]) -> Decimal:
+    """Return USD of one image for the operator. Tiers and extras belong to the user's price: fal's own amount has none here."""
+    if price.provider_amount is None:
+        return _unit_amount(spec, price, arguments)
+    units = _megapixels(spec, price, arguments) if price.provider_unit == "megapixel" else 1
+    return price.provider_amount * units
 
 
 def _chosen(spec: ModelSpec, arguments: Mapping[str, Any], name: str) -> Any:

@@ -17,7 +17,7 @@ from app.bootstrap import build_services
 from app.config import Settings
 from app.errors import StoreUnavailable
 from app.logs import configure_logging
-from app.stores.database import ensure_indexes
+from app.stores.database import Database, ensure_indexes
 
 log = logging.getLogger("web")
 
@@ -25,6 +25,7 @@ log = logging.getLogger("web")
 MAX_CONNECTIONS = 10_000
 BACKLOG = 2048
 MAX_URL_CHARS = 16384
+INDEX_PAUSE_S = 0.5
 #: How long a stopping process lets its requests finish.
 DRAIN_S = 10.0
 
@@ -33,10 +34,8 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop. Stores may still be starting: requests that need them are answered with 503 until they are there."""
     configure_logging(settings, process="web")
     services = build_services(settings, offload=eventlet.tpool.execute)
-    try:
-        ensure_indexes(services.database)
-    except StoreUnavailable:
-        log.warning("the database does not answer yet")
+    if not _indexed(services.database):
+        eventlet.spawn(_index_later, services.database)
     app = create_app(settings, services)
     sockets.init_app(app, settings)
     listener = eventlet.listen((settings.host, settings.port), backlog=BACKLOG)
@@ -59,6 +58,21 @@ def serve(settings: Settings) -> None:
     with eventlet.Timeout(DRAIN_S, False):
         pool.waitall()
     sys.stdout.flush()
+
+
+def _indexed(database: Database) -> bool:
+    try:
+        ensure_indexes(database)
+    except StoreUnavailable:
+        log.warning("the database does not answer yet")
+        return False
+    return True
+
+
+def _index_later(database: Database) -> None:
+    """Go on until the indexes are there: the unique ones are what keeps two orders with one key from becoming two jobs."""
+    while not _indexed(database):
+        eventlet.sleep(INDEX_PAUSE_S)
 
 
 def _wait_for_signal() -> None:

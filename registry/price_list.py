@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from registry.spec import Extra, Param, Price, Tier
@@ -33,8 +34,9 @@ def _price(entry: Table, name: str, params: Mapping[str, Param]) -> Price:
     unit = entry.text("unit")
     if unit not in UNITS:
         raise entry.fail("unit", f"must be one of {', '.join(UNITS)}")
+    provider_unit, provider_amount = _provider(entry, unit)
     for key in ("pixelsPerMegapixel", "assumedMegapixels"):
-        if key in entry and unit != "megapixel":
+        if key in entry and "megapixel" not in (unit, provider_unit):
             raise entry.fail(key, 'belongs to unit = "megapixel"; remove it')
     price = Price(
         id=entry.optional_text("id") or f"{name}-{start.isoformat()}",
@@ -45,12 +47,26 @@ def _price(entry: Table, name: str, params: Mapping[str, Param]) -> Price:
         extras=tuple(Extra(**_condition(extra, params)) for extra in entry.tables("extras")),
         pixels_per_megapixel=entry.integer("pixelsPerMegapixel", minimum=1) or Price.pixels_per_megapixel,
         assumed_megapixels=entry.integer("assumedMegapixels", minimum=1) or Price.assumed_megapixels,
+        provider_unit=provider_unit,
+        provider_amount=provider_amount,
         source=entry.optional_text("source") or "",
         checked=entry.day("checked"),
     )
     entry.finish()
     _check_distinct(entry, price)
     return price
+
+
+def _provider(entry: Table, unit: str) -> tuple[str | None, Decimal | None]:
+    """Return what fal charges, where the entry says that it differs. Without a unit of its own it is that of the price."""
+    provider_unit = entry.optional_text("providerUnit")
+    if provider_unit is not None and provider_unit not in UNITS:
+        raise entry.fail("providerUnit", f"must be one of {', '.join(UNITS)}")
+    if "providerAmount" in entry:
+        return provider_unit or unit, entry.amount("providerAmount")
+    if provider_unit is not None:
+        raise entry.fail("providerAmount", "is missing; give what fal charges for the providerUnit, or remove that too")
+    return None, None
 
 
 def _condition(table: Table, params: Mapping[str, Param]) -> dict[str, Any]:

@@ -94,6 +94,9 @@ class Price:
     pixels_per_megapixel: int = 1_048_576
     assumed_megapixels: int = 1
     """Billed when the request does not say how large the image will be."""
+    provider_unit: str | None = None
+    provider_amount: Decimal | None = None
+    """What fal charges the operator, where users are charged something else. None: the same, tiers and extras included."""
     source: str = ""
     checked: date | None = None
 

@@ -76,7 +76,7 @@ def redis_connection(backing: Backing) -> Iterator[Redis]:
 
     connection = connect_redis(backing.redis_url)
     yield connection
-    connection.close()
+    connection.connection_pool.disconnect()
 
 
 @pytest.fixture

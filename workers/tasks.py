@@ -23,5 +23,13 @@ def collect(job_id: str, index: int) -> None:
     services().collector.run(job_id, index)
 
 
+def expire(job_id: str) -> None:
+    services().expiry.run(job_id)
+
+
 def settle(job_id: str) -> None:
     services().recovery.settle(job_id)
+
+
+def give_turns() -> None:
+    services().turns.give()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 import random
@@ -37,6 +36,7 @@ log = logging.getLogger("watcher")
 RELOAD_S = 15.0
 SWEEP_S = 1.0
 TRUST_S = 2.0
+INDEX_PAUSE_S = 1.0
 STORE_THREADS = 8
 T = TypeVar("T")
 
@@ -63,7 +63,15 @@ class Watcher:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(loop)
-                    for loop in (self._keep_lease(), self._reload(), self._sweep(), self._mend(), self._trust(poller), poller.run())
+                    for loop in (
+                        self._index(),
+                        self._keep_lease(),
+                        self._reload(),
+                        self._sweep(),
+                        self._mend(),
+                        self._trust(poller),
+                        poller.run(),
+                    )
                 ]
                 await self._stop.wait()
                 for task in tasks:
@@ -71,6 +79,15 @@ class Watcher:
         with contextlib.suppress(RedisError):
             self._lease.release()
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _index(self) -> None:
+        """Create the indexes once the database answers; it may start after this process."""
+        done = False
+        while not done:
+            with _surviving("indexes not checked"):
+                await self.in_thread(lambda: ensure_indexes(self._services.database))
+                done = True
+            await asyncio.sleep(INDEX_PAUSE_S)
 
     async def _keep_lease(self) -> None:
         while True:
@@ -148,13 +165,7 @@ async def watch(services: Services) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watcher = Watcher(services, stop)
-    with _surviving("indexes not checked"):
-        await watcher.in_thread(functools.partial(_indexes, services))
     await watcher.run()
-
-
-def _indexes(services: Services) -> None:
-    ensure_indexes(services.database)
 
 
 def main() -> int:

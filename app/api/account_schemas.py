@@ -83,7 +83,7 @@ class TopupBody(BodySchema):
     user_id = ma.fields.String(data_key="userId", required=True, validate=[ma.validate.Length(1, 256), no_nul])
     amount = ma.fields.Integer(required=True, strict=True, validate=ma.validate.Range(1, MAX_TOPUP))
     notes = ma.fields.String(load_default=None, validate=[ma.validate.Length(max=500), no_nul])
-    idempotency_key = ma.fields.String(data_key="idempotencyKey", required=True, validate=[ma.validate.Length(1, 255), no_nul])
+    idempotency_key = ma.fields.String(data_key="idempotencyKey", load_default=None, validate=[ma.validate.Length(1, 255), no_nul])
 
 
 class TopupAnswer(ma.Schema):

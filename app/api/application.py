@@ -7,6 +7,8 @@ from flask_cors import CORS
 
 from app.api import (
     accounts,
+    batches,
+    budgets,
     docs,
     errors,
     files,
@@ -21,6 +23,7 @@ from app.api import (
     templates,
     tokens,
     uploads,
+    usage,
     webhooks,
 )
 from app.bootstrap import Services
@@ -52,7 +55,7 @@ def build(settings: Settings, services: Services) -> Flask:
     metrics.init_app(app, services)
     limits.init_app(app, settings)
     api = docs.init_app(app)
-    for documented in (images, jobs, accounts, generations, tokens, templates, uploads):
+    for documented in (images, jobs, accounts, generations, tokens, templates, uploads, usage, batches, budgets):
         api.register_blueprint(documented.blueprint)
     for plain in (files, health, streams, webhooks):
         app.register_blueprint(plain.blueprint)

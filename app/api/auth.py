@@ -34,6 +34,10 @@ class Caller:
             return f"user:{self.account.id}"
         return f"key:{self.key_id}" if self.key_id else "anonymous"
 
+    def reads(self, user_id: str | None) -> str | None:
+        """Return whose things a request reads; None for everybody's. Raises Forbidden where a user names another."""
+        return user_id if self.account is None else self.acts_for(user_id)
+
     def acts_for(self, user_id: str | None) -> str:
         """Return the user a request is for. Raises InvalidRequest where a script names none, Forbidden where a user names another."""
         if self.account is None:

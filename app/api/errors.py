@@ -23,6 +23,7 @@ STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.EmailTaken, 409),
     (errors.Unauthorized, 401),
     (errors.Forbidden, 403),
+    (errors.BudgetExceeded, 402),
     (errors.ReferenceNotFound, 500),  # The contract's own status for it.
     (errors.TooLarge, 413),
     (UnsupportedMediaType, 415),

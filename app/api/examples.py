@@ -77,3 +77,22 @@ TOPUP = {
         },
     ),
 }
+
+BATCH = {
+    "twoModels": _example(
+        "Two pictures, with two models",
+        {
+            "items": [
+                {"model": "flux-pro", "inputs": {"prompt": "A lighthouse at dusk"}},
+                {"model": "flux-dev", "inputs": {"prompt": "A lighthouse at dawn"}, "options": {"num_images": 2}},
+            ],
+            "userId": "user123",
+            "maxCost": 1.5,
+            "metadata": {"campaign": "autumn"},
+        },
+    ),
+}
+
+BUDGET = {
+    "user": _example("25 USD a month for a user", {"userId": "user123", "monthly": 25.0}),
+}

@@ -22,8 +22,8 @@ from app.api.requests import ApiBlueprint, UnsupportedMediaType, parse_json, ref
 from app.api.schemas import ErrorAnswer
 from app.errors import FieldError, InvalidRequest
 from app.job import JobStatus
+from app.job_filter import JobFilter
 from app.services.web_generation import ReferenceRequest, TextRequest
-from app.stores.jobs import JobFilter
 
 blueprint = ApiBlueprint("generations", __name__, url_prefix="/api/generate", description="Generations of signed-in users")
 
@@ -39,6 +39,7 @@ LOST = (JobStatus.FAILED, JobStatus.CANCELED)
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
 @blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(402, schema=ErrorAnswer)
 def text_to_image(body: dict[str, Any]) -> Response:
     """Generate from words: 100 tokens an image, held now and charged for what is delivered."""
     user = signed_in()
@@ -55,6 +56,7 @@ def text_to_image(body: dict[str, Any]) -> Response:
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
 @blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(402, schema=ErrorAnswer)
 @blueprint.alt_response(500, schema=ErrorAnswer)
 def image_reference() -> Response:
     """Generate after a reference image: 150 tokens an image.
@@ -87,7 +89,7 @@ def my_generations(query: dict[str, Any]) -> Response:
     """List your generations of every kind, newest first: those on their way, the finished ones and, on request, the failed."""
     limit, statuses = query["limit"], OPEN + DONE + (LOST if query["include_failed"] else ())
     wanted = JobFilter(user_id=signed_in().id, statuses=statuses)
-    found = services().generation.jobs(wanted, before_id=paging.id_of(query["cursor"]), limit=limit + 1)
+    found = services().history.older(wanted, before_id=paging.id_of(query["cursor"]), limit=limit + 1)
     page, cursor = paging.cut(found, limit)
     items = [(job.status, item_view(job, services().storage)) for job in page]
     data: dict[str, Any] = {

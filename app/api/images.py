@@ -68,6 +68,7 @@ def estimate_cost(body: dict[str, Any]) -> Response:
 @blueprint.alt_response(202, schema=schemas.GenerateAnswer)
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(402, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(500, schema=schemas.ErrorAnswer)
 def generate(body: dict[str, Any]) -> Response:
     """Generate images with any model of the registry.

@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from flask import Response, jsonify, request
 
-from app.api import paging, schemas
+from app.api import cursors, schemas
+from app.api import history_schemas as history
 from app.api.auth import caller
 from app.api.context import services
+from app.api.exports import documented, exported
 from app.api.idempotency import marked, order_key_of
+from app.api.job_exports import COLUMNS, job_rows
 from app.api.limits import submits
 from app.api.requests import ApiBlueprint
 from app.api.views import job_view
-from app.stores.jobs import JobFilter
+from app.job_filter import JobFilter
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/jobs", description="Jobs and their history")
 
 
 @blueprint.get("")
-@blueprint.arguments(schemas.JobsQuery, location="query")
-@blueprint.response(200, schemas.JobsAnswer)
+@blueprint.arguments(history.JobsQuery, location="query")
+@blueprint.response(200, history.JobsAnswer)
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(403, schema=schemas.ErrorAnswer)
 def list_jobs(query: dict[str, Any]) -> Response:
-    """List jobs, newest first, page by page."""
-    limit, before_id, count = query.pop("limit"), paging.id_of(query.pop("cursor")), query.pop("count")
-    seen = caller().sees
-    wanted = JobFilter(**{**query, "user_id": caller().acts_for(query["user_id"]) if seen else query["user_id"]})
-    page, cursor = paging.cut(services().generation.jobs(wanted, before_id=before_id, limit=limit + 1), limit)
-    body: dict[str, Any] = {"jobs": [job_view(job, services().storage) for job in page], "cursor": cursor}
-    if count:
-        body["total"] = services().generation.count(wanted)
-    return paging.with_link(jsonify(body), cursor)
+    """List jobs, newest first, page by page.
+
+    Each filter narrows the list; all must hold. Where no index serves all of them (several at once, `operation`, `metadata.<key>`,
+    `prompt`), a page looks at 1,000 jobs at most: it may then hold fewer than `limit`, even none, and still have a `next`.
+    """
+    wanted = _filter_of(query)
+    page = services().history.page(wanted, cut=cursors.cut_of(query["cursor"], wanted), limit=query["limit"])
+    cursor = cursors.cursor_view(page, wanted)
+    body: dict[str, Any] = {"jobs": [job_view(job, services().storage) for job in page.jobs], "cursor": cursor}
+    if query["count"]:
+        total = services().history.total(wanted)
+        body |= {"total": total.number, "totalIsExact": total.is_exact}
+    return cursors.with_links(jsonify(body), cursor)
+
+
+@blueprint.get("/export")
+@blueprint.arguments(history.JobsExportQuery, location="query")
+@blueprint.doc(responses=documented("The jobs, newest first: flat as CSV, as `GET /api/jobs/{jobId}` shows them as NDJSON."))
+@blueprint.alt_response(400, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(403, schema=schemas.ErrorAnswer)
+def export_jobs(query: dict[str, Any]) -> Response:
+    """Export all jobs that the filters leave, however many, as CSV or NDJSON."""
+    rows = job_rows(services().history.all(_filter_of(query)), services().storage, query["format"])
+    return exported("jobs", query["format"], rows, COLUMNS)
+
+
+def _filter_of(query: Mapping[str, Any]) -> JobFilter:
+    """Return the filter of a checked query, narrowed to what the caller may see. Raises Forbidden, Unauthorized."""
+    named = {field.name: query[field.name] for field in fields(JobFilter) if field.name in query}
+    return JobFilter(**{**named, "user_id": caller().reads(query["user_id"])})
 
 
 @blueprint.get("/<job_id>")
@@ -62,11 +90,13 @@ def cancel_job(job_id: str) -> Response:
 @submits
 @blueprint.response(202, schemas.JobAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(402, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(409, schema=schemas.ErrorAnswer)
 def retry_job(job_id: str) -> Response:
     """Order a finished job's images again, as a new job at today's price. Takes an Idempotency-Key."""
-    accepted = services().lifecycle.retry(job_id, user_id=caller().sees, key=order_key_of({}))
+    who = caller()
+    accepted = services().lifecycle.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id)
     response = jsonify(job_view(accepted.job, services().storage))
     response.status_code = 202
     response.headers["Location"] = f"/api/jobs/{accepted.job.id}"

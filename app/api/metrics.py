@@ -16,7 +16,7 @@ from app.clients.metrics import Sample
 COUNTERS = {
     "imagegw_jobs_total": "Jobs that ended.",
     "imagegw_provider_requests_total": "Submits to fal and how they went.",
-    "imagegw_provider_cost_usd_total": "What finished jobs cost at list price.",
+    "imagegw_provider_cost_usd_total": "What completed jobs cost the operator, as far as it was known at their end.",
     "imagegw_webhook_deliveries_total": "Calls of fal's webhooks.",
     "imagegw_events_replayed_total": "Events sent again to reconnecting clients.",
 }

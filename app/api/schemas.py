@@ -6,8 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.paging import cursor_field, limit_field
 from app.api.requests import BodySchema
+from app.costs import CostSource
 from app.job import JobStatus
 
 MAX_USER_ID_CHARS = 256
@@ -19,13 +19,17 @@ def no_nul(value: str) -> None:
         raise ma.ValidationError("Must not contain NUL or lone surrogates.")
 
 
+def metadata_key(key: str) -> None:
+    if not 1 <= len(key) <= 64 or key.startswith("$") or "." in key or "\0" in key:
+        raise ma.ValidationError(f"Key {key!r}: use 1 to 64 characters, no dot, no leading $.")
+
+
 def _metadata(value: dict[str, Any]) -> None:
     """Flat, small, and without the characters a document store gives a meaning to."""
     if len(value) > MAX_METADATA_KEYS:
         raise ma.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
     for key, item in value.items():
-        if not 1 <= len(key) <= 64 or key.startswith("$") or "." in key or "\0" in key:
-            raise ma.ValidationError(f"Key {key!r}: use 1 to 64 characters, no dot, no leading $.")
+        metadata_key(key)
         if not isinstance(item, str | int | float | bool) or len(str(item)) > 500:
             raise ma.ValidationError(f"Value of {key!r}: use a string, number or boolean of at most 500 characters.")
         if isinstance(item, str):
@@ -37,8 +41,12 @@ def user_id_field(**kwargs: Any) -> ma.fields.String:
     return ma.fields.String(data_key="userId", load_default=None, validate=[length, no_nul], **kwargs)
 
 
-def _text(key: str, longest: int = 128) -> ma.fields.String:
+def text_field(key: str, longest: int = 128) -> ma.fields.String:
     return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), no_nul])
+
+
+def metadata_field() -> ma.fields.Dict:
+    return ma.fields.Dict(keys=ma.fields.String(), load_default=dict, validate=_metadata)
 
 
 class GenerateBody(BodySchema):
@@ -48,8 +56,8 @@ class GenerateBody(BodySchema):
     inputs = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
     options = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
     user_id = user_id_field(metadata={"description": "Whom the job is for; a signed-in user may leave it out."})
-    project_id = _text("projectId")
-    metadata = ma.fields.Dict(keys=ma.fields.String(), load_default=dict, validate=_metadata)
+    project_id = text_field("projectId")
+    metadata = metadata_field()
     asynchronous = ma.fields.Boolean(data_key="async", load_default=False, truthy={True}, falsy={False})
 
 
@@ -63,24 +71,6 @@ class EstimateAnswer(ma.Schema):
     cost_per_image = ma.fields.Float(data_key="costPerImage")
     total_cost = ma.fields.Float(data_key="totalCost")
     num_images = ma.fields.Integer(data_key="numImages")
-
-
-class JobsQuery(BodySchema):
-    user_id = user_id_field()
-    type = ma.fields.String(load_default=None, validate=ma.validate.OneOf(["image-generation"]))
-    status = ma.fields.Enum(JobStatus, by_value=True, load_default=None)
-    model = _text("model", 200)
-    project_id = _text("projectId")
-    created_from = ma.fields.AwareDateTime(data_key="from", load_default=None, format="iso")
-    created_to = ma.fields.AwareDateTime(data_key="to", load_default=None, format="iso")
-    limit = limit_field()
-    cursor = cursor_field()
-    count = ma.fields.Boolean(load_default=False)
-
-    @ma.validates_schema
-    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
-        if data.get("created_from") and data.get("created_to") and data["created_from"] >= data["created_to"]:
-            raise ma.ValidationError("Must be later than `from`.", "to")
 
 
 class CursorAnswer(ma.Schema):
@@ -111,9 +101,9 @@ class GenerateAnswer(ma.Schema):
 
 
 class CostDetailAnswer(ma.Schema):
-    estimated = ma.fields.Float()
-    actual = ma.fields.Float(allow_none=True)
-    source = ma.fields.String()
+    estimated = ma.fields.Float(metadata={"description": "USD, what the operator was expected to pay fal when the job was ordered."})
+    actual = ma.fields.Float(allow_none=True, metadata={"description": "USD, what fal charges the operator; null while unknown."})
+    source = ma.fields.Enum(CostSource, by_value=True, metadata={"description": "Where the best figure comes from."})
 
 
 class FailureAnswer(ma.Schema):
@@ -138,16 +128,11 @@ class JobAnswer(ma.Schema):
     error = ma.fields.Nested(FailureAnswer, allow_none=True)
     project_id = ma.fields.String(data_key="projectId", allow_none=True)
     metadata = ma.fields.Dict()
+    batch_id = ma.fields.UUID(data_key="batchId", allow_none=True)
     created_at = ma.fields.AwareDateTime(data_key="createdAt")
     updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
     completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)
     processing_time_ms = ma.fields.Integer(data_key="processingTimeMs", allow_none=True)
-
-
-class JobsAnswer(ma.Schema):
-    jobs = ma.fields.List(ma.fields.Nested(JobAnswer))
-    cursor = ma.fields.Nested(CursorAnswer)
-    total = ma.fields.Integer(metadata={"description": "Only with `count=true`."})
 
 
 class ModelAnswer(ma.Schema):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from flask_socketio import ConnectionRefusedError as RefusedError
 from flask_socketio import SocketIO, emit, join_room
 
@@ -87,3 +87,6 @@ def _replay(user_id: str, since: Any) -> None:
 
 def _failed(error: Exception) -> None:
     log.error("socket handler failed", exc_info=error, extra={"app": current_app.name})
+    if request.event["message"] == "connect":  # type: ignore[attr-defined]  # Flask-SocketIO's own attribute
+        # To return would let the client in, without a user.
+        raise RefusedError("Something went wrong here; the operator's log has the details", {"code": "internal_error"})

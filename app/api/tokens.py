@@ -15,6 +15,7 @@ from app.api import examples
 from app.api.auth import admin, signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
+from app.api.idempotency import HEADER, idempotency_key, marked
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
 from app.clock import rfc3339
@@ -58,11 +59,23 @@ def history(query: dict[str, Any]) -> Response:
 @blueprint.alt_response(403, schema=ErrorAnswer)
 @blueprint.alt_response(404, schema=ErrorAnswer)
 def topup(body: dict[str, Any]) -> Response:
-    """Add tokens to a user's balance (administrators). The same idempotencyKey again adds nothing and answers the same."""
+    """Add tokens to a user's balance (administrators). The same key again adds nothing and answers the same.
+
+    The key comes as `idempotencyKey` or in the header `Idempotency-Key`.
+    """
     admin()
-    entry = services().billing.topup(body["user_id"], body["amount"], key=body["idempotency_key"], notes=body["notes"])
+    entry, replayed = services().billing.topup_once(body["user_id"], body["amount"], key=_key_of(body), notes=body["notes"])
     tokens = services().billing.balance(body["user_id"]).tokens
-    return enveloped("Tokens added", {"entry": entry_view(entry), "balance": tokens}, 201)
+    return marked(enveloped("Tokens added", {"entry": entry_view(entry), "balance": tokens}, 201), replayed=replayed)
+
+
+def _key_of(body: dict[str, Any]) -> str:
+    """Return the one key of a top-up. Raises InvalidRequest where it has none, or two."""
+    keys = {key for key in (body["idempotency_key"], idempotency_key()) if key is not None}
+    if len(keys) == 1:
+        return str(keys.pop())
+    detail = f"The header {HEADER} is another key." if keys else f"Send a key, here or in the header {HEADER}."
+    raise InvalidRequest(f"idempotencyKey: {detail}", [FieldError("/idempotencyKey", detail)])
 
 
 def entry_view(entry: Entry) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 from app.clients.storage import Storage
 from app.clock import rfc3339
 from app.job import Job, StoredImage
+from app.job_filter import JOB_TYPE
 from app.pricing import list_price, usd
-from app.stores.job_documents import JOB_TYPE
 from registry.loader import Registry
 from registry.schema import json_schema
 from registry.spec import MAX_IMAGES, Extra, ModelSpec, Price, Tier
@@ -49,14 +49,24 @@ def job_view(job: Job, storage: Storage) -> dict[str, Any]:
         },
         "images": [image_view(image, storage) for image in job.images],
         "cost": usd(job.charged_micros),
-        "costDetail": {"estimated": usd(job.quote.micros), "actual": None, "source": "estimate"},
+        "costDetail": cost_view(job),
         "error": failure_view(job),
         "projectId": job.project_id,
         "metadata": job.metadata,
+        "batchId": job.batch_id,
         "createdAt": rfc3339(job.created_at),
         "updatedAt": rfc3339(job.updated_at),
         "completedAt": rfc3339(job.completed_at) if job.completed_at else None,
         "processingTimeMs": processing_ms(job),
+    }
+
+
+def cost_view(job: Job) -> dict[str, Any]:
+    """Show what the job costs the operator; what its user is charged is `cost`."""
+    return {
+        "estimated": usd(job.quote.cost_micros),
+        "actual": usd(job.actual.micros) if job.actual else None,
+        "source": job.cost_source.value,
     }
 
 

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,14 @@ class FalOutput:
     pictures: tuple[FalPicture, ...]
     billable_units: str | None
     seed: str | None
+
+
+class Stopped(StrEnum):
+    """What came of asking fal to drop a request: done (or unknown there), finished already, or no answer."""
+
+    YES = "yes"
+    TOO_LATE = "too_late"
+    SILENT = "silent"
 
 
 class FalQueue:
@@ -85,18 +94,32 @@ class FalQueue:
         except httpx.HTTPError as exc:
             raise ResultUnavailable("fal's result cannot be fetched right now") from exc
         body = _json_or_text(text)
+        if response.status_code in (502, 503, 504) and not self._ended_in_error(receipt):
+            # The gateway's trouble, and not how the request ended: a paid picture waits behind it.
+            raise ResultUnavailable(f"fal does not hand out the result yet (HTTP {response.status_code})")
         if response.status_code != 200:
             raise result_failure(response.status_code, body, response.headers)
         if not isinstance(body, dict):
             raise ResultUnusable("fal's result is not what its model promises")
         return _output(body, response.headers.get("x-fal-billable-units"))
 
-    def cancel(self, receipt: Receipt) -> bool:
-        """Ask fal to drop a request; True where it said it would. Best effort: a running one may finish, and cost, all the same."""
+    def _ended_in_error(self, receipt: Receipt) -> bool:
+        """Ask the request's own state whether it failed; False where nobody tells."""
         try:
-            return self._results.put(receipt.cancel_url).is_success
-        except httpx.HTTPError:
+            body = self._results.get(receipt.status_url).json()
+        except (httpx.HTTPError, ValueError):
             return False
+        return isinstance(body, dict) and bool(body.get("error") or body.get("error_type"))
+
+    def cancel(self, receipt: Receipt) -> Stopped:
+        """Ask fal to drop a request. Best effort: a running one may finish, and cost, all the same."""
+        try:
+            answer = self._results.put(receipt.cancel_url)
+        except httpx.HTTPError:
+            return Stopped.SILENT
+        if answer.is_success or answer.status_code == 404:
+            return Stopped.YES
+        return Stopped.TOO_LATE if answer.status_code == 400 else Stopped.SILENT
 
     def _receipt(self, endpoint: str, handle: Any) -> Receipt:
         """Return the receipt, with addresses our key may be sent to: on fal's hosts, or rebuilt there from the request's id."""

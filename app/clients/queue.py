@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from redis import BlockingConnectionPool, Redis
@@ -14,11 +15,15 @@ from app.errors import QueueUnavailable
 #: Finished pictures go first: they are paid for, and they end jobs.
 COLLECT_QUEUE = "image-collection"
 SUBMIT_QUEUE = "image-generation"
-QUEUES = (COLLECT_QUEUE, SUBMIT_QUEUE)
+#: Last: nobody waits for a batch at the other end of a connection.
+BATCH_QUEUE = "image-batch"
+QUEUES = (COLLECT_QUEUE, SUBMIT_QUEUE, BATCH_QUEUE)
 TASK_TIMEOUT_S = 300
 #: Long enough for webhook and poll telling the same news; over when a new watcher takes over (its lease) and asks for what a crash
 #: cut off.
 COLLECT_FRESH_S = 10
+TURNS_KEY = "imagegw:turns"
+TURNS_FRESH_S = 10
 
 
 def connect_redis(url: str, *, pool: int = 64) -> Redis:
@@ -47,9 +52,9 @@ class TaskQueue:
         self._redis = redis
         self._queues = {name: Queue(name, connection=redis, serializer=JSONSerializer, default_timeout=TASK_TIMEOUT_S) for name in QUEUES}
 
-    def enqueue_submit(self, job_id: str) -> None:
+    def enqueue_submit(self, job_id: str, *, in_batch: bool = False) -> None:
         """Ask for a job's unsent requests to be posted to fal. Raises QueueUnavailable."""
-        self._enqueue(SUBMIT_QUEUE, "workers.tasks.submit", job_id)
+        self._enqueue(BATCH_QUEUE if in_batch else SUBMIT_QUEUE, "workers.tasks.submit", job_id)
 
     def enqueue_collect(self, job_id: str, index: int, *, again: bool = False) -> None:
         """Ask for one finished request to be fetched and stored. Raises QueueUnavailable.
@@ -63,9 +68,37 @@ class TaskQueue:
         if fresh or again:
             self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index)
 
+    def enqueue_expire(self, job_id: str) -> None:
+        """Ask for an overdue job to be ended. Raises QueueUnavailable."""
+        self._enqueue(COLLECT_QUEUE, "workers.tasks.expire", job_id)
+
     def enqueue_settle(self, job_id: str) -> None:
         """Ask for a job that was just ended to be settled. Raises QueueUnavailable."""
         self._enqueue(COLLECT_QUEUE, "workers.tasks.settle", job_id)
+
+    def enqueue_batch_settles(self, job_ids: Iterable[str]) -> None:
+        """Ask for many ended jobs of a batch to be settled, in one round trip. Raises QueueUnavailable."""
+        tasks = [Queue.prepare_data("workers.tasks.settle", args=[job_id], result_ttl=0, failure_ttl=86400) for job_id in job_ids]
+        try:
+            self._queues[BATCH_QUEUE].enqueue_many(tasks)
+        except RedisError as exc:
+            raise QueueUnavailable("The task queue does not answer") from exc
+
+    def enqueue_turns(self) -> None:
+        """Ask for batches to be given their turns; dropped while the same is asked for already. Raises QueueUnavailable."""
+        try:
+            fresh = self._redis.set(TURNS_KEY, 1, nx=True, ex=TURNS_FRESH_S)
+        except RedisError as exc:
+            raise QueueUnavailable("The task queue does not answer") from exc
+        if fresh:
+            self._enqueue(BATCH_QUEUE, "workers.tasks.give_turns")
+
+    def turns_begun(self) -> None:
+        """Let turns be asked for anew: whatever happens from now on, this round may not see."""
+        try:
+            self._redis.delete(TURNS_KEY)
+        except RedisError as exc:
+            raise QueueUnavailable("The task queue does not answer") from exc
 
     def depths(self) -> dict[str, tuple[int, float]]:
         """Return each queue's length and how long its oldest task waits, in seconds; nothing where Redis does not answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from app import account, clock
@@ -21,6 +21,7 @@ OUTBOX_PATIENCE = timedelta(seconds=30)
 #: Holds older than this are compared with their jobs.
 HOLD_PATIENCE = timedelta(seconds=60)
 BATCH = 200
+AUDITED_AT_ONCE = 50
 
 
 class Billing:
@@ -29,6 +30,7 @@ class Billing:
         self._accounts = accounts
         self._jobs = jobs
         self._now = now
+        self._audited, self._wrong = "", 0
 
     def balance(self, user_id: str) -> Balance:
         return self._ledger.balance(user_id) or Balance(0, 0)
@@ -42,17 +44,29 @@ class Billing:
             raise InsufficientTokens(tokens, available)
 
     def hold(self, job: Job) -> bool:
-        """Hold a job's tokens, all or none. False where they are or were held already. Raises InsufficientTokens."""
-        entry = account.hold(job.user_id, job.id, job.tokens_held, self._now())
-        if self._ledger.hold(entry):
+        """Hold a job's tokens. False where they are or were held already. Raises InsufficientTokens."""
+        return self.hold_all([job])
+
+    def hold_all(self, jobs: Sequence[Job]) -> bool:
+        """Hold the tokens of the jobs of one order, all or none. False where they are or were held already. Raises InsufficientTokens."""
+        user_id, now = jobs[0].user_id, self._now()
+        entries = [account.hold(user_id, job.id, job.tokens_held, now) for job in jobs if job.tokens_held]
+        if self._ledger.hold(entries):
             return True
-        if self.is_held(job) or self._ledger.is_written(entry.id):
+        if self._ledger.is_written(entries[0].id) or entries[0].job_id in self._ledger.holds_of(user_id):
             return False
-        raise InsufficientTokens(job.tokens_held, self.balance(job.user_id).tokens)
+        raise InsufficientTokens(sum(entry.held for entry in entries), self.balance(user_id).tokens)
 
     def is_held(self, job: Job) -> bool:
         """Tell whether a job's tokens are held; a job that needs none always may go on."""
-        return not job.tokens_held or self._ledger.held_for(job.user_id, job.id) == job.tokens_held
+        return not job.tokens_held or self._ledger.holds_of(job.user_id).get(job.id) == job.tokens_held
+
+    def take_back(self, user_id: str, job_ids: Iterable[str]) -> None:
+        """Give back what is held for jobs that are not accepted after all. Doing it again changes nothing."""
+        holds = self._ledger.holds_of(user_id)
+        for job_id in job_ids:
+            if held := holds.get(job_id):
+                self._end_hold(user_id, job_id, held=held, used=0)
 
     def settle(self, job: Job) -> None:
         """End a terminal job's hold: capture what was delivered, release the rest. Doing it again changes nothing."""
@@ -60,7 +74,14 @@ class Billing:
             self._end_hold(job.user_id, job.id, held=job.tokens_held, used=job.tokens_used)
 
     def topup(self, user_id: str, tokens: int, *, key: str, notes: str | None) -> Entry:
-        """Add tokens once per key. Raises NotFound for an unknown user, IdempotencyMismatch where the key bought something else."""
+        """Add tokens once per key; see `topup_once`."""
+        return self.topup_once(user_id, tokens, key=key, notes=notes)[0]
+
+    def topup_once(self, user_id: str, tokens: int, *, key: str, notes: str | None) -> tuple[Entry, bool]:
+        """Add tokens once per key; returns the entry, and whether an earlier call has made it.
+
+        Raises NotFound for an unknown user, IdempotencyMismatch where the key bought something else.
+        """
         entry = account.topup(user_id, tokens, key=key, notes=notes, at=self._now())
         try:
             first = self._ledger.topup(entry)
@@ -68,7 +89,7 @@ class Billing:
             raise NotFound("No such user") from exc
         if (first.user_id, first.balance) != (user_id, tokens):
             raise IdempotencyMismatch("This idempotencyKey was used for another top-up")
-        return first
+        return first, first is not entry
 
     def history(self, user_id: str, *, kind: EntryType | None, before_id: str | None, limit: int) -> list[tuple[str, Entry]]:
         return self._ledger.history(user_id, kind=kind, before_id=before_id, limit=limit)
@@ -81,6 +102,16 @@ class Billing:
             differences += [found for user_id in batch if (found := self._ledger.verify(user_id))]
             last = batch[-1]
         return checked, differences
+
+    def audit(self) -> int | None:
+        """Prove the next few accounts; at the end of each round over all of them return how many do not add up, else None."""
+        batch = self._accounts.ids_after(self._audited, limit=AUDITED_AT_ONCE)
+        self._wrong += sum(1 for user_id in batch if self._ledger.verify(user_id))
+        if len(batch) == AUDITED_AT_ONCE:
+            self._audited = batch[-1]
+            return None
+        wrong, self._wrong, self._audited = self._wrong, 0, ""
+        return wrong
 
     def mend(self) -> None:
         """Finish what crashes cut off: entries still in outboxes, holds whose job has ended or never was."""

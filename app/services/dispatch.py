@@ -157,9 +157,10 @@ class Dispatcher:
             # The job ended while the post was on its way: nobody waits for this picture.
             self._fal.cancel(receipt)
             return kept
-        self._publisher.request_in_flight(kept.id)
         if kept.seq > job.seq:
             self._announcer.announce(kept)
+        # After it: what the watcher then tells of this request must not overtake it.
+        self._publisher.request_in_flight(kept.id)
         return kept
 
     def _saved(self, job: Job, index: int, receipt: Receipt) -> Job | None:

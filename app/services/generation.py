@@ -10,15 +10,16 @@ from typing import Any
 
 from app import clock
 from app.clients.queue import TaskQueue
-from app.errors import IdempotencyMismatch, InsufficientTokens, QueueUnavailable
+from app.errors import CallerError, IdempotencyMismatch, QueueUnavailable
 from app.job import Job, JobStatus, Patience, new_job
 from app.pricing import Quote
 from app.services.announcements import Announcer
-from app.services.billing import Billing
+from app.services.funds import Funds
 from app.services.idempotency import KEPT, OrderKey
-from app.services.orders import Order, PricedOrder, estimate, price_order
+from app.services.orders import Order, PricedOrder, estimate, price_order, tokens_of
 from app.services.references import References
-from app.stores.jobs import JobFilter, JobStore
+from app.stores.jobs import JobStore
+from app.upload import Upload
 from registry.loader import Registry
 from registry.request import split_images
 
@@ -42,7 +43,7 @@ class Generation:
         queue: TaskQueue,
         announcer: Announcer,
         references: References,
-        billing: Billing,
+        funds: Funds,
         patience: Patience,
         deadline_s: float,
         now: Callable[[], datetime] = clock.now,
@@ -52,7 +53,7 @@ class Generation:
         self._queue = queue
         self._announcer = announcer
         self._references = references
-        self._billing = billing
+        self._funds = funds
         self._patience = patience
         self._deadline = timedelta(seconds=deadline_s)
         self._now = now
@@ -62,20 +63,32 @@ class Generation:
         return estimate(self._registry, model, inputs, options, self._now())
 
     def submit(self, order: Order) -> Accepted:
-        """Accept an order: check, price, write the job, hold its tokens, leave it to the workers.
+        """Accept an order: check, price, write the job, hold what pays for it, leave it to the workers.
 
-        The job is written before tokens are held, so that no hold is without a job; a refused hold (InsufficientTokens) takes the job
-        back as if it had never been. Where the queue does not answer the order stands all the same: the sweep enqueues it. An order
-        whose idempotency key is known gives the job of the first. Raises IdempotencyMismatch where the key is another order's.
+        The job is written before anything is held, so that no hold is without a job; a refused hold (InsufficientTokens, BudgetExceeded)
+        takes the job back as if it had never been. Where the queue does not answer the order stands all the same: the sweep enqueues it.
+        An order whose idempotency key is known gives the job of the first. Raises IdempotencyMismatch where the key is another order's.
         """
-        if earlier := self.earlier(order.key):
-            return Accepted(self._funded(earlier) if earlier.tokens_held else earlier, replayed=True)
+        if replayed := self.replayed(order.key):
+            return replayed
         priced = price_order(self._registry, order, self._now())
-        self._billing.require(order.user_id, order.tokens_per_image * priced.checked.num_images)
-        job = self._drafted(self._references.kept(order, priced))
+        budgets = self._funds.required(order.user_id, order.caller_key, tokens=tokens_of(order, priced), micros=priced.quote.micros)
+        new: list[Upload] = []
+        job = self.draft(*self._references.kept(order, priced, new=new), budgets=budgets)
         if not self._jobs.insert(job):
             return self.submit(order)  # Another request with the same key was first.
-        return Accepted(self._funded(job), replayed=False)
+        try:
+            return Accepted(self._funded(job), replayed=False)
+        except CallerError:
+            self._references.discard(new)
+            raise
+
+    def replayed(self, key: OrderKey | None) -> Accepted | None:
+        """Return what this idempotency key has ordered before, paid for as its first request would have; None for a new key."""
+        earlier = self.earlier(key)
+        if earlier is None:
+            return None
+        return Accepted(self._funded(earlier) if earlier.is_paid_for else earlier, replayed=True)
 
     def earlier(self, key: OrderKey | None) -> Job | None:
         """Return the job that this idempotency key has ordered, or None. Raises IdempotencyMismatch."""
@@ -90,13 +103,13 @@ class Generation:
         return job
 
     def _funded(self, job: Job) -> Job:
-        """Hold a pending job's tokens and enqueue it. For a repeated order this does what its first request did not get to."""
+        """Hold what pays for a pending job and enqueue it. For a repeated order this does what its first request did not get to."""
         if job.status is not JobStatus.PENDING:
             return job
         try:
-            if job.tokens_held and not self._billing.hold(job):
+            if not self._funds.hold([job]):
                 return job
-        except InsufficientTokens:
+        except CallerError:
             self._jobs.remove_unstarted(job.id)
             raise
         self._announcer.announce(job)
@@ -109,14 +122,8 @@ class Generation:
         except QueueUnavailable:
             log.warning("job not enqueued, the sweep will", extra={"job_id": job.id}, exc_info=True)
 
-    def jobs(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Job]:
-        return self._jobs.page(wanted, before_id=before_id, limit=limit)
-
-    def count(self, wanted: JobFilter) -> int:
-        return self._jobs.count(wanted)
-
-    def _drafted(self, kept: tuple[Order, PricedOrder]) -> Job:
-        order, priced = kept
+    def draft(self, order: Order, priced: PricedOrder, *, budgets: tuple[str, ...]) -> Job:
+        """Return the job of an order, not written yet."""
         checked, now = priced.checked, self._now()
         return new_job(
             requests=split_images(checked.num_images, checked.spec.max_images_per_call),
@@ -142,4 +149,5 @@ class Generation:
             order_key=order.key.id if order.key else None,
             fingerprint=order.key.fingerprint if order.key else None,
             retry_of=order.retry_of,
+            budgets=budgets,
         )

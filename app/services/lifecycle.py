@@ -59,17 +59,31 @@ class Lifecycle:
         The transition decides; a worker then gives the tokens back and asks fal to stop. If none is told, the sweep does it.
         """
         job = self.job(job_id, user_id=user_id)
-        canceled = self._jobs.change(job, lambda j: j.canceled(now=self._now()))
+        unanswered: list[int] = []
+
+        def ended(current: Job) -> Job | None:
+            unanswered[:] = current.unanswered
+            return current.canceled(now=self._now())
+
+        canceled = self._jobs.change(job, ended)
         if canceled is None:
             raise AlreadyFinished("The job has finished already")
+        if unanswered:
+            log.warning(
+                "canceled before its submit was answered: unless that follows, look for it in fal's dashboard",
+                extra={"job_id": job.id, "indexes": unanswered},
+            )
         try:
             self._queue.enqueue_settle(canceled.id)
         except QueueUnavailable:
             log.warning("a canceled job is settled by the sweep", extra={"job_id": canceled.id})
         return canceled
 
-    def retry(self, job_id: str, *, user_id: str | None, key: OrderKey | None) -> Accepted:
-        """Order the same again as a new job, at today's price. Raises NotFinished for a live one."""
+    def retry(self, job_id: str, *, user_id: str | None, key: OrderKey | None, caller_key: str | None = None) -> Accepted:
+        """Order the same again as a new job, at today's price. Raises NotFinished for a live one.
+
+        The budget of the caller's own API key pays; where it has none, that of the key which ordered the first.
+        """
         job = self.job(job_id, user_id=user_id)
         if not job.is_terminal:
             raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
@@ -83,7 +97,7 @@ class Lifecycle:
             metadata=job.metadata,
             web=job.web,
             tokens_per_image=job.tokens_per_image,
-            caller_key=job.caller_key,
+            caller_key=caller_key or job.caller_key,
             key=key,
             retry_of=job.id,
         )

@@ -46,6 +46,11 @@ def price_order(registry: Registry, order: Order, at: datetime) -> PricedOrder:
     return PricedOrder(with_checked, _priced(with_checked, at))
 
 
+def tokens_of(order: Order, priced: PricedOrder) -> int:
+    """Return the tokens that an order costs its user if all its images come."""
+    return order.tokens_per_image * priced.checked.num_images
+
+
 def estimate(registry: Registry, model: str, inputs: Mapping[str, Any] | None, options: Mapping[str, Any], at: datetime) -> Quote:
     """Price what would be asked for; inputs may be left out. The same code prices the job."""
     return _priced(_checked(registry, model, inputs, options, complete=False), at)

@@ -13,8 +13,8 @@ from app import clock
 from app.clients.queue import TaskQueue
 from app.errors import GatewayError
 from app.fal_request import Failure, FalRequest, RequestState
-from app.job import DEADLINE_CODE, Job, JobStatus
-from app.services.billing import Billing
+from app.job import Job, JobStatus
+from app.services.funds import Funds
 from app.services.settlement import Settler
 from app.stores.jobs import JobStore
 
@@ -24,8 +24,9 @@ BATCH = 200
 #: A task the sweep enqueued is given this long before it counts as lost.
 TASK_PATIENCE = timedelta(seconds=30)
 
-DEADLINE = Failure(DEADLINE_CODE, "The generation did not finish in time; nothing was charged")
-UNPAID = Failure("not_accepted", "The service was interrupted before the tokens were held; nothing was charged. Send it again")
+EXPIRY_PATIENCE = timedelta(seconds=60)
+
+UNPAID = Failure("not_accepted", "The service was interrupted before the job was paid for; nothing was charged. Send it again")
 UNKNOWN = Failure(
     "submit_outcome_unknown",
     "The request was sent to fal, but no answer came back; nothing was charged. It was not sent again, so as not to be bought twice",
@@ -39,13 +40,13 @@ class Recovery:
         jobs: JobStore,
         queue: TaskQueue,
         settler: Settler,
-        billing: Billing,
+        funds: Funds,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
         self._queue = queue
         self._settler = settler
-        self._billing = billing
+        self._funds = funds
         self._now = now
 
     def sweep(self) -> int:
@@ -67,11 +68,12 @@ class Recovery:
         if job.is_terminal:
             self._settler.settle(job)
             return
-        if ended := self._jobs.change(job, lambda j: j.deadline_passed(DEADLINE, now=self._now())):
-            self._settle_if_over(ended)
+        if job.waits_on_fal and self._jobs.change(job, lambda j: j.expiring(until=self._now() + EXPIRY_PATIENCE, now=self._now())):
+            # Ending it means asking fal, which may be slow: a worker does that.
+            self._queue.enqueue_expire(job.id)
             return
-        if job.status is JobStatus.PENDING and not self._billing.is_held(job):
-            # Its web process died between writing the job and holding its tokens: nobody was told of this job.
+        if job.status is JobStatus.PENDING and not self._funds.is_held(job):
+            # Its web process died between writing the job and holding what pays for it: nobody was told of this job.
             self._settle_if_over(self._jobs.change(job, lambda j: j.given_up(UNPAID, now=self._now())))
             return
         for request in job.requests:
@@ -81,7 +83,7 @@ class Recovery:
     def _attend_request(self, job: Job, request: FalRequest) -> None:
         index, now = request.index, self._now()
         if request.state is RequestState.NEW and self._claim(job, request):
-            self._queue.enqueue_submit(job.id)
+            self._queue.enqueue_submit(job.id, in_batch=job.batch_id is not None)
         elif request.state is RequestState.ENDED and self._claim(job, request):
             self._queue.enqueue_collect(job.id, index, again=True)
         elif request.state is RequestState.SUBMITTING:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import copy
 import io
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +23,13 @@ class References:
         self._uploads = uploads
         self._storage = storage
 
-    def kept(self, order: Order, priced: PricedOrder) -> tuple[Order, PricedOrder]:
+    def kept(self, order: Order, priced: PricedOrder, *, new: list[Upload]) -> tuple[Order, PricedOrder]:
         """Store the data URIs of an order as uploads and check that the uploads it names are its user's.
 
-        Documents then hold `upload:<id>` and stay small. Raises InvalidRequest naming the image that cannot be used.
+        Documents then hold `upload:<id>` and stay small. What is stored just now is added to `new`, for an order that is refused in the
+        end. Raises InvalidRequest naming the image that cannot be used; all in `new` are taken back then.
         """
-        checked, new = priced.checked, list[Upload]()
+        checked = priced.checked
         arguments, inputs, options = (copy.deepcopy(dict(d)) for d in (checked.arguments, checked.inputs, checked.options))
         for pointer in checked.image_inputs:
             value = _at(arguments, pointer)
@@ -36,12 +38,16 @@ class References:
             try:
                 kept = REFERENCE_PREFIX + self._upload_of(order.user_id, value, new).id
             except (NotAnImage, NotFound, TooLarge) as exc:
-                for upload in new:
-                    self._uploads.discard_new(upload)
+                self.discard(new)
                 raise InvalidRequest(exc.message, [FieldError("/inputs" + pointer, exc.message)]) from exc
             for target in (arguments, inputs, options):
                 _put(target, pointer, kept)
         return order, replace(priced, checked=replace(checked, arguments=arguments, inputs=inputs, options=options))
+
+    def discard(self, new: Iterable[Upload]) -> None:
+        """Take back uploads that `kept` has just stored."""
+        for upload in new:
+            self._uploads.discard_new(upload)
 
     def for_provider(self, job: Job) -> dict[str, Any]:
         """Return the job's arguments with links or bytes that fal can read in place of uploads. Raises NotFound for a deleted one."""

@@ -14,10 +14,12 @@ from app.errors import StorageUnavailable, StoreUnavailable
 from app.job import Job, JobStatus, Settlement, StoredImage
 from app.pricing import usd
 from app.services.announcements import Announcer
-from app.services.billing import Billing
+from app.services.batch_turns import Turns
+from app.services.funds import Funds
 from app.stores.jobs import JobStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
+from app.stores.usage_days import UsageDayStore
 from app.upload import Purpose, Upload
 
 log = logging.getLogger(__name__)
@@ -29,9 +31,11 @@ class Settler:
         *,
         jobs: JobStore,
         usage: UsageStore,
+        usage_days: UsageDayStore,
         uploads: UploadStore,
         announcer: Announcer,
-        billing: Billing,
+        funds: Funds,
+        turns: Turns,
         fal: FalQueue,
         storage: Storage,
         metrics: Metrics,
@@ -39,9 +43,11 @@ class Settler:
     ) -> None:
         self._jobs = jobs
         self._usage = usage
+        self._usage_days = usage_days
         self._uploads = uploads
         self._announcer = announcer
-        self._billing = billing
+        self._funds = funds
+        self._turns = turns
         self._fal = fal
         self._storage = storage
         self._metrics = metrics
@@ -52,16 +58,21 @@ class Settler:
         if job.settlement is not Settlement.DUE:
             return
         try:
-            self._billing.settle(job)
+            self._funds.settle(job)
             self._usage.record(job)
+            self._usage_days.count(job)
             self._keep_or_drop(job)
             self._announcer.announce(job)
-            self._jobs.change(job, lambda j: j.settled(now=self._now()))
+            settled = self._jobs.change(job, lambda j: j.settled(now=self._now()))
         except (StoreUnavailable, StorageUnavailable):
             log.warning("settlement interrupted, the sweep repeats it", extra={"job_id": job.id}, exc_info=True)
             return
+        if settled is None:
+            return  # Somebody else has settled it, and told of it.
         _log_outcome(job)
         self._count(job)
+        if job.batch_id:
+            self._turns.ask()
 
     def _keep_or_drop(self, job: Job) -> None:
         """Make a completed job's pictures its user's; leave nothing behind of a job that ended otherwise, here or at fal."""
@@ -76,7 +87,8 @@ class Settler:
     def _count(self, job: Job) -> None:
         counts = [Sample("imagegw_jobs_total", {"model": job.model, "status": job.status.value}, 1)]
         if job.status is JobStatus.COMPLETED:
-            counts.append(Sample("imagegw_provider_cost_usd_total", {"model": job.model}, usd(job.charged_micros)))
+            cost = job.actual.micros if job.actual else job.quote.cost_micros
+            counts.append(Sample("imagegw_provider_cost_usd_total", {"model": job.model}, usd(cost)))
         stages = job.stages_s().items()
         seconds = [Sample("imagegw_job_stage_seconds", {"model": job.model, "stage": stage}, took) for stage, took in stages]
         self._metrics.record(counts=counts, seconds=seconds)

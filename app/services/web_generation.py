@@ -9,7 +9,7 @@ from typing import IO
 
 from app.errors import CallerError, FieldError, InvalidRequest, NotFound, ReferenceNotFound
 from app.job import Operation, WebDetails
-from app.services.billing import Billing
+from app.services.funds import Funds
 from app.services.generation import Accepted, Generation
 from app.services.idempotency import OrderKey
 from app.services.orders import Order
@@ -59,14 +59,14 @@ class WebGeneration:
         *,
         generation: Generation,
         uploads: Uploads,
-        billing: Billing,
+        funds: Funds,
         registry: Registry,
         operations: Mapping[str, OperationSpec],
         templates: PromptTemplates,
     ) -> None:
         self._generation = generation
         self._uploads = uploads
-        self._billing = billing
+        self._funds = funds
         self._registry = registry
         self._operations = operations
         self._templates = templates
@@ -90,11 +90,11 @@ class WebGeneration:
 
         Nothing is stored for an order that is refused: balance and words are checked before the picture is kept.
         """
-        if earlier := self._generation.earlier(wanted.key):
-            return Accepted(earlier, replayed=True)
+        if replayed := self._generation.replayed(wanted.key):
+            return replayed
         spec = self._operations[Operation.IMAGE_REFERENCE]
         prompt = clean_prompt(wanted.prompt)
-        self._billing.require(user_id, spec.tokens_per_image * wanted.number_of_images)
+        self._funds.require_tokens(user_id, spec.tokens_per_image * wanted.number_of_images)
         kept_here, reference = self._reference(user_id, wanted)
         web = WebDetails(
             operation_type_id=spec.id,

@@ -24,10 +24,23 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("orderKey", ASCENDING)], unique=True),
         IndexModel([("userId", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("userId", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("userId", ASCENDING), ("model", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("userId", ASCENDING), ("projectId", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("batchId", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("projectId", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("model", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("batchSlot", ASCENDING)]),
         IndexModel([("attentionAt", ASCENDING)]),
         IndexModel([("requests.requestId", ASCENDING)]),
     ],
+    "batches": [
+        IndexModel([("orderKey", ASCENDING)], unique=True),
+        IndexModel([("attentionAt", ASCENDING)]),
+        IndexModel([("state", ASCENDING), ("turnAt", ASCENDING)]),
+        IndexModel([("userId", ASCENDING), ("state", ASCENDING)]),
+    ],
+    "budgets": [IndexModel([("holdsAt", ASCENDING)])],
     "accounts": [
         IndexModel([("login", ASCENDING)], unique=True),
         IndexModel([("outboxAt", ASCENDING)]),
@@ -43,7 +56,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("userId", ASCENDING), ("purpose", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("state", ASCENDING), ("changedAt", ASCENDING)]),
     ],
-    "usage": [IndexModel([("userId", ASCENDING), ("at", ASCENDING)])],
+    "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)])],
 }
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from decimal import Decimal
 from typing import Any
 
+from app.batch import takes_slot
+from app.costs import ActualCost, CostSource
 from app.fal_request import Failure, FalRequest, Receipt, RequestState
 from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage, WebDetails
+from app.job_filter import JOB_TYPE
 from app.pricing import Quote
 from app.stores.database import Document, storable
-
-JOB_TYPE = "image-generation"
 
 
 def to_document(job: Job) -> Document:
@@ -41,8 +43,16 @@ def to_document(job: Job) -> Document:
             "priceId": job.quote.price_id,
             "tokens": job.tokens_held,
             "tokensPerImage": job.tokens_per_image,
+            "providerMicros": job.quote.provider_micros,
+            # As text: BSON has no exact decimal that all the stores know.
+            "providerAmount": None if job.quote.provider_amount is None else str(job.quote.provider_amount),
         },
-        "cost": {"chargedMicros": job.charged_micros, "estimatedMicros": job.quote.micros, "source": "estimate"},
+        "cost": {
+            "chargedMicros": job.charged_micros,
+            "estimatedMicros": job.quote.cost_micros,
+            "actualMicros": job.actual.micros if job.actual else None,
+            "source": job.cost_source.value,
+        },
         "error": _failure_document(job.failure),
         "history": [
             {
@@ -59,6 +69,7 @@ def to_document(job: Job) -> Document:
         "settleAt": job.settle_at,
         "attentionAt": job.attention_at,
         "deadlineAt": job.deadline_at,
+        "expiryAt": job.expiry_at,
         "projectId": job.project_id,
         "metadata": storable(job.metadata),
         **_web_document(job),
@@ -67,6 +78,9 @@ def to_document(job: Job) -> Document:
         "orderKey": job.order_key or job.id,
         "fingerprint": job.fingerprint,
         "retryOf": job.retry_of,
+        "batchId": job.batch_id,
+        "batchSlot": takes_slot(job),
+        "budgets": list(job.budgets),
         "createdAt": job.created_at,
         "updatedAt": job.updated_at,
         "completedAt": job.completed_at,
@@ -87,12 +101,7 @@ def from_document(doc: Document, patience: Patience) -> Job:
         takes_num_images=doc["call"]["takesNumImages"],
         inputs=doc["config"]["inputs"],
         options=doc["config"]["options"],
-        quote=Quote(
-            num_images=sum(r["numImages"] for r in doc["requests"]),
-            unit_micros=quote["unitMicros"],
-            micros=quote["micros"],
-            price_id=quote["priceId"],
-        ),
+        quote=_quote(doc),
         tokens_per_image=quote["tokensPerImage"],
         requests=tuple(_request(r) for r in doc["requests"]),
         images=tuple(_image(i) for i in doc["images"]),
@@ -106,7 +115,9 @@ def from_document(doc: Document, patience: Patience) -> Job:
         settlement=Settlement(doc["settlement"]),
         settle_at=doc["settleAt"],
         charged_micros=doc["cost"]["chargedMicros"],
+        actual=_actual(doc["cost"]),
         deadline_at=doc["deadlineAt"],
+        expiry_at=doc["expiryAt"],
         patience=patience,
         project_id=doc["projectId"],
         metadata=doc["metadata"],
@@ -115,10 +126,31 @@ def from_document(doc: Document, patience: Patience) -> Job:
         order_key=doc["orderKey"],
         fingerprint=doc["fingerprint"],
         retry_of=doc["retryOf"],
+        batch_id=doc.get("batchId"),  # Jobs from before there were batches lack it.
+        budgets=tuple(doc.get("budgets", ())),
         created_at=doc["createdAt"],
         updated_at=doc["updatedAt"],
         completed_at=doc["completedAt"],
     )
+
+
+def _quote(doc: Document) -> Quote:
+    """Read the quote; one that was made before the operator's price was kept has none."""
+    quote = doc["quote"]
+    amount = quote.get("providerAmount")
+    return Quote(
+        num_images=sum(r["numImages"] for r in doc["requests"]),
+        unit_micros=quote["unitMicros"],
+        micros=quote["micros"],
+        price_id=quote["priceId"],
+        provider_micros=quote.get("providerMicros"),
+        provider_amount=None if amount is None else Decimal(amount),
+    )
+
+
+def _actual(cost: Document) -> ActualCost | None:
+    micros = cost.get("actualMicros")
+    return None if micros is None else ActualCost(micros, CostSource(cost["source"]))
 
 
 def _web_document(job: Job) -> Document:

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import StoreUnavailable
 from app.job import Job, JobStatus, Patience, Settlement
+from app.job_filter import JobFilter
 from app.stores.database import Database, Document, store
 from app.stores.job_documents import from_document, to_document
+from app.stores.job_plans import plan
+
+__all__ = ["JobFilter", "JobStore"]
 
 MAX_TRIES = 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobFilter:
-    """What a list of jobs may be narrowed by; None means any."""
-
-    user_id: str | None = None
-    type: str | None = None
-    status: JobStatus | None = None
-    model: str | None = None
-    project_id: str | None = None
-    statuses: tuple[JobStatus, ...] = ()
-    created_from: datetime | None = None
-    created_to: datetime | None = None
 
 
 @store
@@ -96,6 +86,11 @@ class JobStore:
         """Take back a job that was refused right after its insert (no tokens), as if it had never been."""
         self._jobs.delete_one({"_id": job_id, "status": JobStatus.PENDING.value, "requests.0.attempts": 0})
 
+    def unsettled_among(self, job_ids: Sequence[str]) -> set[str]:
+        """Return those of the jobs that exist and are not settled."""
+        query = {"_id": {"$in": list(job_ids)}, "settlement": {"$ne": Settlement.DONE.value}}
+        return {doc["_id"] for doc in self._jobs.find(query, {"_id": 1})}
+
     def remove_settled(self, job_id: str) -> None:
         """Remove a job for good; one that is not settled stays."""
         self._jobs.delete_one({"_id": job_id, "settlement": Settlement.DONE.value})
@@ -111,42 +106,29 @@ class JobStore:
         return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id").limit(limit)]
 
     def page(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Job]:
-        """Return up to `limit` jobs, newest first, that are older than `before_id`. Keyset on `_id`: any depth costs the same."""
-        query = _query(wanted)
+        """Return up to `limit` jobs, newest first, that are older than `before_id`. Keyset on `_id`: any depth costs the same.
+
+        Only what an index serves is looked at here, as in `page_up` and `count`: see `plan`, and `History` for the rest.
+        """
+        query = plan(wanted).query
         if before_id is not None:
-            query.setdefault("_id", {})["$lt"] = min(before_id, query.get("_id", {}).get("$lt", before_id))
-        found = self._jobs.find(query).sort("_id", DESCENDING).limit(limit)
-        return [from_document(doc, self._patience) for doc in found]
+            query["_id"] = {**(ids := query.get("_id", {})), "$lt": min(before_id, ids.get("$lt", before_id))}
+        return self._found(wanted, query, DESCENDING, limit)
 
-    def count(self, wanted: JobFilter) -> int:
-        return self._jobs.count_documents(_query(wanted))
+    def page_up(self, wanted: JobFilter, *, from_id: str, limit: int) -> list[Job]:
+        """Return up to `limit` jobs, oldest first, from `from_id` on, itself included."""
+        query = plan(wanted).query
+        query["_id"] = {**(ids := query.get("_id", {})), "$gte": max(from_id, ids.get("$gte", from_id))}
+        return self._found(wanted, query, ASCENDING, limit)
 
+    def count(self, wanted: JobFilter, *, limit: int | None = None) -> int:
+        """Return how many jobs there are; counting stops at `limit`."""
+        if wanted.is_impossible:
+            return 0
+        query = plan(wanted).query
+        return self._jobs.count_documents(query) if limit is None else self._jobs.count_documents(query, limit=limit)
 
-def _query(wanted: JobFilter) -> Document:
-    query: Document = {
-        key: value
-        for key, value in {
-            "userId": wanted.user_id,
-            "type": wanted.type,
-            "status": wanted.status.value if wanted.status else None,
-            "model": wanted.model,
-            "projectId": wanted.project_id,
-        }.items()
-        if value is not None
-    }
-    if wanted.statuses:
-        query["status"] = {"$in": [status.value for status in wanted.statuses]}
-    ids: Document = {}
-    if wanted.created_from:
-        ids["$gte"] = _first_id_of(wanted.created_from)
-    if wanted.created_to:
-        ids["$lt"] = _first_id_of(wanted.created_to)
-    if ids:
-        query["_id"] = ids
-    return query
-
-
-def _first_id_of(moment: datetime) -> str:
-    """Return the smallest UUIDv7 of a millisecond (RFC 9562 section 5.7): the id sorts by time, so time filters are ranges of `_id`."""
-    digits = f"{int(moment.timestamp() * 1000):012x}"
-    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
+    def _found(self, wanted: JobFilter, query: Document, direction: int, limit: int) -> list[Job]:
+        if wanted.is_impossible:
+            return []
+        return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id", direction).limit(limit)]

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.account import Balance, Entry, EntryType
 from app.stores.database import Database, Document, store
@@ -23,6 +23,7 @@ from app.stores.database import Database, Document, store
 #: Top-up keys an account remembers beside the ledger, to tell a repeat that races with its first.
 REMEMBERED_TOPUPS = 200
 STILL_TRIES = 40
+DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True)
@@ -51,25 +52,32 @@ class LedgerStore:
         doc = self._accounts.find_one({"_id": user_id}, {"tokens": 1, "holds": 1})
         return Balance(doc["tokens"], sum(doc["holds"].values())) if doc else None
 
-    def hold(self, entry: Entry) -> bool:
-        """Move tokens from balance to a hold of the entry's job. False where the balance is too small, or the job was held for before."""
-        if self.is_written(entry.id):
+    def hold(self, entries: Sequence[Entry]) -> bool:
+        """Move tokens from balance to a hold of each entry's job, all or none; the entries are one order of one user.
+
+        False where the balance is too small, or the jobs were held for before: they are held for together, so the first tells.
+        """
+        first, total = entries[0], sum(entry.held for entry in entries)
+        if self.is_written(first.id):
             return False  # Its hold may have ended meanwhile; a late repeat must not take the tokens again.
-        field = f"holds.{entry.job_id}"
         return self._apply(
-            {"_id": entry.user_id, "tokens": {"$gte": entry.held}, field: {"$exists": False}},
-            {"$inc": {"tokens": entry.balance}, "$set": {field: entry.held}, "$min": {"holdsAt": entry.at}},
-            [entry],
+            {"_id": first.user_id, "tokens": {"$gte": total}, f"holds.{first.job_id}": {"$exists": False}},
+            {
+                "$inc": {"tokens": -total},
+                "$set": {f"holds.{entry.job_id}": entry.held for entry in entries},
+                "$min": {"holdsAt": first.at},
+            },
+            entries,
         )
 
     def is_written(self, entry_id: str) -> bool:
         """Tell whether the ledger has an entry."""
         return self._ledger.find_one({"_id": entry_id}, {"_id": 1}) is not None
 
-    def held_for(self, user_id: str, job_id: str) -> int:
-        """Return what is held for a job; 0 where nothing is."""
+    def holds_of(self, user_id: str) -> dict[str, int]:
+        """Return the tokens held in an account, by job."""
         doc = self._accounts.find_one({"_id": user_id}, {"holds": 1})
-        return int(doc["holds"].get(job_id, 0)) if doc else 0
+        return dict(doc["holds"]) if doc else {}
 
     def end_hold(self, user_id: str, job_id: str, *, held: int, entries: Sequence[Entry]) -> bool:
         """Remove a job's hold and write what became of it. False where it was done before: nothing changes then."""
@@ -159,11 +167,12 @@ class LedgerStore:
         return True
 
     def _copied(self, user_id: str, docs: Sequence[Document]) -> None:
-        for doc in docs:
-            try:
-                self._ledger.insert_one(dict(doc))
-            except DuplicateKeyError:
-                continue
+        try:
+            if docs:
+                self._ledger.insert_many([dict(doc) for doc in docs], ordered=False)
+        except BulkWriteError as exc:
+            if any(error["code"] != DUPLICATE_KEY for error in exc.details["writeErrors"]):
+                raise
         ids = [doc["_id"] for doc in docs]
         self._accounts.update_one({"_id": user_id}, {"$pull": {"outbox": {"_id": {"$in": ids}}}})
         self._accounts.update_one({"_id": user_id, "outbox": []}, {"$set": {"outboxAt": None}})

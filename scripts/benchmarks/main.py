@@ -50,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name in names:
             console.print(f"[dim]{name} ...")
+            began = time.monotonic()
             table, stand_ins = _measured(name, quick=options.quick)
             show(table, console)
+            console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s")
             tables.append(table)
             embedded |= stand_ins
     except (BenchmarkError, StackError) as error:

@@ -79,7 +79,7 @@ def test_the_job_tells_the_same_and_more(service: Service) -> None:
         "options": {"num_images": 1, "image_size": "square"},
         "estimatedCost": 0.05,
     }
-    assert job["costDetail"]["estimated"] == 0.05
+    assert job["costDetail"] == {"estimated": 0.04, "actual": 0.04, "source": "units"}
     assert times == sorted(times)
     assert all(job[name].endswith("Z") for name in ("createdAt", "updatedAt", "completedAt"))
     assert 0 < job["processingTimeMs"] < 20_000

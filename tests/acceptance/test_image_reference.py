@@ -13,7 +13,6 @@ from PIL import Image
 
 from tests.acceptance.people import Person
 from tests.acceptance.service import Answer, Service, wait_until
-from tests.support.factories import picture
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 PROJECT = "770e8400-e29b-41d4-a716-446655440002"

@@ -15,7 +15,7 @@ from app.stores.jobs import JobStore
 from app.stores.ledger import LedgerStore
 from tests.acceptance.people import Person
 from tests.acceptance.service import Service, wait_until
-from tests.support.factories import certain, make_image, make_job, make_receipt
+from tests.support.factories import certain, make_facts, make_image, make_job, make_receipt
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ class Crash:
         """Return a job that was completed by a worker which died before it settled it."""
         job = self.processing()
         pictures = [make_image(number) for number in range(images)]
-        return certain(self.jobs.change(job, lambda j: j.collected(0, pictures, units="1", seed="7", now=clock.now())))
+        return certain(self.jobs.change(job, lambda j: j.collected(0, pictures, make_facts(), now=clock.now())))
 
     def entries(self, job: Job) -> list[tuple[str, int, int]]:
         found = self.database["ledger"].find({"jobId": job.id}).sort("sortId")
@@ -107,7 +107,9 @@ def test_a_web_process_that_died_before_it_held_tokens_leaves_a_failed_job_and_n
     crash = Crash(ada)
     patience = Patience(task_s=0.5, settle_s=0.5)
     now = clock.now()
-    job = make_job(user_id=ada.id, tokens_per_image=150, now=now, deadline_at=now + timedelta(minutes=10), patience=patience)
+    deadline = now + timedelta(minutes=10)
+    arguments = {"prompt": f"never sent {ada.id}"}
+    job = make_job(user_id=ada.id, tokens_per_image=150, now=now, deadline_at=deadline, patience=patience, arguments=arguments)
     crash.jobs.insert(job)
 
     assert settled(ada.service, job)
@@ -116,4 +118,4 @@ def test_a_web_process_that_died_before_it_held_tokens_leaves_a_failed_job_and_n
     assert (generation["status"], generation["error"]["code"]) == (JobStatus.FAILED.value, "not_accepted")
     assert ada.balance() == (1000, 0)
     assert crash.entries(job) == []
-    assert ada.service.posts("a red bicycle") == []
+    assert ada.service.posts(f"never sent {ada.id}") == []

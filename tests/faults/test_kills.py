@@ -6,7 +6,10 @@ import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from tests.acceptance.service import wait_until
 from tests.faults.place import Place, running_place
@@ -21,27 +24,42 @@ NUM_IMAGES = (1, 1, 1, 1, 1, 1, 1, 1, 1, 5)
 HALF_WRITTEN_FOR = timedelta(minutes=16)
 
 
-def test_a_hundred_generations_survive_kill_9_of_everything_at_random_moments() -> None:
+@dataclass(frozen=True)
+class Aftermath:
+    ordered: int
+    outcomes: Counter[str]
+    problems: list[str]
+    ledger: str
+    struck: list[str]
+
+
+def kills_at_random() -> Aftermath:
     with running_place(seconds=1.0) as place:
         customers = [place.customer(tokens=5000) for _ in range(4)]
         storm, over = Storm(place.stack, SEED), threading.Event()
-
         with ThreadPoolExecutor(5) as pool:
             raging = pool.submit(storm.rage, over)
             job_ids = {order.result(90) for order in ordering(pool, customers, GENERATIONS, num_images=NUM_IMAGES)}
-            wait_until(lambda: len(storm.struck) >= KILLS, 60, "the kills")
+            wait_until(lambda: raging.done() or len(storm.struck) >= KILLS, 60, "the kills")
             over.set()
             raging.result(60)
         power_cut(place.stack)
         carried_on(place)
+        return Aftermath(len(job_ids), outcomes(place), problems(place), place.verify_ledger().stdout, storm.struck)
 
-        print(outcomes(place), storm.struck)
-        assert len(job_ids) == GENERATIONS, f"seed {SEED}: {storm.struck}"
-        assert problems(place) == [], f"seed {SEED}: {storm.struck}"
-        # A submit that was cut off may have been taken or not: it is reported, free of charge, and never sent again.
-        assert outcomes(place).keys() <= {"completed", "submit_outcome_unknown", "not_accepted"}, f"seed {SEED}: {storm.struck}"
-        assert outcomes(place)["completed"] > GENERATIONS * 0.8, f"seed {SEED}: {storm.struck}"
-        assert place.verify_ledger().returncode == 0
+
+@pytest.mark.timeout(180)
+@pytest.mark.story(play=kills_at_random)
+def test_a_hundred_generations_survive_kill_9_of_everything_at_random_moments(story: Aftermath) -> None:
+    told = f"seed {SEED}: {story.struck}, {story.outcomes}"
+
+    assert story.problems == [], told
+    assert story.ordered == GENERATIONS, told
+    # A submit that was cut off may have been taken or not: it is reported, free of charge, and never sent again.
+    assert story.outcomes.keys() <= {"completed", "submit_outcome_unknown", "not_accepted"}, told
+    assert story.outcomes["completed"] > GENERATIONS * 0.8, told
+    assert story.ledger == "4 accounts checked, 0 do not add up\n", told
+    assert len(story.struck) >= KILLS, told
 
 
 def carried_on(place: Place) -> None:

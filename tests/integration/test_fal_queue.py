@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.clients import fal as fal_module
-from app.clients.fal import FalQueue
+from app.clients.fal import FalQueue, Stopped
 from app.errors import (
     GatewayError,
     ProviderBadKey,
@@ -95,7 +95,7 @@ def test_a_waiting_request_can_be_canceled(fal: FalQueue, fal_emulator: Emulator
     fal_emulator.settings(queueSeconds=30)
     receipt = fal.submit(FLUX, PROMPT)
 
-    assert [fal.cancel(receipt), fal.cancel(receipt)] == [True, False]
+    assert [fal.cancel(receipt), fal.cancel(receipt)] == [Stopped.YES, Stopped.TOO_LATE]
     assert fal_emulator.requests()[0]["canceled"]
     with pytest.raises(ProviderRefused) as refused:
         fal.result(receipt)
@@ -103,7 +103,7 @@ def test_a_waiting_request_can_be_canceled(fal: FalQueue, fal_emulator: Emulator
 
 
 def test_a_cancel_that_reaches_nobody_says_so(fal: FalQueue) -> None:
-    assert not fal.cancel(make_receipt(host="localhost:9"))
+    assert fal.cancel(make_receipt(host="localhost:9")) is Stopped.SILENT
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,7 @@ def test_a_result_that_cannot_be_had_now_is_had_later(fal: FalQueue, fal_emulato
     finished(fal_emulator)
     fal_emulator.fault("result", kind)
 
-    # fal's own failures of a request look like its outages: those are tried again too, though not as long.
-    with pytest.raises((ResultUnavailable, ResultUnusable)):
+    with pytest.raises(ResultUnavailable):
         fal.result(receipt)
 
     assert len(fal.result(receipt).pictures) == 1

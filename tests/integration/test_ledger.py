@@ -64,7 +64,7 @@ def test_a_hold_that_was_settled_cannot_be_taken_again(bank: Bank) -> None:
     bank.billing.hold(job)
     bank.billing.settle(job)
 
-    bank.store.hold(account.hold(bank.ada, job.id, PRICE, clock.now()))
+    bank.store.hold([account.hold(bank.ada, job.id, PRICE, clock.now())])
 
     assert bank.balance == Balance(850, 0)
     assert bank.billing.verify() == (1, [])
@@ -127,7 +127,7 @@ def test_of_twenty_settlements_of_one_job_one_counts(bank: Bank) -> None:
 def test_an_entry_that_a_crash_kept_from_the_ledger_is_brought_there_by_the_sweep(bank: Bank) -> None:
     job = bank.job()
     hold = account.hold(bank.ada, job.id, PRICE, clock.now())
-    bank.store.hold(hold)
+    bank.store.hold([hold])
     bank.crash_after_the_account(hold)
     during = bank.billing.verify()
 
@@ -145,7 +145,7 @@ def test_an_entry_that_a_crash_kept_from_the_ledger_is_brought_there_by_the_swee
 def test_an_entry_that_reached_the_ledger_before_the_crash_is_not_written_twice(bank: Bank) -> None:
     job = bank.job()
     hold = account.hold(bank.ada, job.id, PRICE, clock.now())
-    bank.store.hold(hold)
+    bank.store.hold([hold])
     copied = bank.database["ledger"].find_one({"_id": hold.id})
     bank.database["accounts"].update_one({"_id": bank.ada}, {"$push": {"outbox": copied}, "$set": {"outboxAt": hold.at}})
 

@@ -45,7 +45,7 @@ def edit(*pictures: bytes) -> tuple[Order, PricedOrder]:
 
 
 def test_a_picture_in_an_order_becomes_an_upload(references: References, uploads: Uploads) -> None:
-    _, priced = references.kept(*edit(GOOD, OTHER))
+    _, priced = references.kept(*edit(GOOD, OTHER), new=[])
 
     names = priced.checked.arguments["image_urls"]
     kept = uploads.list("user-1", purpose=None, before_id=None, limit=10)
@@ -55,17 +55,17 @@ def test_a_picture_in_an_order_becomes_an_upload(references: References, uploads
 
 def test_an_order_that_is_refused_leaves_none_of_its_pictures(references: References, storage: FailingStorage, database: Database) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        references.kept(*edit(GOOD, OTHER, GOOD[:-9]))
+        references.kept(*edit(GOOD, OTHER, GOOD[:-9]), new=[])
 
     assert [error.pointer for error in refused.value.errors] == ["/inputs/image_urls/2"]
     assert (storage.objects, list(database["uploads"].find())) == ([], [])
 
 
 def test_an_order_that_is_refused_leaves_pictures_of_other_orders(references: References, uploads: Uploads) -> None:
-    references.kept(*edit(GOOD))
+    references.kept(*edit(GOOD), new=[])
 
     with pytest.raises(InvalidRequest):
-        references.kept(*edit(GOOD, OTHER, b"no picture"))
+        references.kept(*edit(GOOD, OTHER, b"no picture"), new=[])
 
     (kept,) = uploads.list("user-1", purpose=None, before_id=None, limit=10)
     assert kept.size_bytes == len(GOOD)

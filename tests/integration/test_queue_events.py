@@ -69,7 +69,7 @@ def test_a_task_is_a_function_name_and_ids(redis: Redis) -> None:
     assert (submit.func_name, submit.args) == ("workers.tasks.submit", ["job-1"])
     assert (collect.func_name, collect.args) == ("workers.tasks.collect", ["job-1", 2])
     assert submit.timeout == 300
-    assert QUEUES == ("image-collection", "image-generation")
+    assert QUEUES == ("image-collection", "image-generation", "image-batch")
 
 
 def test_a_task_in_redis_is_json_and_no_pickle(redis: Redis) -> None:
@@ -112,7 +112,7 @@ def test_a_burst_of_callers_waits_for_connections_instead_of_failing(backing: Ba
         list(threads.map(lambda n: TaskQueue(few).enqueue_submit(f"job-{n}"), range(60)))
 
     assert len(tasks(redis, SUBMIT_QUEUE)) == 60
-    few.close()
+    few.connection_pool.disconnect()
 
 
 def test_a_jobs_change_reaches_whoever_listens(redis: Redis, publisher: EventPublisher) -> None:
@@ -186,7 +186,7 @@ def test_a_pause_holds_for_every_process_until_it_is_over(redis: Redis, backing:
 
     mine.open("provider_locked", 0.02)
     wait_until(lambda: others.pause_left_s() == 0)
-    other.close()
+    other.connection_pool.disconnect()
 
 
 def test_without_redis_there_is_no_pause() -> None:

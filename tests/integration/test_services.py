@@ -178,3 +178,13 @@ def test_a_deleted_job_is_gone_with_its_pictures(gateway: Gateway) -> None:
     with pytest.raises(NotFound):
         gateway.services.storage.open(done.images[0].key)
     assert len(gateway.usage()) == 1
+
+
+def test_the_audit_counts_accounts_that_do_not_add_up(gateway: Gateway) -> None:
+    accounts = [gateway.services.accounts.register(f"user{number}@example.com", "correct horse") for number in range(3)]
+    assert gateway.services.billing.audit() == 0
+    gateway.services.database["accounts"].update_one({"_id": accounts[1].id}, {"$inc": {"tokens": 1}})
+
+    gateway.services.mend()
+
+    assert [s.value for s in gateway.services.metrics.samples() if s.name == "imagegw_ledger_imbalance"] == [1]

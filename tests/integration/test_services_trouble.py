@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app import clock
+from app.clients.fal import Stopped
 from app.fal_request import RequestState
 from app.job import JobStatus, Settlement
-from tests.support.gateway import Gateway, StorageAway
+from tests.support.gateway import Gateway, StorageAway, wait_until
 
 
 @pytest.mark.parametrize("fault", ["drop_after_read", "html"])
@@ -188,6 +189,31 @@ def test_a_job_that_never_ends_fails_at_its_deadline_and_is_canceled_at_fal(gate
     assert (failed.status, failed.failure and failed.failure.code) == (JobStatus.FAILED, "deadline_exceeded")
     assert (failed.charged_micros, failed.settlement) == (0, Settlement.DONE)
     assert gateway.fal.requests()[0]["cancelRequested"]
+
+
+def test_what_fal_finished_while_nobody_looked_is_fetched_though_the_deadline_has_passed(gateway: Gateway) -> None:
+    job = gateway.dispatch(gateway.order())
+    wait_until(lambda: gateway.fal.requests()[0]["state"] == "COMPLETED")
+
+    late = gateway.sweep(gateway.wait(job, 10_000))
+    tasks = gateway.tasks()
+    done = gateway.collect(late)
+
+    assert (late.status, late.requests[0].state) == (JobStatus.PROCESSING, RequestState.ENDED)
+    assert ("collect", [job.id, 0]) in tasks
+    assert (done.status, len(gateway.stored(done)), len(gateway.posts())) == (JobStatus.COMPLETED, 1, 1)
+
+
+def test_while_fal_is_silent_an_overdue_job_is_not_given_up_for_a_day(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway.fal.outcome("never")
+    job = gateway.dispatch(gateway.order())
+    monkeypatch.setattr(gateway.services.expiry._fal, "cancel", lambda receipt: Stopped.SILENT)
+
+    late = gateway.sweep(gateway.wait(job, 10_000))
+    again = gateway.sweep(gateway.wait(late, 3600))
+    failed = gateway.sweep(gateway.wait(again, 24 * 3600))
+
+    assert [job.status for job in (late, again, failed)] == [JobStatus.PROCESSING, JobStatus.PROCESSING, JobStatus.FAILED]
 
 
 def test_a_settlement_that_a_crash_cut_off_is_repeated_without_repeating_anything(gateway: Gateway) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from PIL import Image
@@ -26,7 +27,15 @@ def after(seconds: float) -> datetime:
 
 
 def make_quote(num_images: int, unit_micros: int = UNIT_MICROS) -> Quote:
-    return Quote(num_images=num_images, unit_micros=unit_micros, micros=unit_micros * num_images, price_id="flux-dev-2026-04")
+    """Return a quote of so much for an image; the operator pays fal the same for each of its units."""
+    return Quote(
+        num_images=num_images,
+        unit_micros=unit_micros,
+        micros=unit_micros * num_images,
+        price_id="flux-dev-2026-04",
+        provider_micros=unit_micros * num_images,
+        provider_amount=Decimal(unit_micros) / 1_000_000,
+    )
 
 
 def make_job(*, requests: Sequence[int] = (1,), now: datetime = NOON, patience: Patience | None = None, **fields: Any) -> Job:

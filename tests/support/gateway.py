@@ -59,7 +59,10 @@ class Gateway:
         return self.collect(self.dispatch(job))
 
     def sweep(self, job: Job) -> Job:
+        """Do what the watcher's sweep does, and what a worker does with an overdue job that the sweep has found."""
         self.services.recovery.sweep()
+        if self.job(job.id).expiry_at:
+            self.services.expiry.run(job.id)
         return self.job(job.id)
 
     def wait(self, job: Job, seconds: float) -> Job:
@@ -141,7 +144,9 @@ def _earlier(job: Job, by: timedelta) -> Job:
     return dataclasses.replace(
         job,
         requests=requests,
+        created_at=job.created_at - by,
         deadline_at=job.deadline_at - by,
+        expiry_at=job.expiry_at and job.expiry_at - by,
         settle_at=job.settle_at and job.settle_at - by,
         updated_at=clock.now() - by,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -66,29 +65,35 @@ def fresh_database(backing: Backing) -> Iterator[Database]:
 @contextlib.contextmanager
 def running_services(backing: Backing, place: FalPlace) -> Iterator[Services]:
     """Wire the whole service in this process, as a worker has it, on a database and a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="imagegw-storage-"))
-    settings = Settings(
-        mongodb_uri=backing.database_uri(f"test_{uuid.uuid4().hex[:12]}"),
-        redis_url=backing.redis_url,
-        storage_url=folder.as_uri(),
-        fal_key="test-id:test-secret",
-        fal_hosts=frozenset({place.host}),
-        jwt_secret="x" * 32,
-    )
-    services = build_services(settings)
-    try:
-        yield services
-    finally:
-        services.database.client.drop_database(services.database.name)
-        services.database.client.close()
-        services.redis.close()
-        close_fal(services.dispatcher._fal)
-        close_downloader(services.collector._downloader)
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="imagegw-storage-") as folder:
+        services = build_services(
+            Settings(
+                mongodb_uri=backing.database_uri(f"test_{uuid.uuid4().hex[:12]}"),
+                redis_url=backing.redis_url,
+                storage_url=Path(folder).as_uri(),
+                fal_key="test-id:test-secret",
+                fal_hosts=frozenset({place.host}),
+                jwt_secret="x" * 32,
+            )
+        )
+        try:
+            yield services
+        finally:
+            services.database.client.drop_database(services.database.name)
+            close(services)
+
+
+def close(services: Services) -> None:
+    """Close what a process otherwise keeps to its end: an open socket that is forgotten counts as a failure here."""
+    services.database.client.close()
+    services.redis.connection_pool.disconnect()
+    if (sockets := services.announcer._publisher._sockets.redis) is not None:
+        sockets.close()
+    close_fal(services.dispatcher._fal)
+    close_downloader(services.collector._downloader)
 
 
 def close_fal(fal: FalQueue) -> None:
-    """Close what a process otherwise keeps to its end: an open socket that is forgotten counts as a failure here."""
     fal._submits._client.close()
     fal._results.close()
 

@@ -22,7 +22,8 @@ ALLOWED = {
     "services": {"services", "stores", "clients", "domain", "registry"},
     "bootstrap": {"services", "stores", "clients", "domain", "registry"},
     "api": {"api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
-    "entry": {"entry", "api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "commands": {"commands", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "entry": {"entry", "commands", "api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "workers": {"workers", "bootstrap", "services", "stores", "clients", "domain", "registry"},
 }
 FLASK = ("app/api/*", "app/__init__.py", "app/__main__.py")
@@ -46,7 +47,7 @@ VENDORS = {
     "rq": ("app/clients/queue.py", "workers/*"),
 }
 ENTRIES = {"__init__.py", "__main__.py", "cli.py", "serving.py"}
-ENVIRONMENT = {"app/cli.py", "workers/__main__.py", "workers/watcher.py", "workers/tasks.py"}
+ENVIRONMENT = {"app/commands/running.py", "workers/__main__.py", "workers/watcher.py", "workers/tasks.py"}
 
 
 def layer(path: str) -> str:

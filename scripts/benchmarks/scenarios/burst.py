@@ -11,11 +11,11 @@ from scripts.benchmarks.table import Figure, Table
 from scripts.development.stack import Stack
 
 ROUNDS = 3
-#: As many as there are workers. One script with 200 threads was seen to stand still for two minutes inside fal-client's one connection pool.
+#: As many as there are workers. One script with 200 threads was seen to stand still for two minutes in fal-client's one connection pool.
 SCRIPTS = 4
 #: Generations in one burst, seconds of each, and how much longer than one generation the whole may take.
 FULL = (200, 10.0, 6.0)
-QUICK = (50, 2.0, 6.0)
+QUICK = (50, 1.0, 6.0)
 
 
 def run(stack: Stack, quick: bool) -> Table:  # noqa: FBT001 - every scenario's signature

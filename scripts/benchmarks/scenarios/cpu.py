@@ -17,7 +17,7 @@ IDLE_S = 2.0
 
 
 def run(stack: Stack, quick: bool) -> Table:  # noqa: FBT001 - every scenario's signature
-    count, over_s = (50, 4.0) if quick else (200, 10.0)
+    count, over_s = (50, 2.5) if quick else (200, 10.0)
     rounds: list[Mapping[str, float]] = []
     idle: list[Mapping[str, float]] = []
     script_ms: list[float] = []

@@ -17,7 +17,7 @@ def run(stack: Stack, quick: bool) -> Table:  # noqa: FBT001 - every scenario's 
         warm_up(stack, load, FLUX_PRO)
         script.ask(**FLUX_PRO.direct(), count=1)
         set_generation_time(stack, SECONDS)
-        for _ in range(5 if quick else 15):
+        for _ in range(4 if quick else 15):
             theirs += script.ask(**FLUX_PRO.direct(), count=1).require("200").latencies_s
             ours += load.ask(**FLUX_PRO.gateway(stack), count=1).require("201").latencies_s
     return Table(

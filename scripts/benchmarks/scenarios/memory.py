@@ -12,7 +12,7 @@ from scripts.development.stack import Stack
 
 BURSTS = 3
 FULL = (200, 5.0)
-QUICK = (50, 2.0)
+QUICK = (50, 1.0)
 LIMITS_MB = {"web": 150.0, "worker": 120.0, "watcher": 120.0}
 Reading = Mapping[str, Sequence[float]]
 

@@ -18,7 +18,7 @@ CONNECTIONS = 16
 
 
 def run(stack: Stack, quick: bool) -> Table:  # noqa: FBT001 - every scenario's signature
-    for_s = 1.5 if quick else 4.0
+    for_s = 1.0 if quick else 4.0
     with Source("load.py", stack.env) as load:
         warm_up(stack, load, FLUX_PRO)
         set_generation_time(stack, 1.0)

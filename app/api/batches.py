@@ -1,0 +1,103 @@
+"""Batches: many orders in one request."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from flask import Response, jsonify
+
+from app.api import batch_schemas as schemas
+from app.api import examples
+from app.api.auth import caller
+from app.api.context import services
+from app.api.idempotency import marked, order_key_of
+from app.api.limits import submits
+from app.api.requests import ApiBlueprint
+from app.api.schemas import ErrorAnswer
+from app.batch import Batch, BatchView
+from app.budget import MICROS_PER_USD
+from app.clock import rfc3339
+from app.job import JobStatus
+from app.pricing import usd
+from app.services.orders import Order
+
+blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Many orders in one request")
+
+
+@blueprint.post("/images/batch")
+@submits
+@blueprint.arguments(schemas.BatchBody, examples=examples.BATCH)
+@blueprint.response(202, schemas.BatchAccepted)
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(402, schema=ErrorAnswer)
+@blueprint.alt_response(403, schema=ErrorAnswer)
+@blueprint.alt_response(409, schema=ErrorAnswer)
+def create_batch(body: dict[str, Any]) -> Response:
+    """Order up to 500 generations at once. All are accepted or none: one bad item, and nothing is ordered.
+
+    The jobs wait for free places in turn with other users' batches; single orders go first. Takes an Idempotency-Key.
+    """
+    key = order_key_of(body)
+    limit = body.pop("max_cost")
+    max_cost = int(Decimal(str(limit)) * MICROS_PER_USD) if limit is not None else None
+    accepted = services().batches.submit(_orders(body), key=key, max_cost_micros=max_cost)
+    response = jsonify(accepted_view(accepted.batch))
+    response.status_code = 202
+    response.headers["Location"] = _address(accepted.batch)
+    return marked(response, replayed=accepted.replayed)
+
+
+@blueprint.get("/batches/<batch_id>")
+@blueprint.response(200, schemas.BatchAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+def show_batch(batch_id: str) -> Response:
+    """Show how far a batch is. Its jobs are listed by `GET /api/jobs?batchId=`."""
+    return jsonify(batch_view(services().batches.view(batch_id, user_id=caller().sees)))
+
+
+@blueprint.post("/batches/<batch_id>/cancel")
+@blueprint.response(200, schemas.BatchAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+@blueprint.alt_response(409, schema=ErrorAnswer)
+def cancel_batch(batch_id: str) -> Response:
+    """Cancel every job of a batch that has not finished. Those that have keep their images, and are charged."""
+    return jsonify(batch_view(services().batches.cancel(batch_id, user_id=caller().sees)))
+
+
+def _orders(body: dict[str, Any]) -> list[Order]:
+    """Return the caller's orders; a signed-in user pays for each in tokens, as everywhere."""
+    who = caller()
+    shared = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
+    orders = [Order(**item, **shared, caller_key=who.key_id) for item in body["items"]]
+    return [services().web_generation.with_tokens(order) for order in orders] if who.account else orders
+
+
+def accepted_view(batch: Batch) -> dict[str, Any]:
+    return {
+        "success": True,
+        "batchId": batch.id,
+        "jobIds": list(batch.job_ids),
+        "cost": usd(batch.quoted_micros),
+        "statusUrl": _address(batch),
+    }
+
+
+def batch_view(view: BatchView) -> dict[str, Any]:
+    return {
+        "batchId": view.batch.id,
+        "userId": view.batch.user_id,
+        "status": view.status.value,
+        "counts": {status.value: view.jobs.get(status, 0) for status in JobStatus},
+        "cost": usd(view.charged_micros),
+        "estimatedCost": usd(view.batch.quoted_micros),
+        "progress": view.progress,
+        "createdAt": rfc3339(view.batch.created_at),
+    }
+
+
+def _address(batch: Batch) -> str:
+    return f"/api/batches/{batch.id}"

@@ -1,0 +1,95 @@
+"""Monthly budgets, for administrators."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, jsonify
+
+from app import budget
+from app.api import budget_schemas as schemas
+from app.api import examples, paging
+from app.api.auth import admin
+from app.api.context import services
+from app.api.requests import ApiBlueprint
+from app.api.schemas import ErrorAnswer
+from app.budget import Budget
+from app.errors import FieldError, InvalidRequest
+from app.pricing import usd
+
+blueprint = ApiBlueprint("budgets", __name__, url_prefix="/api/budgets", description="What may be spent in a month")
+
+
+@blueprint.get("")
+@blueprint.arguments(schemas.BudgetsQuery, location="query")
+@blueprint.response(200, schemas.BudgetsAnswer)
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(403, schema=ErrorAnswer)
+def list_budgets(query: dict[str, Any]) -> Response:
+    """List the budgets in force with what is spent and held in the current month (administrators)."""
+    admin()
+    limit = query["limit"]
+    found = services().budgets.after(_id_of(query["cursor"]), limit=limit + 1)
+    page, more = found[:limit], len(found) > limit
+    following = base64.urlsafe_b64encode(page[-1].id.encode()).decode().rstrip("=") if more else None
+    cursor = {"next": following, "hasMore": more}
+    return paging.with_link(jsonify({"budgets": [budget_view(each) for each in page], "cursor": cursor}), cursor)
+
+
+@blueprint.put("")
+@blueprint.arguments(schemas.BudgetBody, examples=examples.BUDGET)
+@blueprint.response(200, schemas.BudgetAnswer)
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(403, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+def set_budget(body: dict[str, Any]) -> Response:
+    """Set or change the monthly budget of a user or an API key (administrators).
+
+    It counts from now on. Below what is spent and held already it only refuses new work, with 402 `budget_exceeded`.
+    """
+    admin()
+    return jsonify(budget_view(services().budgets.set_monthly(_named(body), body["monthly"])))
+
+
+@blueprint.delete("")
+@blueprint.arguments(schemas.BudgetQuery, location="query")
+@blueprint.response(204)
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+@blueprint.alt_response(403, schema=ErrorAnswer)
+@blueprint.alt_response(404, schema=ErrorAnswer)
+def remove_budget(query: dict[str, Any]) -> None:
+    """Remove a budget (administrators): nothing limits its user or key any more."""
+    admin()
+    services().budgets.remove(_named(query))
+
+
+def budget_view(found: Budget) -> dict[str, Any]:
+    return {
+        "userId": found.user_id,
+        "keyId": found.key_id,
+        "monthly": usd(found.limit_micros),
+        "spent": usd(found.spent_micros),
+        "held": usd(found.held_micros),
+    }
+
+
+def _named(fields: Mapping[str, Any]) -> str:
+    return budget.of_user(fields["user_id"]) if fields["user_id"] is not None else budget.of_key(fields["key_id"])
+
+
+def _id_of(cursor: str | None) -> str:
+    if cursor is None:
+        return ""
+    try:
+        found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        found = ""
+    if not found.startswith(("user:", "key:")):
+        raise InvalidRequest("cursor: not a cursor of this list", [FieldError("/cursor", "Not a cursor of this list.")])
+    return found

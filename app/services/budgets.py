@@ -1,0 +1,118 @@
+"""Monthly budgets: set by the operator, held before fal is called, spent at the end by what was charged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from app import budget, clock
+from app.budget import Budget
+from app.errors import BudgetExceeded, NotFound
+from app.job import Job
+from app.pricing import usd
+from app.stores.budgets import BudgetStore
+from app.stores.jobs import JobStore
+from app.stores.keys import KeyStore
+
+log = logging.getLogger(__name__)
+
+#: Holds older than this are compared with their jobs.
+HOLD_PATIENCE = timedelta(seconds=60)
+BATCH = 200
+
+
+class Budgets:
+    def __init__(self, *, budgets: BudgetStore, keys: KeyStore, jobs: JobStore, now: Callable[[], datetime] = clock.now) -> None:
+        self._budgets = budgets
+        self._keys = keys
+        self._jobs = jobs
+        self._now = now
+
+    # -- the operator's side --------------------------------------------------------------------------------------------------------
+
+    def set_monthly(self, budget_id: str, monthly: Decimal | str) -> Budget:
+        """Set a budget in USD a month. Raises InvalidRequest for an amount that cannot be one, NotFound for a key that does not exist."""
+        limit = budget.limit_of(monthly)
+        key_id = budget_id.removeprefix("key:") if budget_id.startswith("key:") else None
+        if key_id is not None and self._keys.get(key_id) is None:
+            raise NotFound("No such key")
+        return self._budgets.set_limit(budget_id, limit, month=self._month())
+
+    def remove(self, budget_id: str) -> None:
+        """Take a budget out of force. Raises NotFound."""
+        if not self._budgets.remove(budget_id):
+            raise NotFound("No such budget")
+
+    def after(self, last_id: str, *, limit: int) -> list[Budget]:
+        return self._budgets.after(last_id, month=self._month(), limit=limit)
+
+    def all(self) -> list[Budget]:
+        found, last = list[Budget](), ""
+        while batch := self.after(last, limit=BATCH):
+            found += batch
+            last = batch[-1].id
+        return found
+
+    # -- the life of a job, in order ------------------------------------------------------------------------------------------------
+
+    def in_force(self, user_id: str, key_id: str | None) -> list[Budget]:
+        """Return the budgets that an order of this user with this key draws on. One indexed read."""
+        wanted = [budget.of_user(user_id)] + ([budget.of_key(key_id)] if key_id else [])
+        return self._budgets.in_force(wanted, month=self._month())
+
+    def require(self, found: Iterable[Budget], micros: int) -> None:
+        """Raise BudgetExceeded early, before anything is stored; the hold decides all the same."""
+        for each in found:
+            if each.room_micros < micros:
+                raise refusal(each, micros, self._now())
+
+    def hold(self, jobs: Sequence[Job]) -> None:
+        """Hold what jobs of one order may cost in each budget they name, all or none; repeatable. Raises BudgetExceeded."""
+        amounts = {job.id: job.quote.micros for job in jobs}
+        for place, budget_id in enumerate(jobs[0].budgets):
+            if full := self._budgets.hold(budget_id, amounts, month=self._month(), at=self._now()):
+                self.take_back(jobs[0].budgets[:place], amounts)
+                raise refusal(full, sum(amounts.values()), self._now())
+
+    def is_held(self, job: Job) -> bool:
+        return not job.budgets or self._budgets.holds_for(job.budgets, job.id)
+
+    def take_back(self, budget_ids: Iterable[str], job_ids: Iterable[str]) -> None:
+        """Free what is held for jobs that are not accepted after all."""
+        ids = list(job_ids)
+        for budget_id in budget_ids:
+            self._budgets.take_back(budget_id, ids, month=self._month())
+
+    def settle(self, job: Job) -> None:
+        """End a terminal job's holds: what it is charged is spent, the rest is free. Doing it again changes nothing."""
+        for budget_id in job.budgets:
+            self._budgets.end_hold(budget_id, job.id, charged=job.charged_micros, month=self._month())
+
+    def mend(self) -> None:
+        """Free holds whose job has been settled, or never was: left by a late repeat, or by a crash."""
+        now = self._now()
+        for budget_id, job_ids in self._budgets.old_holds(before=now - HOLD_PATIENCE, limit=BATCH):
+            live = self._jobs.unsettled_among(job_ids)
+            for job_id in job_ids:
+                if job_id not in live:
+                    log.warning("a budget's hold outlived its job", extra={"job_id": job_id, "budget": budget_id})
+                    self._budgets.end_hold(budget_id, job_id, charged=0, month=self._month())
+            self._budgets.holds_seen(budget_id, at=now)
+
+    def _month(self) -> str:
+        return budget.month_of(self._now())
+
+
+def refusal(full: Budget, micros: int, at: datetime) -> BudgetExceeded:
+    """Return the error that says which budget is full, how full, and what can be done."""
+    whose = "this API key" if full.key_id else "this user"
+    details = {"limit": usd(full.limit_micros), "spent": usd(full.spent_micros), "held": usd(full.held_micros)}
+    month_end = (at.replace(day=28) + timedelta(days=4)).replace(day=1)
+    advice = "let running jobs end, or " if full.held_micros else ""
+    return BudgetExceeded(
+        f"The monthly budget of {whose} is {details['limit']:.2f} USD; {details['spent']:g} are spent, {details['held']:g} are held for "
+        f"running jobs, and this may cost {usd(micros):g}. Order less, {advice}have the budget raised, or wait until {month_end:%Y-%m-%d}",
+        details=details,
+    )

@@ -1,0 +1,62 @@
+"""What was used and charged, for reports: read from the days, never from the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app import clock
+from app.errors import FieldError, InvalidRequest
+from app.stores.usage_days import UsageDayStore
+from app.usage import GroupBy, Period, Tally, UsageRow, period_of
+
+USUAL_PERIOD = timedelta(days=30)
+#: More groups than this are not for one answer: the export has them all, day by day.
+MAX_GROUPS = 10_000
+READ_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Report:
+    totals: Tally
+    groups: list[tuple[str, Tally]]
+    """Sorted by key."""
+
+
+class Usage:
+    """`user_id` is whose usage; None for everybody's. A period is whole UTC days."""
+
+    def __init__(
+        self,
+        *,
+        days: UsageDayStore,
+        now: Callable[[], datetime] = clock.now,
+        max_groups: int = MAX_GROUPS,
+        read_at_once: int = READ_AT_ONCE,
+    ) -> None:
+        self._days = days
+        self._now = now
+        self._max_groups = max_groups
+        self._read_at_once = read_at_once
+
+    def period(self, start: datetime | None, end: datetime | None) -> Period:
+        """Return the days of a period; without a start, the 30 days before its end."""
+        return period_of(start or (end or self._now()) - USUAL_PERIOD, end)
+
+    def report(self, user_id: str | None, period: Period, by: GroupBy) -> Report:
+        """Return the sums. Raises InvalidRequest where there are too many groups for one answer."""
+        groups = self._days.groups(user_id, period, by, limit=self._max_groups + 1)
+        if len(groups) > self._max_groups:
+            detail = f"These are more than {self._max_groups} groups; choose a shorter period, or export the usage without groupBy"
+            raise InvalidRequest(f"groupBy: {detail}", [FieldError("/groupBy", detail)])
+        return Report(sum((tally for _, tally in groups), Tally()), sorted(groups))
+
+    def rows(self, user_id: str | None, period: Period) -> Iterator[UsageRow]:
+        """Yield every day, user, model and status, oldest first, a bounded number of them in memory. Raises StoreUnavailable on the way."""
+        last: str | None = None
+        while True:
+            rows, last = self._days.page(user_id, period, after_id=last, limit=self._read_at_once)
+            yield from rows
+            if last is None:
+                return

@@ -1,0 +1,103 @@
+"""The `batches` collection: which jobs were ordered together, and which of them still wait for their turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pymongo.errors import DuplicateKeyError
+
+from app.batch import Batch, BatchState
+from app.stores.database import Database, Document, store
+
+
+@store
+class BatchStore:
+    def __init__(self, database: Database) -> None:
+        self._batches = database["batches"]
+
+    def insert(self, batch: Batch, *, attention_at: datetime) -> bool:
+        """Write a new batch; False where its order key is taken. The sweep looks at it at `attention_at` unless it is open by then."""
+        try:
+            self._batches.insert_one(_document(batch) | {"attentionAt": attention_at})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def get(self, batch_id: str) -> Batch | None:
+        doc = self._batches.find_one({"_id": batch_id})
+        return _batch(doc) if doc else None
+
+    def by_order_key(self, order_key: str) -> Batch | None:
+        doc = self._batches.find_one({"orderKey": order_key})
+        return _batch(doc) if doc else None
+
+    def free_order_key(self, batch: Batch) -> None:
+        """Let an expired idempotency key be used anew."""
+        self._batches.update_one({"_id": batch.id, "orderKey": batch.order_key}, {"$set": {"orderKey": batch.id}})
+
+    def move(self, batch_id: str, state: BatchState, *, to: BatchState, attention_at: datetime | None) -> bool:
+        """Change a batch's state by compare-and-set; False where another process was first."""
+        change = {"$set": {"state": to.value, "attentionAt": attention_at}}
+        return bool(self._batches.update_one({"_id": batch_id, "state": state.value}, change).matched_count)
+
+    def cancel(self, batch_id: str, *, now: datetime) -> None:
+        """Stop giving an accepted batch turns; the sweep sees to it that its jobs are canceled, whoever began that."""
+        accepted = {"_id": batch_id, "state": {"$in": [BatchState.OPEN.value, BatchState.CLOSED.value]}}
+        change = {"state": BatchState.CANCELING.value, "canceledAt": now, "attentionAt": now, "waiting": []}
+        self._batches.update_one(accepted, {"$set": change})
+
+    def remove(self, batch_id: str) -> None:
+        """Remove a batch that was refused, or is undone."""
+        undone = [BatchState.ACCEPTING.value, BatchState.UNDOING.value]
+        self._batches.delete_one({"_id": batch_id, "state": {"$in": undone}})
+
+    def due(self, *, now: datetime, limit: int) -> list[Batch]:
+        """Return batches that were left in the middle of something, longest waiting first."""
+        found = self._batches.find({"attentionAt": {"$lte": now}}).sort("attentionAt").limit(limit)
+        return [_batch(doc) for doc in found]
+
+    def next_in_turn(self) -> Batch | None:
+        """Return the open batch whose user has waited longest for a turn."""
+        found = list(self._batches.find({"state": BatchState.OPEN.value}).sort("turnAt").limit(1))
+        return _batch(found[0]) if found else None
+
+    def had_turn(self, batch: Batch, job_ids: Sequence[str], *, now: datetime) -> None:
+        """Take released jobs off the batch's list, and put its user's batches behind those of others."""
+        self._batches.update_one({"_id": batch.id}, {"$pull": {"waiting": {"$in": list(job_ids)}}})
+        self._batches.update_many({"userId": batch.user_id, "state": BatchState.OPEN.value}, {"$max": {"turnAt": now}})
+
+
+def _document(batch: Batch) -> Document:
+    return {
+        "_id": batch.id,
+        "userId": batch.user_id,
+        "jobIds": list(batch.job_ids),
+        "waiting": list(batch.waiting),
+        "budgets": list(batch.budgets),
+        "quotedMicros": batch.quoted_micros,
+        "state": batch.state.value,
+        "turnAt": batch.turn_at,
+        # Unique: a batch without a key of its own goes by its id.
+        "orderKey": batch.order_key or batch.id,
+        "fingerprint": batch.fingerprint,
+        "canceledAt": batch.canceled_at,
+        "createdAt": batch.created_at,
+    }
+
+
+def _batch(doc: Document) -> Batch:
+    return Batch(
+        id=doc["_id"],
+        user_id=doc["userId"],
+        job_ids=tuple(doc["jobIds"]),
+        waiting=tuple(doc["waiting"]),
+        budgets=tuple(doc["budgets"]),
+        quoted_micros=doc["quotedMicros"],
+        state=BatchState(doc["state"]),
+        turn_at=doc["turnAt"],
+        order_key=doc["orderKey"],
+        fingerprint=doc["fingerprint"],
+        canceled_at=doc["canceledAt"],
+        created_at=doc["createdAt"],
+    )

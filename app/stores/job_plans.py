@@ -1,0 +1,85 @@
+"""Which index serves a list of jobs: its equality fields, then `_id`, are a prefix of one in `database.INDEXES`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.job import JobStatus
+from app.job_filter import JobFilter
+from app.stores.database import Document
+
+#: The equality fields of each index that ends in `_id`, in the index's order.
+INDEXED = (
+    ("batchId",),
+    ("userId", "projectId"),
+    ("userId", "status"),
+    ("userId", "model"),
+    ("userId",),
+    ("projectId",),
+    ("model",),
+    ("status",),
+    (),
+)
+#: How much a field narrows a list. Finished well is what nearly all jobs are, so that status is worth least.
+WORTH = {"batchId": 100, "userId": 20, "projectId": 6, "status": 5, "model": 4}
+COMPLETED_WORTH = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is sent to the store: `query` and the sort by `_id` are one walk along an index.
+
+    Where `is_exact` is False the filter asks for more than the query does, and whoever reads must look at each job.
+    """
+
+    query: Document
+    is_exact: bool
+
+
+def plan(wanted: JobFilter) -> Plan:
+    equalities = _equalities(wanted)
+    usable = [fields for fields in INDEXED if set(fields) <= equalities.keys()]
+    best = max(usable, key=lambda fields: sum(_worth(name, equalities[name]) for name in fields))
+    query = {name: equalities[name] for name in best}
+    if ids := _id_range(wanted):
+        query["_id"] = ids
+    unindexed = wanted.operation is not None or wanted.metadata or wanted.prompt is not None
+    return Plan(query, is_exact=not unindexed and len(best) == len(equalities))
+
+
+def _equalities(wanted: JobFilter) -> Document:
+    """Return the fields that have an index. A choice of statuses is equality too: MongoDB merges one walk for each."""
+    status: Any = wanted.status.value if wanted.status else None
+    if status is None and wanted.statuses and set(wanted.statuses) != set(JobStatus):
+        status = {"$in": [status.value for status in wanted.statuses]}
+    named = {
+        "userId": wanted.user_id,
+        "status": status,
+        "model": wanted.model,
+        "projectId": wanted.project_id,
+        "batchId": wanted.batch_id,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _worth(name: str, value: object) -> int:
+    is_common = name == "status" and (isinstance(value, Mapping) or value == JobStatus.COMPLETED)
+    return COMPLETED_WORTH if is_common else WORTH[name]
+
+
+def _id_range(wanted: JobFilter) -> Document:
+    ids: Document = {}
+    if wanted.created_from:
+        ids["$gte"] = first_id_of(wanted.created_from)
+    if wanted.created_to:
+        ids["$lt"] = first_id_of(wanted.created_to)
+    return ids
+
+
+def first_id_of(moment: datetime) -> str:
+    """Return the smallest UUIDv7 of a millisecond (RFC 9562 section 5.7): the id sorts by time, so time filters are ranges of `_id`."""
+    digits = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"

@@ -1,0 +1,123 @@
+"""The `usageDays` collection: usage rolled up per user, UTC day and model, so that a report reads days and not jobs.
+
+`_id` is `<day>/<user>/<model>`, the user as in storage keys: days are ranges of `_id`. A document has one tally for each status a job can
+end in, and `open`: the counts that are not confirmed yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from pymongo import ASCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from app import clock, keys
+from app.errors import StoreUnavailable
+from app.job import TERMINAL, Job, JobStatus
+from app.stores.database import Database, Document, store
+from app.usage import GroupBy, Period, Tally, UsageRow, day_of_job, tally_of
+
+#: In the order of `JobStatus`, so that rows always come in the same.
+ENDS = tuple(status for status in JobStatus if status in TERMINAL)
+COUNTERS = ("jobs", "images", "micros")
+GROUP_KEYS = {GroupBy.MODEL: "$model", GroupBy.DAY: "$day", GroupBy.USER: "$userId", GroupBy.STATUS: None}
+
+
+@store
+class UsageDayStore:
+    def __init__(self, database: Database) -> None:
+        self._days = database["usageDays"]
+        self._records = database["usage"]
+
+    def count(self, job: Job) -> None:
+        """Add an ended job, whose `usage` record is written, to its day: once, however often and by however many this is called.
+
+        The counters move in one update that leaves the job's id and a mark of this call in `open`. The first mark that is written into
+        the job's `usage` record (`countedBy`) is the one that counts: whoever finds an open count of this job under another mark takes
+        that count back. So a crash between any two writes is mended by the repetition, and a race by its loser, at any rate of jobs.
+
+        What remains: a call that stalls before it adds while another call does all of it and the job is settled, and whose process then
+        dies between adding and taking back. Nobody repeats it; the count too many stays, with its entry in `open` to tell of it.
+        """
+        day_id = id_of(day_of_job(job), job.user_id, job.model)
+        mark = self._counted_by(job.id) or self._added(day_id, job)
+        entry = {"job": job.id, "mark": mark}
+        left = self._days.find_one_and_update(
+            {"_id": day_id}, {"$pull": {"open": entry}}, projection={"open": 1}, return_document=ReturnDocument.AFTER
+        )
+        for other in (left or {}).get("open", ()):
+            if other["job"] == job.id:
+                guard = {"_id": day_id, "open": {"$elemMatch": other}}
+                self._days.update_one(guard, {"$inc": _increments(job, -1), "$pull": {"open": other}})
+
+    def groups(self, user_id: str | None, period: Period, by: GroupBy, *, limit: int) -> list[tuple[str, Tally]]:
+        """Return the sums of a user, or of all, by their keys; up to `limit` keys, in no order. Reads each day and model once."""
+        sums = {f"{status.value}_{name}": {"$sum": f"${status.value}.{name}"} for status in ENDS for name in COUNTERS}
+        pipeline: list[Document] = [{"$match": _query(user_id, period)}, {"$group": {"_id": GROUP_KEYS[by], **sums}}, {"$limit": limit}]
+        found = [
+            (doc["_id"], {s: Tally(*(int(doc[f"{s.value}_{n}"]) for n in COUNTERS)) for s in ENDS})
+            for doc in self._days.aggregate(pipeline)
+        ]
+        if by is GroupBy.STATUS:
+            return [(status.value, tally) for _, tallies in found for status, tally in tallies.items() if tally.jobs]
+        return [(str(key), sum(tallies.values(), Tally())) for key, tallies in found]
+
+    def page(self, user_id: str | None, period: Period, *, after_id: str | None, limit: int) -> tuple[list[UsageRow], str | None]:
+        """Return the rows of up to `limit` documents by ascending day, and the id the next page is after; None at the end."""
+        query = _query(user_id, period)
+        if after_id is not None:
+            query["_id"] = {**query["_id"], "$gt": after_id}
+            del query["_id"]["$gte"]
+        docs = list(self._days.find(query, {"open": 0}).sort("_id", ASCENDING).limit(limit))
+        return [row for doc in docs for row in _rows(doc)], docs[-1]["_id"] if len(docs) == limit else None
+
+    def _counted_by(self, job_id: str) -> str | None:
+        record = self._records.find_one({"_id": job_id}, {"countedBy": 1})
+        return record.get("countedBy") if record else None
+
+    def _added(self, day_id: str, job: Job) -> str:
+        """Add a job, unless an open count has done so; return the mark that counts. Raises StoreUnavailable where there is no record."""
+        mark = clock.new_id()
+        if not self._add(day_id, job, mark):
+            found = self._days.find_one({"_id": day_id}, {"open": 1}) or {}
+            mark = next((entry["mark"] for entry in found.get("open", ()) if entry["job"] == job.id), mark)
+        if self._records.update_one({"_id": job.id, "countedBy": None}, {"$set": {"countedBy": mark}}).matched_count:
+            return mark
+        if counted := self._counted_by(job.id):
+            return counted
+        raise StoreUnavailable(f"job {job.id} has no usage record")
+
+    def _add(self, day_id: str, job: Job, mark: str) -> bool:
+        """Move the counters and leave the entry; False where the job has an open count."""
+        guard = {"_id": day_id, "open.job": {"$ne": job.id}}
+        change = {"$inc": _increments(job, 1), "$push": {"open": {"job": job.id, "mark": mark}}}
+        if self._days.update_one(guard, change).matched_count:
+            return True
+        try:
+            fresh = {"userId": job.user_id, "day": day_of_job(job), "model": job.model}
+            self._days.update_one({"_id": day_id}, {"$setOnInsert": {**fresh, "open": []}}, upsert=True)
+        except DuplicateKeyError:
+            pass  # Another job of this day was first.
+        return bool(self._days.update_one(guard, change).matched_count)
+
+
+def id_of(day: str, user_id: str, model: str) -> str:
+    return f"{day}/{keys.user_folder(user_id)}/{quote(model, safe='')}"
+
+
+def _query(user_id: str | None, period: Period) -> Document:
+    days: Document = {"$gte": period.first, **({"$lt": period.end} if period.end else {})}
+    return {"_id": days} if user_id is None else {"userId": user_id, "_id": days}
+
+
+def _increments(job: Job, sign: int) -> dict[str, int]:
+    tally = tally_of(job)
+    amounts = zip(COUNTERS, (tally.jobs, tally.images, tally.micros), strict=True)
+    return {f"{job.status.value}.{name}": sign * amount for name, amount in amounts}
+
+
+def _rows(doc: Mapping[str, Any]) -> list[UsageRow]:
+    found = [(status, Tally(*(int(doc[status.value][name]) for name in COUNTERS))) for status in ENDS if status.value in doc]
+    return [UsageRow(doc["day"], doc["userId"], doc["model"], status, tally) for status, tally in found if tally.jobs]

@@ -1,0 +1,403 @@
+"""Jobs beside fal's bill: what is corrected, what is listed, and what happens where fal does not answer. fal's platform API is a stand-in."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clients.fal_platform import FalPlatform
+from app.costs import ActualCost, CostSource
+from app.errors import NotFound, ProviderBadKey, ProviderBusy, ProviderError, ProviderRefused
+from app.fal_request import Failure
+from app.job import Job, Patience
+from app.services.reconciliation import Finding, Reconciliation
+from app.stores.database import Database
+from app.stores.jobs import JobStore
+from tests.support.factories import certain, make_facts, make_image, make_job, make_receipt
+from tests.support.fal_place import FalPlace
+from tests.support.fal_platform import BILLING, PRICING, PlatformServer, flux_dev, platform_server
+from tests.support.services import Backing
+
+ROOT = Path(__file__).resolve().parents[2]
+DAY = datetime(2026, 11, 2, 10, tzinfo=UTC)
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+SINCE, UNTIL = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 10, tzinfo=UTC)
+OOPS = Failure("generation_failed", "fal.ai: no")
+
+
+@pytest.fixture
+def fal(fal_place: FalPlace) -> Iterator[PlatformServer]:
+    with platform_server(fal_place.tls_dir) as server:
+        yield server
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobStore:
+    return JobStore(database, Patience())
+
+
+@pytest.fixture
+def reconcile(jobs: JobStore, fal: PlatformServer) -> Callable[..., list[Finding]]:
+    def run(since: datetime = SINCE, until: datetime = UNTIL) -> list[Finding]:
+        return list(Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).run(since, until))
+
+    return run
+
+
+NUMBERS = itertools.count(1)
+
+
+def id_at(moment: datetime) -> str:
+    """Return a UUIDv7 of that millisecond; of one millisecond, later ones sort behind."""
+    digits = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-{next(NUMBERS):012x}"
+
+
+def ordered(at: datetime, *request_ids: str, **fields: Any) -> Job:
+    """Return a job ordered at that time, each of its requests taken by fal."""
+    job = make_job(id=id_at(at), requests=(1,) * len(request_ids), now=at, **fields)
+    for index, request_id in enumerate(request_ids):
+        job = certain(certain(job.submitting(index, now=at)).submitted(index, make_receipt(request_id), now=at))
+    return job
+
+
+def completed(at: datetime, *request_ids: str, units: str | None = "1", **fields: Any) -> Job:
+    job = ordered(at, *request_ids, **fields)
+    for index in range(len(request_ids)):
+        job = certain(job.collected(index, [make_image(index)], make_facts(units), now=at + timedelta(seconds=9)))
+    return job
+
+
+def stored(jobs: JobStore, *several: Job) -> None:
+    assert all(jobs.insert(job) for job in several)
+
+
+def actual(jobs: JobStore, job: Job) -> ActualCost | None:
+    return certain(jobs.get(job.id)).actual
+
+
+# -- jobs and the bill -------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_bill_corrects_the_actual_cost_and_nothing_else(
+    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+) -> None:
+    job = completed(DAY, "req-1")
+    stored(jobs, job)
+    fal.bill("req-1", 22_500_000, percent_discount=10)
+
+    (found,) = reconcile()
+
+    after = certain(jobs.get(job.id))
+    assert after.actual == ActualCost(22_500, CostSource.INVOICE)
+    assert (found.quoted, found.units, found.invoiced, found.missing, found.agrees) == (25_000, 25_000, 22_500, (), False)
+    changed = {f.name for f in dataclasses.fields(Job) if getattr(after, f.name) != getattr(job, f.name)}
+    assert changed == {"actual", "rev", "updated_at", "order_key"}
+
+
+def test_a_second_run_finds_the_same_and_writes_nothing(
+    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+) -> None:
+    job = completed(DAY, "req-1")
+    stored(jobs, job)
+    fal.bill("req-1", 25_000_000)
+
+    first, second = reconcile(), reconcile()
+
+    assert [(f.quoted, f.units, f.invoiced, f.agrees) for f in (*first, *second)] == [(25_000, 25_000, 25_000, True)] * 2
+    assert certain(jobs.get(job.id)).rev == job.rev + 1
+
+
+def test_a_later_correction_of_the_bill_is_taken(jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]) -> None:
+    job = completed(DAY, "req-1")
+    stored(jobs, job)
+    fal.bill("req-1", 25_000_000)
+    reconcile()
+
+    fal.bill("req-1", 5_000_001, at="2026-11-05T00:00:00Z")
+    reconcile()
+
+    assert actual(jobs, job) == ActualCost(30_001, CostSource.INVOICE)
+
+
+def test_events_that_are_missing_are_listed_and_leave_the_job_as_it_is(
+    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+) -> None:
+    half, unpriced, whole = completed(DAY, "a-1", "a-2"), completed(DAY, "b-1"), completed(DAY, "c-1")
+    stored(jobs, half, unpriced, whole)
+    fal.bill("a-1", 25_000_000)
+    fal.bill("b-1", None)
+    fal.bill("c-1", 25_000_000)
+
+    found = {finding.job.id: finding for finding in reconcile()}
+
+    assert found[half.id].missing == ("a-2",)
+    assert found[unpriced.id].missing == ("b-1",)
+    assert [actual(jobs, job) for job in (half, unpriced, whole)] == [half.actual, unpriced.actual, ActualCost(25_000, CostSource.INVOICE)]
+
+
+def test_a_request_that_failed_costs_what_the_bill_says_if_anything(
+    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+) -> None:
+    at = DAY + timedelta(seconds=9)
+    failed = certain(ordered(DAY, "f-1").request_failed(0, OOPS, now=at))
+    billed = certain(ordered(DAY, "f-2").request_failed(0, OOPS, now=at))
+    partly = certain(
+        certain(ordered(DAY, "p-1", "p-2").collected(0, [make_image()], make_facts("1"), now=at)).request_failed(1, OOPS, now=at)
+    )
+    stored(jobs, failed, billed, partly)
+    fal.bill("f-2", 10_000_000)
+    fal.bill("p-1", 25_000_000)
+
+    found = reconcile()
+
+    assert not [finding for finding in found if finding.missing]
+    assert [actual(jobs, job) for job in (failed, billed, partly)] == [
+        None,
+        ActualCost(10_000, CostSource.INVOICE),
+        ActualCost(25_000, CostSource.INVOICE),
+    ]
+
+
+def test_only_ended_jobs_of_the_range_are_looked_at(jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]) -> None:
+    before, first = completed(SINCE - timedelta(seconds=1), "r-0"), completed(SINCE, "r-1")
+    last, behind = completed(UNTIL - timedelta(seconds=1), "r-2"), completed(UNTIL, "r-3")
+    live, never_sent = ordered(DAY, "r-4"), certain(make_job(id=id_at(DAY), now=DAY).canceled(now=DAY))
+    stored(jobs, before, first, last, behind, live, never_sent)
+
+    found = reconcile()
+
+    assert [finding.job.id for finding in found] == [last.id, never_sent.id, first.id]
+    assert {name for query in fal.queries(BILLING) for name in query["request_id"]} == {"r-1", "r-2"}
+
+
+def test_many_jobs_are_asked_for_in_calls_of_fifty_and_pages_are_followed(
+    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+) -> None:
+    many = [completed(DAY + timedelta(seconds=n), f"m-{n}-0", f"m-{n}-1") for n in range(60)]
+    stored(jobs, *many)
+    fal.page = 30
+    for n in range(60):
+        fal.bill(f"m-{n}-0", 25_000_000)
+        fal.bill(f"m-{n}-1", n)
+
+    found = reconcile()
+
+    queries = fal.queries(BILLING)
+    assert [len(query["request_id"]) for query in queries if "cursor" not in query] == [50, 50, 20]
+    assert [query["cursor"][0] for query in queries if "cursor" in query] == ["30", "30"]
+    assert sum(finding.invoiced or 0 for finding in found) == 60 * 25_000 + 59  # Every part of a micro-dollar is rounded up.
+    assert all(finding.invoiced for finding in found)
+
+
+def test_jobs_far_apart_are_asked_for_in_calls_of_ninety_days(
+    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+) -> None:
+    old, new = completed(DAY - timedelta(days=200), "old"), completed(DAY, "new")
+    stored(jobs, old, new)
+    fal.bill("old", 25_000_000, at="2026-04-16T10:00:09Z")
+    fal.bill("new", 25_000_000)
+
+    found = reconcile(since=DAY - timedelta(days=365))
+
+    assert [finding.invoiced for finding in found] == [25_000, 25_000]
+    assert len(fal.queries(BILLING)) == 2
+
+
+def test_where_fal_stops_answering_the_jobs_before_are_corrected_and_the_rest_is_left(
+    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+) -> None:
+    many = [completed(DAY + timedelta(seconds=n), f"m-{n}") for n in range(51)]
+    stored(jobs, *many)
+    for n in range(51):
+        fal.bill(f"m-{n}", 20_000_000)
+    fal.refusals = [(429, {}), (500, {})]  # Both are tried again.
+    run = Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).run(SINCE, UNTIL)
+    first = [next(run) for _ in range(50)]
+
+    fal.refusals = [(503, {})] * 3
+    with pytest.raises(ProviderBusy, match="503"):
+        next(run)
+    left = actual(jobs, many[0])
+    again = reconcile()
+
+    assert {finding.invoiced for finding in first} == {20_000}
+    assert left == many[0].actual
+    assert actual(jobs, many[0]) == ActualCost(20_000, CostSource.INVOICE)
+    assert len(again) == 51
+
+
+def test_runs_at_the_same_time_agree(jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]) -> None:
+    job = completed(DAY, "req-1")
+    stored(jobs, job)
+    fal.bill("req-1", 20_000_000)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: reconcile(), range(4)))
+
+    after = certain(jobs.get(job.id))
+    assert (after.actual, after.rev) == (ActualCost(20_000, CostSource.INVOICE), job.rev + 1)
+
+
+# -- the client --------------------------------------------------------------------------------------------------------------------------
+
+
+def events(platform: FalPlatform) -> list[Any]:
+    return platform.billing_events(["req-1"], start=SINCE, end=UNTIL)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "text"),
+    [
+        (401, {"error": {"type": "authorization_error", "message": "Invalid key"}}, ProviderBadKey, "FAL_ADMIN_KEY.*Invalid key"),
+        (403, b"", ProviderBadKey, "ADMIN"),
+        (400, {"error": {"message": "Date range too long"}}, ProviderRefused, "400.*Date range too long"),
+        (302, b"", ProviderRefused, "302"),
+        (404, {"error": None}, NotFound, "does not know"),
+        (429, {"error": {"message": "Slow down"}}, ProviderBusy, "429.*Slow down"),
+        (500, b"<html>", ProviderBusy, "500"),
+        (200, b"<html>", ProviderError, "cannot be read"),
+        (200, b"[" * 100_000, ProviderError, "cannot be read"),
+        (200, [], ProviderError, "cannot be read"),
+        (200, {"billing_events": None}, ProviderError, "cannot be read"),
+        (200, {"billing_events": ["x"]}, ProviderError, "cannot be read"),
+        (200, {"billing_events": [{"request_id": "req-1", "cost_total": "free"}]}, ProviderError, "cannot be read"),
+        (200, {"billing_events": [{"request_id": "req-1", "cost_total": -0.5}]}, ProviderError, "cannot be read"),
+        (200, b'{"billing_events": [{"request_id": "req-1", "cost_total": NaN}]}', ProviderError, "cannot be read"),
+        (200, b'{"billing_events": [{"request_id": "req-1", "cost_total": 1e300}]}', ProviderError, "cannot be read"),
+        (200, {"billing_events": [{"request_id": 7, "cost_total": 1}]}, ProviderError, "cannot be read"),
+    ],
+)
+def test_what_fal_answers_instead_of_events_becomes_one_of_our_errors(
+    fal: PlatformServer, status: int, body: Any, error: type[Exception], text: str
+) -> None:
+    fal.refusals = [(status, body)] * 3
+
+    with pytest.raises(error, match=text) as raised:
+        events(fal.client)
+
+    assert type(raised.value) is error
+    assert "an-admin-secret" not in str(raised.value)
+
+
+def test_fal_out_of_reach_is_told_as_such() -> None:
+    nowhere = FalPlatform(api_url="https://localhost:9/v1", openapi_url="https://localhost:9/o", admin_key="k", pause_s=0, timeout_s=1)
+
+    with pytest.raises(ProviderBusy, match="does not answer"):
+        events(nowhere)
+
+
+def test_an_events_cost_is_exact_after_discounts_and_foreign_events_are_left_out(fal: PlatformServer) -> None:
+    fal.bill("req-1", 123_456_789_012)
+    fal.bill("req-1", None)
+    fal.bill("other", 1)
+    fal.bill("req-1", None, cost_total=0.1)
+
+    assert [event.cost for event in events(fal.client)] == [Decimal("123.456789012"), Decimal("0.1")]
+
+
+def test_prices_are_those_fal_has(fal: PlatformServer) -> None:
+    fal.price("fal-ai/flux/dev", 0.025, "megapixels")
+    fal.price("fal-ai/video", 0.1, "seconds")
+
+    prices = fal.client.prices(["fal-ai/flux/dev", "fal-ai/video", "fal-ai/none"])
+
+    assert {name: (price.amount, price.registry_unit) for name, price in prices.items()} == {
+        "fal-ai/flux/dev": (Decimal("0.025"), "megapixel"),
+        "fal-ai/video": (Decimal("0.1"), None),
+    }
+
+
+def test_an_unknown_endpoint_does_not_cost_the_prices_of_the_others(fal: PlatformServer) -> None:
+    fal.price("fal-ai/flux/dev", 0.025, "megapixels")
+    fal.refusals = [(404, {"error": {"message": "Endpoint not found"}}), (404, {"error": {"message": "Endpoint not found"}})]
+
+    prices = fal.client.prices(["fal-ai/none", "fal-ai/flux/dev"])
+
+    assert list(prices) == ["fal-ai/flux/dev"]
+    assert len(fal.queries(PRICING)) == 3
+
+
+def test_the_description_of_an_endpoint_needs_no_key(fal: PlatformServer) -> None:
+    fal.documents["fal-ai/flux/dev"] = flux_dev()
+
+    known, unknown = fal.client.openapi("fal-ai/flux/dev"), fal.client.openapi("fal-ai/none")
+
+    assert known is not None
+    assert (known["openapi"], unknown) == ("3.0.4", None)
+    assert not [seen for seen in fal.server.seen if "Authorization" in seen[2]]
+
+
+@pytest.mark.parametrize("ids", [[], ["x"] * 51])
+def test_a_call_names_one_to_fifty_ids(fal: PlatformServer, ids: list[str]) -> None:
+    with pytest.raises(ValueError, match="1 to 50"):
+        fal.client.prices(ids)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(backing: Backing, database: Database, fal: PlatformServer, fal_place: FalPlace, tmp_path: Path) -> Callable[..., Any]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "COLUMNS": "200",
+        "SSL_CERT_FILE": str(fal_place.bundle),
+        "MONGODB_URI": backing.database_uri(database.name),
+        "REDIS_URL": backing.redis_url,
+        "STORAGE_URL": tmp_path.as_uri(),
+        "FAL_KEY": "test-id:test-secret",
+        "JWT_SECRET": "x" * 32,
+        **fal.environment,
+    }
+
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "app", "costs", "reconcile", *arguments]
+        return subprocess.run(line, env={**environment, **more}, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+
+    return run
+
+
+def test_the_command_shows_where_the_figures_disagree_with_totals(jobs: JobStore, fal: PlatformServer, command: Callable[..., Any]) -> None:
+    cheap, fair = completed(DAY, "req-1"), completed(DAY, "req-2", units=None)
+    late = completed(DAY, "req-3")
+    stored(jobs, cheap, fair, late)
+    fal.bill("req-1", 22_500_000)
+    fal.bill("req-2", 25_000_000)
+
+    done = command("--since", "2026-11-01", "--until", "2026-11-10")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = [line for line in done.stdout.splitlines() if cheap.id in line]
+    assert [cell.strip() for cell in line.strip("│ ").split("│")][3:] == ["0.025", "0.025", "0.0225", "-0.0025"]
+    assert fair.id not in done.stdout
+    assert [line for line in done.stdout.splitlines() if late.id in line and "req-3" in line]
+    (total,) = [line for line in done.stdout.splitlines() if "all 2 on the bill" in line]
+    assert [cell.strip() for cell in total.strip("│ ").split("│")][3:] == ["0.05", "", "0.0475", "-0.0025"]
+    assert done.stdout.splitlines()[-1] == "3 ended jobs, 2 on fal's bill, 1 of those disagree; 1 wait for their billing events"
+
+
+def test_the_command_says_in_one_line_why_it_stopped(jobs: JobStore, command: Callable[..., Any]) -> None:
+    stored(jobs, completed(DAY, "req-1"))
+
+    refused = command("--since", "2026-11-01", "--until", "2026-11-10", FAL_ADMIN_KEY="")
+    backwards = command("--since", "2026-11-10", "--until", "2026-11-01")
+    insecure = command(FAL_API_URL="http://localhost:1/v1")
+
+    assert [done.returncode for done in (refused, backwards, insecure)] == [2, 2, 2]
+    assert "Traceback" not in refused.stderr + backwards.stderr + insecure.stderr
+    assert "set FAL_ADMIN_KEY to a key of scope ADMIN. fal says: Admin API key required" in refused.stderr
+    assert "Stopped before the end" in refused.stdout
+    assert "--since must be before --until" in backwards.stderr
+    assert "FAL_API_URL" in insecure.stderr

@@ -1,0 +1,121 @@
+"""Two clients of Socket.IO that keep what they hear: Python's, and the JavaScript one that web apps use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import socketio
+
+NODE_FOLDER = Path(__file__).resolve().parents[1] / "node"
+INSTALLED = Path(__file__).resolve().parents[2] / "var" / "node-client"
+EVENTS = ("generation_progress", "generation_completed", "generation_failed")
+Event = tuple[str, dict[str, Any]]
+T = TypeVar("T")
+
+
+class Heard:
+    """What a client has heard so far, in its order."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._news = threading.Condition()
+
+    def add(self, name: str, data: Any) -> None:
+        with self._news:
+            self.events.append((name, data))
+            self._news.notify_all()
+
+    def of(self, job_id: str) -> list[Event]:
+        return [(name, data) for name, data in self.events if isinstance(data, dict) and data.get("jobId") == job_id]
+
+    def until_end_of(self, job_id: str, within_s: float = 15.0) -> list[Event]:
+        """Wait for the last event of a job; return all of them."""
+
+        def whole() -> list[Event] | None:
+            events = self.of(job_id)
+            return events if any(name != EVENTS[0] for name, _ in events) else None
+
+        return self.until(whole, within_s)
+
+    def until(self, found: Callable[[], T | None], within_s: float = 15.0) -> T:
+        deadline = time.monotonic() + within_s
+        with self._news:
+            while not (answer := found()):
+                if not self._news.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"waited {within_s:g} s in vain; heard {self.events}")
+        return answer
+
+
+@contextmanager
+def listening(address: str, auth: Mapping[str, Any], *, transports: tuple[str, ...] = ("websocket",)) -> Iterator[Heard]:
+    """Connect as a Python client. Raises socketio's ConnectionError where the service does not let it in."""
+    heard = Heard()
+    client = socketio.Client(reconnection=False)
+    for name in EVENTS:
+        client.on(name, lambda data, name=name: heard.add(name, data))
+    client.on("connect_error", lambda data=None: heard.add("connect_error", data))
+    try:
+        client.connect(address, auth=dict(auth), transports=list(transports), wait_timeout=5)
+        yield heard
+    finally:
+        client.disconnect()
+        if client.eio.http is not None:
+            client.eio.http.close()
+
+
+@contextmanager
+def listening_in_javascript(address: str, auth: Mapping[str, Any], *, transports: tuple[str, ...] | None = None) -> Iterator[Heard]:
+    """Connect as a web app does; `connect`, `connect_error` and `disconnect` are among what it hears."""
+    heard = Heard()
+    command = ["node", "listen.mjs", address, json.dumps(auth), *([json.dumps(transports)] if transports else [])]
+    with subprocess.Popen(command, cwd=node_client(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        reader = threading.Thread(target=_read, args=(process, heard), daemon=True)
+        reader.start()
+        try:
+            yield heard
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            reader.join(timeout=5)
+
+
+def _read(process: subprocess.Popen[str], heard: Heard) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        heard.add(*json.loads(line))
+
+
+def node_client() -> Path:
+    """Return the folder of the installed JavaScript client, made at first use. Skips without Node, except in CI."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs node and npm for the JavaScript client")
+        pytest.skip("node and npm are not installed")
+    lock = (NODE_FOLDER / "package-lock.json").read_bytes()
+    kept = INSTALLED / "installed-lock.json"
+    if not kept.exists() or kept.read_bytes() != lock:
+        INSTALLED.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy2(NODE_FOLDER / name, INSTALLED / name)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True, timeout=90, check=False)
+        if done.returncode and not os.environ.get("CI"):
+            pytest.skip(f"npm cannot install the JavaScript client: {done.stderr.strip()[-300:]}")
+        assert done.returncode == 0, done.stderr
+        kept.write_bytes(lock)
+    shutil.copy2(NODE_FOLDER / "listen.mjs", INSTALLED / "listen.mjs")
+    return INSTALLED
