@@ -85,7 +85,7 @@ class Report:
         sums = self.sums
         out.print(
             f"{sums['jobs']} ended jobs, {sums['invoiced jobs']} on fal's bill, {len(self.differing)} of those disagree; "
-            f"{len(self.missing)} wait for their billing events",
+            f"{len(self.missing)} without their billing events",
             soft_wrap=True,
         )
         if not self.is_whole:

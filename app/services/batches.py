@@ -238,7 +238,10 @@ class Batches:
                     self._undo(batch)
             except GatewayError:
                 log.warning("batch could not be attended to, later", extra={"batch_id": batch.id}, exc_info=True)
-        self._turns.give()
+        try:
+            self._turns.give()
+        except QueueUnavailable:
+            log.warning("no turns given, later", exc_info=True)
 
     def _cancel_jobs(self, batch: Batch) -> None:
         last = ""

@@ -118,8 +118,10 @@ class Billing:
         now = self._now()
         self._ledger.drain(before=now - OUTBOX_PATIENCE, limit=BATCH)
         for user_id, holds in self._ledger.old_holds(before=now - HOLD_PATIENCE, limit=BATCH):
+            live = self._jobs.unsettled_among(list(holds))
             for job_id, held in holds.items():
-                self._mend_hold(user_id, job_id, held)
+                if job_id not in live:
+                    self._mend_hold(user_id, job_id, held)
             self._ledger.holds_seen(user_id, at=now)
 
     def _mend_hold(self, user_id: str, job_id: str, held: int) -> None:

@@ -21,6 +21,7 @@ from registry.toml_text import toml_key, toml_table
 from registry.values import faults
 
 PER_CALL = 4
+_PRICE_NOTE = "# The base price; what changes it (a larger resolution, say) goes into [[prices.tiers]] and [[prices.extras]]."
 _AS_OPTION = frozenset({"boolean", "size"})
 _PLACEHOLDERS: Mapping[str, Any] = {
     "string": "a red bicycle",
@@ -95,16 +96,11 @@ def _text(schema: EndpointSchema, price: dict[str, Any], today: date) -> str:
     }
     if "num_images" in schema.inputs:
         top |= {"defaultOptions": {"num_images": 1}, "maxImagesPerCall": _per_call(schema.inputs["num_images"])}
-    tables = [toml_table("", top)]
+    tables = [f"# Drafted on {today} from what fal says of the endpoint.\n{toml_table('', top)}"]
     tables += [toml_table(f"[inputs.{toml_key(name)}]", inputs[name]) for name in (*required, *optional) if inputs[name]]
     tables += [toml_table(f"[options.{toml_key(name)}]", inputs[name]) for name in options]
-    return "\n".join(
-        [
-            *tables,
-            "# fal's base price; what changes it (a larger resolution, say) goes into [[prices.tiers]] and [[prices.extras]].\n"
-            + toml_table("[[prices]]", price),
-        ]
-    )
+    tables += [f"{_PRICE_NOTE}\n{toml_table('[[prices]]', price)}"]
+    return "\n".join(tables)
 
 
 def _is_option(table: Mapping[str, Any]) -> bool:

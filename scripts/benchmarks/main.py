@@ -18,7 +18,7 @@ from rich.console import Console  # noqa: E402
 
 from scripts.benchmarks.machine import facts  # noqa: E402
 from scripts.benchmarks.report import show, write  # noqa: E402
-from scripts.benchmarks.scenarios import burst, cpu, in_flight, latency, memory, rates  # noqa: E402
+from scripts.benchmarks.scenarios import burst, cpu, in_flight, latency, memory, rates, sockets  # noqa: E402
 from scripts.benchmarks.source import BenchmarkError  # noqa: E402
 from scripts.benchmarks.table import Table  # noqa: E402
 from scripts.development.child import StackError  # noqa: E402
@@ -31,11 +31,19 @@ SCENARIOS: Mapping[str, Callable[[Stack, bool], Table]] = {
     "memory": memory.run,
     "cpu": cpu.run,
     "rates": rates.run,
+    "sockets": sockets.run,
     "in_flight": in_flight.run,
 }
 #: In a quick run the last one is left out: it is there for the plots.
 QUICK = tuple(SCENARIOS)[:-1]
-SETTINGS = {"ALLOW_ANONYMOUS": "true", "APP_ENV": "development", "WORKERS": "4", "SYNC_WAIT_SECONDS": "180", "HOST": "127.0.0.1"}
+SETTINGS = {
+    "ALLOW_ANONYMOUS": "true",
+    "RATE_LIMIT_LOGIN": "off",
+    "APP_ENV": "development",
+    "WORKERS": "4",
+    "SYNC_WAIT_SECONDS": "180",
+    "HOST": "127.0.0.1",
+}
 #: All else that the caller's environment holds could name real stores, or a key that buys pictures.
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 

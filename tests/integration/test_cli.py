@@ -109,6 +109,44 @@ def test_the_proof_of_the_ledger_tells_by_its_exit_code_whether_it_adds_up(run: 
     assert last == "2 accounts checked, 1 do not add up"
 
 
+def test_a_budget_is_set_listed_changed_and_removed(run: Operator, accounts: Accounts) -> None:
+    key_id = accounts.make_key("nightly")[0].id
+    made = [run("budgets", "set", "--user", "ada", "--monthly", "25.00"), run("budgets", "set", "--key", key_id, "--monthly", "0.5")]
+    changed = run("budgets", "set", "--user", "ada", "--monthly", "30")
+    listed = run("budgets", "list")
+    removed = [run("budgets", "remove", "--user", "ada") for _ in range(2)]
+
+    assert [done.stdout.strip() for done in (*made, changed)] == [
+        "user:ada may spend 25.00 USD a month; 25.00 are left",
+        f"key:{key_id} may spend 0.50 USD a month; 0.50 are left",
+        "user:ada may spend 30.00 USD a month; 30.00 are left",
+    ]
+    assert re.search(r"user:ada\W+30\.00\W+0\.00\W+0\.00\W+30\.00", listed.stdout)
+    assert f"key:{key_id}" in listed.stdout
+    assert [(done.returncode, done.stdout.strip() or done.stderr.strip()) for done in removed] == [
+        (0, "user:ada has no budget any more"),
+        (2, "No such budget"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--user", "ada", "--monthly", "-1"], "from 0 to"),
+        (["--user", "ada", "--monthly", "NaN"], "from 0 to"),
+        (["--user", "ada", "--monthly", "much"], "amount in USD"),
+        (["--user", "ada", "--monthly", "1000000001"], "from 0 to"),
+        (["--monthly", "1"], "--user or --key"),
+        (["--user", "ada", "--key", "0123456789abcdef", "--monthly", "1"], "--user or --key"),
+        (["--key", "0123456789abcdef", "--monthly", "1"], "No such key"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(run: Operator, arguments: list[str], told: str) -> None:
+    done = run("budgets", "set", *arguments)
+
+    assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (2, True, False), done
+
+
 def test_what_cannot_be_done_is_told_in_one_message_without_a_trace(run: Operator) -> None:
     unknown = run("users", "set-role", "ada@example.com", "emperor")
     bad_settings = run("ledger", "verify", JWT_SECRET="short", PORT="x")

@@ -385,7 +385,7 @@ def test_the_command_shows_where_the_figures_disagree_with_totals(jobs: JobStore
     assert [line for line in done.stdout.splitlines() if late.id in line and "req-3" in line]
     (total,) = [line for line in done.stdout.splitlines() if "all 2 on the bill" in line]
     assert [cell.strip() for cell in total.strip("│ ").split("│")][3:] == ["0.05", "", "0.0475", "-0.0025"]
-    assert done.stdout.splitlines()[-1] == "3 ended jobs, 2 on fal's bill, 1 of those disagree; 1 wait for their billing events"
+    assert done.stdout.splitlines()[-1] == "3 ended jobs, 2 on fal's bill, 1 of those disagree; 1 without their billing events"
 
 
 def test_the_command_says_in_one_line_why_it_stopped(jobs: JobStore, command: Callable[..., Any]) -> None:
