@@ -36,9 +36,15 @@ class _Moment(ma.fields.AwareDateTime):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
+#: The same as a pattern, for the API's document; a schema has no ranges of times.
+YEARS = r"^[2-8]\d{3}-"
+
+
 def moment_field(key: str, description: str) -> ma.fields.AwareDateTime:
     in_range = ma.validate.Range(EARLIEST, LATEST, error="Must be a time from the years 2000 to 8999.")
-    return _Moment(data_key=key, load_default=None, format="iso", validate=in_range, metadata={"description": description})
+    return _Moment(
+        data_key=key, load_default=None, format="iso", validate=in_range, metadata={"description": description, "pattern": YEARS}
+    )
 
 
 def check_order(data: Mapping[str, Any]) -> None:

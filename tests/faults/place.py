@@ -19,9 +19,12 @@ import httpx
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from app import clock
+from app.budget import month_of, of_user
 from app.job import Patience
 from app.services.billing import Billing
 from app.stores.accounts import AccountStore
+from app.stores.budgets import BudgetStore
 from app.stores.jobs import JobStore
 from app.stores.ledger import LedgerStore
 from scripts.development.ports import free_port
@@ -32,6 +35,7 @@ from tests.support.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 UNKNOWN_SECONDS = 2
+BUDGET_MICROS = 1_000_000_000
 #: A submit that has had no answer for so long has lost its worker; the service itself waits for a minute.
 SURELY_CUT_OFF = timedelta(seconds=4)
 
@@ -47,8 +51,9 @@ class Place(Service):
         self.billing = Billing(ledger=LedgerStore(self.database), accounts=accounts, jobs=jobs)
 
     def customer(self, *, tokens: int = 1000) -> Customer:
-        """Return a new signed-in user with at least so many tokens."""
+        """Return a new signed-in user with at least so many tokens and a monthly budget that is large enough."""
         customer = register(self.client)
+        BudgetStore(self.database).set_limit(of_user(customer.id), BUDGET_MICROS, month=month_of(clock.now()))
         if tokens > 1000:
             self.billing.topup(customer.id, tokens - 1000, key=uuid.uuid4().hex, notes=None)
         return customer

@@ -24,6 +24,7 @@ def problems(place: Place) -> list[str]:
         *_bought_twice(jobs, posts),
         *_lost(place, jobs, posts),
         *_wrongly_charged(place, jobs),
+        *_wrongly_reported(place),
         *_not_kept(place, jobs),
         *_left_behind(place, jobs),
     ]
@@ -96,6 +97,30 @@ def _wrong_entries(job: Answer, tokens: int, entries: list[Answer]) -> Iterator[
     never_paid = job["error"] and job["error"]["code"] == "not_accepted" and not entries
     if len(found) != len(entries) or (found != wanted and not never_paid):
         yield f"{job['_id']}: ledger entries {[(e['type'], e['held']) for e in entries]}, not {wanted}"
+
+
+def _wrongly_reported(place: Place) -> Iterator[str]:
+    """The daily sums and the budgets say the same as the records of the single jobs."""
+    per_user: Counter[str] = Counter()
+    single: Counter[tuple[str, str, str]] = Counter()
+    for record in place.database["usage"].find():
+        per_user[record["userId"]] += record["chargedMicros"]
+        for name, amount in (("jobs", 1), ("images", record["images"]), ("micros", record["chargedMicros"])):
+            single[record["userId"], record["status"], name] += amount
+    summed: Counter[tuple[str, str, str]] = Counter()
+    for day in place.database["usageDays"].find():
+        for status in TERMINAL & day.keys():
+            for name, amount in day[status].items():
+                summed[day["userId"], status, name] += amount
+        if day["open"]:
+            yield f"{day['_id']}: counts that nobody confirmed: {day['open']}"
+    if +single != +summed:
+        yield f"the daily sums are off by {(+single - +summed) or (+summed - +single)}"
+    for budget in place.database["budgets"].find():
+        spent = per_user[budget["_id"].removeprefix("user:")]
+        told = (budget["spentMicros"], budget["heldMicros"], budget["holds"], budget["roomMicros"])
+        if told != (spent, 0, {}, budget["limitMicros"] - spent):
+            yield f"{budget['_id']}: {told}, but {spent} of {budget['limitMicros']} were charged"
 
 
 def _not_kept(place: Place, jobs: Iterable[Answer]) -> Iterator[str]:

@@ -132,11 +132,7 @@ def test_a_budget_is_set_listed_changed_and_removed(run: Operator, accounts: Acc
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--user", "ada", "--monthly", "-1"], "from 0 to"),
         (["--user", "ada", "--monthly", "NaN"], "from 0 to"),
-        (["--user", "ada", "--monthly", "much"], "amount in USD"),
-        (["--user", "ada", "--monthly", "1000000001"], "from 0 to"),
-        (["--monthly", "1"], "--user or --key"),
         (["--user", "ada", "--key", "0123456789abcdef", "--monthly", "1"], "--user or --key"),
         (["--key", "0123456789abcdef", "--monthly", "1"], "No such key"),
     ],

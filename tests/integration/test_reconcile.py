@@ -10,15 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.clients.fal_platform import FalPlatform
 from app.costs import ActualCost, CostSource
-from app.errors import NotFound, ProviderBadKey, ProviderBusy, ProviderError, ProviderRefused
+from app.errors import ProviderBusy
 from app.fal_request import Failure
 from app.job import Job, Patience
 from app.services.reconciliation import Finding, Reconciliation
@@ -26,13 +24,14 @@ from app.stores.database import Database
 from app.stores.jobs import JobStore
 from tests.support.factories import certain, make_facts, make_image, make_job, make_receipt
 from tests.support.fal_place import FalPlace
-from tests.support.fal_platform import BILLING, PRICING, PlatformServer, flux_dev, platform_server
+from tests.support.fal_platform import BILLING, PlatformServer, platform_server
 from tests.support.services import Backing
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = datetime(2026, 11, 2, 10, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SINCE, UNTIL = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 10, tzinfo=UTC)
+Run = Callable[..., list[Finding]]
 OOPS = Failure("generation_failed", "fal.ai: no")
 
 
@@ -48,7 +47,7 @@ def jobs(database: Database) -> JobStore:
 
 
 @pytest.fixture
-def reconcile(jobs: JobStore, fal: PlatformServer) -> Callable[..., list[Finding]]:
+def reconcile(jobs: JobStore, fal: PlatformServer) -> Run:
     def run(since: datetime = SINCE, until: datetime = UNTIL) -> list[Finding]:
         return list(Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).run(since, until))
 
@@ -90,9 +89,7 @@ def actual(jobs: JobStore, job: Job) -> ActualCost | None:
 # -- jobs and the bill -------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_bill_corrects_the_actual_cost_and_nothing_else(
-    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
-) -> None:
+def test_the_bill_corrects_the_actual_cost_and_nothing_else(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     job = completed(DAY, "req-1")
     stored(jobs, job)
     fal.bill("req-1", 22_500_000, percent_discount=10)
@@ -106,9 +103,7 @@ def test_the_bill_corrects_the_actual_cost_and_nothing_else(
     assert changed == {"actual", "rev", "updated_at", "order_key"}
 
 
-def test_a_second_run_finds_the_same_and_writes_nothing(
-    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
-) -> None:
+def test_a_second_run_finds_the_same_and_writes_nothing(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     job = completed(DAY, "req-1")
     stored(jobs, job)
     fal.bill("req-1", 25_000_000)
@@ -119,7 +114,7 @@ def test_a_second_run_finds_the_same_and_writes_nothing(
     assert certain(jobs.get(job.id)).rev == job.rev + 1
 
 
-def test_a_later_correction_of_the_bill_is_taken(jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]) -> None:
+def test_a_later_correction_of_the_bill_is_taken(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     job = completed(DAY, "req-1")
     stored(jobs, job)
     fal.bill("req-1", 25_000_000)
@@ -131,9 +126,7 @@ def test_a_later_correction_of_the_bill_is_taken(jobs: JobStore, fal: PlatformSe
     assert actual(jobs, job) == ActualCost(30_001, CostSource.INVOICE)
 
 
-def test_events_that_are_missing_are_listed_and_leave_the_job_as_it_is(
-    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
-) -> None:
+def test_events_that_are_missing_are_listed_and_leave_the_job_as_it_is(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     half, unpriced, whole = completed(DAY, "a-1", "a-2"), completed(DAY, "b-1"), completed(DAY, "c-1")
     stored(jobs, half, unpriced, whole)
     fal.bill("a-1", 25_000_000)
@@ -147,9 +140,7 @@ def test_events_that_are_missing_are_listed_and_leave_the_job_as_it_is(
     assert [actual(jobs, job) for job in (half, unpriced, whole)] == [half.actual, unpriced.actual, ActualCost(25_000, CostSource.INVOICE)]
 
 
-def test_a_request_that_failed_costs_what_the_bill_says_if_anything(
-    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
-) -> None:
+def test_a_request_that_failed_costs_what_the_bill_says_if_anything(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     at = DAY + timedelta(seconds=9)
     failed = certain(ordered(DAY, "f-1").request_failed(0, OOPS, now=at))
     billed = certain(ordered(DAY, "f-2").request_failed(0, OOPS, now=at))
@@ -170,7 +161,7 @@ def test_a_request_that_failed_costs_what_the_bill_says_if_anything(
     ]
 
 
-def test_only_ended_jobs_of_the_range_are_looked_at(jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]) -> None:
+def test_only_ended_jobs_of_the_range_are_looked_at(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     before, first = completed(SINCE - timedelta(seconds=1), "r-0"), completed(SINCE, "r-1")
     last, behind = completed(UNTIL - timedelta(seconds=1), "r-2"), completed(UNTIL, "r-3")
     live, never_sent = ordered(DAY, "r-4"), certain(make_job(id=id_at(DAY), now=DAY).canceled(now=DAY))
@@ -182,9 +173,7 @@ def test_only_ended_jobs_of_the_range_are_looked_at(jobs: JobStore, fal: Platfor
     assert {name for query in fal.queries(BILLING) for name in query["request_id"]} == {"r-1", "r-2"}
 
 
-def test_many_jobs_are_asked_for_in_calls_of_fifty_and_pages_are_followed(
-    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
-) -> None:
+def test_many_jobs_are_asked_for_in_calls_of_fifty_and_pages_are_followed(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     many = [completed(DAY + timedelta(seconds=n), f"m-{n}-0", f"m-{n}-1") for n in range(60)]
     stored(jobs, *many)
     fal.page = 30
@@ -201,9 +190,7 @@ def test_many_jobs_are_asked_for_in_calls_of_fifty_and_pages_are_followed(
     assert all(finding.invoiced for finding in found)
 
 
-def test_jobs_far_apart_are_asked_for_in_calls_of_ninety_days(
-    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
-) -> None:
+def test_jobs_far_apart_are_asked_for_in_calls_of_ninety_days(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     old, new = completed(DAY - timedelta(days=200), "old"), completed(DAY, "new")
     stored(jobs, old, new)
     fal.bill("old", 25_000_000, at="2026-04-16T10:00:09Z")
@@ -216,7 +203,7 @@ def test_jobs_far_apart_are_asked_for_in_calls_of_ninety_days(
 
 
 def test_where_fal_stops_answering_the_jobs_before_are_corrected_and_the_rest_is_left(
-    jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]
+    jobs: JobStore, fal: PlatformServer, reconcile: Run
 ) -> None:
     many = [completed(DAY + timedelta(seconds=n), f"m-{n}") for n in range(51)]
     stored(jobs, *many)
@@ -238,7 +225,7 @@ def test_where_fal_stops_answering_the_jobs_before_are_corrected_and_the_rest_is
     assert len(again) == 51
 
 
-def test_runs_at_the_same_time_agree(jobs: JobStore, fal: PlatformServer, reconcile: Callable[..., list[Finding]]) -> None:
+def test_runs_at_the_same_time_agree(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     job = completed(DAY, "req-1")
     stored(jobs, job)
     fal.bill("req-1", 20_000_000)
@@ -248,101 +235,6 @@ def test_runs_at_the_same_time_agree(jobs: JobStore, fal: PlatformServer, reconc
 
     after = certain(jobs.get(job.id))
     assert (after.actual, after.rev) == (ActualCost(20_000, CostSource.INVOICE), job.rev + 1)
-
-
-# -- the client --------------------------------------------------------------------------------------------------------------------------
-
-
-def events(platform: FalPlatform) -> list[Any]:
-    return platform.billing_events(["req-1"], start=SINCE, end=UNTIL)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "error", "text"),
-    [
-        (401, {"error": {"type": "authorization_error", "message": "Invalid key"}}, ProviderBadKey, "FAL_ADMIN_KEY.*Invalid key"),
-        (403, b"", ProviderBadKey, "ADMIN"),
-        (400, {"error": {"message": "Date range too long"}}, ProviderRefused, "400.*Date range too long"),
-        (302, b"", ProviderRefused, "302"),
-        (404, {"error": None}, NotFound, "does not know"),
-        (429, {"error": {"message": "Slow down"}}, ProviderBusy, "429.*Slow down"),
-        (500, b"<html>", ProviderBusy, "500"),
-        (200, b"<html>", ProviderError, "cannot be read"),
-        (200, b"[" * 100_000, ProviderError, "cannot be read"),
-        (200, [], ProviderError, "cannot be read"),
-        (200, {"billing_events": None}, ProviderError, "cannot be read"),
-        (200, {"billing_events": ["x"]}, ProviderError, "cannot be read"),
-        (200, {"billing_events": [{"request_id": "req-1", "cost_total": "free"}]}, ProviderError, "cannot be read"),
-        (200, {"billing_events": [{"request_id": "req-1", "cost_total": -0.5}]}, ProviderError, "cannot be read"),
-        (200, b'{"billing_events": [{"request_id": "req-1", "cost_total": NaN}]}', ProviderError, "cannot be read"),
-        (200, b'{"billing_events": [{"request_id": "req-1", "cost_total": 1e300}]}', ProviderError, "cannot be read"),
-        (200, {"billing_events": [{"request_id": 7, "cost_total": 1}]}, ProviderError, "cannot be read"),
-    ],
-)
-def test_what_fal_answers_instead_of_events_becomes_one_of_our_errors(
-    fal: PlatformServer, status: int, body: Any, error: type[Exception], text: str
-) -> None:
-    fal.refusals = [(status, body)] * 3
-
-    with pytest.raises(error, match=text) as raised:
-        events(fal.client)
-
-    assert type(raised.value) is error
-    assert "an-admin-secret" not in str(raised.value)
-
-
-def test_fal_out_of_reach_is_told_as_such() -> None:
-    nowhere = FalPlatform(api_url="https://localhost:9/v1", openapi_url="https://localhost:9/o", admin_key="k", pause_s=0, timeout_s=1)
-
-    with pytest.raises(ProviderBusy, match="does not answer"):
-        events(nowhere)
-
-
-def test_an_events_cost_is_exact_after_discounts_and_foreign_events_are_left_out(fal: PlatformServer) -> None:
-    fal.bill("req-1", 123_456_789_012)
-    fal.bill("req-1", None)
-    fal.bill("other", 1)
-    fal.bill("req-1", None, cost_total=0.1)
-
-    assert [event.cost for event in events(fal.client)] == [Decimal("123.456789012"), Decimal("0.1")]
-
-
-def test_prices_are_those_fal_has(fal: PlatformServer) -> None:
-    fal.price("fal-ai/flux/dev", 0.025, "megapixels")
-    fal.price("fal-ai/video", 0.1, "seconds")
-
-    prices = fal.client.prices(["fal-ai/flux/dev", "fal-ai/video", "fal-ai/none"])
-
-    assert {name: (price.amount, price.registry_unit) for name, price in prices.items()} == {
-        "fal-ai/flux/dev": (Decimal("0.025"), "megapixel"),
-        "fal-ai/video": (Decimal("0.1"), None),
-    }
-
-
-def test_an_unknown_endpoint_does_not_cost_the_prices_of_the_others(fal: PlatformServer) -> None:
-    fal.price("fal-ai/flux/dev", 0.025, "megapixels")
-    fal.refusals = [(404, {"error": {"message": "Endpoint not found"}}), (404, {"error": {"message": "Endpoint not found"}})]
-
-    prices = fal.client.prices(["fal-ai/none", "fal-ai/flux/dev"])
-
-    assert list(prices) == ["fal-ai/flux/dev"]
-    assert len(fal.queries(PRICING)) == 3
-
-
-def test_the_description_of_an_endpoint_needs_no_key(fal: PlatformServer) -> None:
-    fal.documents["fal-ai/flux/dev"] = flux_dev()
-
-    known, unknown = fal.client.openapi("fal-ai/flux/dev"), fal.client.openapi("fal-ai/none")
-
-    assert known is not None
-    assert (known["openapi"], unknown) == ("3.0.4", None)
-    assert not [seen for seen in fal.server.seen if "Authorization" in seen[2]]
-
-
-@pytest.mark.parametrize("ids", [[], ["x"] * 51])
-def test_a_call_names_one_to_fifty_ids(fal: PlatformServer, ids: list[str]) -> None:
-    with pytest.raises(ValueError, match="1 to 50"):
-        fal.client.prices(ids)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------------------------

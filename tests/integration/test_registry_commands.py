@@ -1,8 +1,7 @@
-"""Model files beside what fal says: drift is found and named, and a drafted file works as it is. fal's platform API is a stand-in."""
+"""A drafted model file works as it is, and the commands say what they found. fal's platform API is a stand-in."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,24 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from app.clients.fal_openapi import read_schema
-from app.clients.fal_params import describe
-from app.errors import InvalidRequest, NotFound, ProviderError
+from app.errors import InvalidRequest, NotFound
 from app.services.model_import import Draft, draft_model, usual_name
 from app.services.registry_drift import find_drift
 from registry.loader import Registry, load_registry
-from registry.params import build_param
 from registry.request import check_request
 from registry.schema import json_schema
 from registry.spec import ModelSpec
-from registry.table import Table
-from registry.toml_text import toml_key, toml_table, toml_value
 from tests.support.fal_place import FalPlace
-from tests.support.fal_platform import IMAGE_SIZE, PlatformServer, flux_dev, openapi, platform_server
+from tests.support.fal_platform import PlatformServer, flux_dev, openapi, platform_server
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = load_registry()
@@ -51,99 +43,6 @@ def spec_of(name: str, registry: Registry = REGISTRY) -> ModelSpec:
     spec = registry.get(name)
     assert spec is not None
     return spec
-
-
-# -- check -------------------------------------------------------------------------------------------------------------------------------
-
-
-def drift(fal: PlatformServer, name: str = "flux-dev") -> list[tuple[str, str, str]]:
-    (found,) = find_drift([spec_of(name)], fal.client, NOW)
-    return [(one.where, one.ours, one.fals) for one in found]
-
-
-def test_a_model_file_that_says_what_fal_says_has_not_drifted(fal: PlatformServer) -> None:
-    fal.price(ENDPOINT, 0.025, "megapixels")
-    fal.documents[ENDPOINT] = flux_dev()
-
-    assert drift(fal) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"acceleration": None}, [("acceleration", "takes it", "unknown")]),
-        ({"raw": {"type": "boolean"}}, [("raw", "unknown", "takes it")]),
-        ({"guidance_scale": {"type": "number", "minimum": 0, "maximum": 20}}, [("guidance_scale: minimum", "1", "0")]),
-        ({"seed": {"type": "integer", "maximum": 4294967295}}, [("seed: maximum", "18446744073709551615", "4294967295")]),
-        ({"prompt": {"type": "string", "maxLength": 2000}}, [("prompt: max length", "50000", "2000")]),
-        ({"output_format": {"type": "string", "enum": ["jpeg", "png", "webp"]}}, [("output_format: enum", "jpeg, png", "jpeg, png, webp")]),
-        ({"output_format": {"type": "string", "enum": ["png", "jpeg"], "default": "png"}}, [("output_format: default", "jpeg", "png")]),
-        ({"num_images": {"type": "integer", "minimum": 1, "maximum": 8}}, [("num_images: maximum", "4", "8")]),
-        ({"num_inference_steps": {"type": "string"}}, [("num_inference_steps: type", "integer", "string")]),
-        (
-            {"image_size": {"anyOf": [{"$ref": "#/components/schemas/ImageSize"}, {"enum": ["square"], "type": "string"}]}},
-            [("image_size: enum", "square_hd, square, portrait_4_3, portrait_16_9, landscape_4_3, landscape_16_9", "square")],
-        ),
-        ({"sync_mode": {"type": "boolean", "default": True}}, []),
-        ({"prompt": {"type": "string"}}, []),
-    ],
-)
-def test_a_difference_is_named_with_both_sides(fal: PlatformServer, changes: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    fal.price(ENDPOINT, 0.025, "megapixels")
-    fal.documents[ENDPOINT] = flux_dev(**changes)
-
-    assert drift(fal) == expected
-
-
-def test_what_is_required_is_compared_both_ways(fal: PlatformServer) -> None:
-    fal.price(ENDPOINT, 0.025, "megapixels")
-    document = flux_dev()
-    document["components"]["schemas"]["ModelInput"]["required"] = ["seed"]
-    fal.documents[ENDPOINT] = document
-
-    assert drift(fal) == [("prompt: required", "yes", "no"), ("seed: required", "no", "yes")]
-
-
-@pytest.mark.parametrize(
-    ("amount", "unit", "currency", "shown"),
-    [
-        (0.03, "megapixels", "USD", "0.03 USD / megapixels"),
-        (0.025, "images", "USD", "0.025 USD / images"),
-        (0.025, "compute_seconds", "USD", "0.025 USD / compute_seconds"),
-        (0.025, "megapixels", "EUR", "0.025 EUR / megapixels"),
-    ],
-)
-def test_another_price_is_drift(fal: PlatformServer, amount: float, unit: str, currency: str, shown: str) -> None:
-    fal.price(ENDPOINT, amount, unit, currency)
-    fal.documents[ENDPOINT] = flux_dev()
-
-    assert drift(fal) == [("price", "0.025 USD / megapixel", shown)]
-
-
-def test_the_operators_price_is_compared_and_not_the_users(fal: PlatformServer) -> None:
-    fal.price("fal-ai/flux-pro/v1.1", 0.04, "megapixels")
-
-    assert drift(fal, "flux-pro") == [("endpoint", "fal-ai/flux-pro/v1.1", "no such endpoint")]
-
-
-def test_an_endpoint_that_is_gone_has_neither_price_nor_description(fal: PlatformServer) -> None:
-    assert drift(fal) == [("price", "0.025 USD / megapixel", "-"), ("endpoint", ENDPOINT, "no such endpoint")]
-
-
-def test_what_is_inside_of_lists_is_compared_too(fal: PlatformServer) -> None:
-    properties: dict[str, Any] = dict(flux_dev()["components"]["schemas"]["ModelInput"]["properties"])
-    properties["guidance_scale"] = {"type": "number", "minimum": 0, "maximum": 35, "default": 3.5}
-    properties["acceleration"] = {"type": "string", "enum": ["none", "regular"], "default": "none"}
-    properties["loras"] = {"type": "array", "items": {"$ref": "#/components/schemas/LoraWeight"}, "default": []}
-    document = openapi("fal-ai/flux-lora", properties, ["prompt"])
-    fal.price("fal-ai/flux-lora", 0.035, "megapixels")
-    fal.documents["fal-ai/flux-lora"] = document
-    same = drift(fal, "flux-lora")
-
-    document["components"]["schemas"]["LoraWeight"]["properties"]["scale"]["maximum"] = 2
-    changed = drift(fal, "flux-lora")
-
-    assert (same, changed) == ([], [("loras[].scale: maximum", "4", "2")])
 
 
 # -- import ------------------------------------------------------------------------------------------------------------------------------
@@ -228,55 +127,6 @@ def test_images_are_known_by_their_names_and_uploads_reach_them(fal: PlatformSer
     assert "num_images" not in spec_of("new-model", registry).params
 
 
-@pytest.mark.parametrize(
-    ("schema", "expected"),
-    [
-        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, {"type": "integer"}),
-        ({"type": ["number", "null"], "exclusiveMinimum": 0}, {"type": "number", "exclusiveMinimum": 0}),
-        ({"type": "number", "exclusiveMinimum": True, "minimum": 0}, {"type": "number", "exclusiveMinimum": 0}),
-        ({"anyOf": [{"type": "integer"}, {"type": "number"}], "default": 2}, {"type": "number", "default": 2}),
-        ({"anyOf": [{"enum": ["a"], "type": "string"}, {"const": "b", "type": "string"}]}, {"type": "string", "enum": ["a", "b"]}),
-        ({"anyOf": [{"enum": ["a"], "type": "string"}, {"type": "string"}]}, {"type": "string"}),
-        ({"anyOf": [{"type": "string"}, {"type": "array"}]}, {"type": "any"}),
-        ({"allOf": [{"$ref": "#/components/schemas/Style"}], "default": "b"}, {"type": "string", "enum": ["a", "b"], "default": "b"}),
-        ({"$ref": "#/components/schemas/Loop"}, {"type": "any"}),
-        ({"$ref": "#/components/schemas/Missing"}, {"type": "any"}),
-        ({"$ref": 7}, {"type": "any"}),
-        ({}, {"type": "any"}),
-        ({"type": "string", "enum": ["a", None]}, {"type": "string", "enum": ["a"]}),
-        ({"type": "string", "default": 5}, {"type": "string"}),
-        ({"type": "string", "pattern": "(", "maxLength": 5}, {"type": "string", "maxLength": 5}),
-        ({"type": "integer", "minimum": 9, "maximum": 1}, {"type": "integer"}),
-        ({"type": "integer", "enum": ["x"]}, {"type": "integer"}),
-        ({"type": "array", "items": {"$ref": "#/components/schemas/Tree"}}, None),
-        (
-            {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a", "b"]},
-            {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
-        ),
-        ({**IMAGE_SIZE, "default": {"width": 1, "height": 1.0}}, None),
-    ],
-)
-def test_a_property_becomes_a_parameter_the_registry_can_check(schema: dict[str, Any], expected: dict[str, Any] | None) -> None:
-    tree = {"type": "object", "properties": {"leaf": {"type": "string"}, "branch": {"$ref": "#/components/schemas/Tree"}}}
-    shared = {"Style": {"type": "string", "enum": ["a", "b"]}, "Loop": {"$ref": "#/components/schemas/Loop"}, "Tree": tree}
-    document = {"components": {"schemas": shared}}
-
-    table = describe("thing", json.loads(json.dumps(schema), parse_float=Decimal), document)
-
-    build_param("thing", Table(table, "", ""), "inputs")
-    if expected is not None:
-        assert table == expected
-
-
-@pytest.mark.parametrize(
-    ("document", "said"),
-    [({}, "does not say what it takes"), ({"paths": []}, "does not say"), ({"paths": {"/x": None}, "components": 7}, "does not say")],
-)
-def test_a_document_that_describes_nothing_is_told_as_fals_fault(document: dict[str, Any], said: str) -> None:
-    with pytest.raises(ProviderError, match=said):
-        read_schema(ENDPOINT, document)
-
-
 def test_a_model_that_makes_no_pictures_is_refused(fal: PlatformServer) -> None:
     fal.documents["fal-ai/video"] = openapi("fal-ai/video", {"prompt": {"type": "string"}}, ["prompt"], output="video")
 
@@ -319,30 +169,6 @@ def test_a_tiny_price_is_written_in_full(fal: PlatformServer, tmp_path: Path) ->
 )
 def test_a_model_is_named_after_its_endpoint(endpoint: str, name: str) -> None:
     assert usual_name(endpoint) == name
-
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-DECIMALS = st.decimals(-(10**6), 10**6, allow_nan=False, places=9)
-VALUES = st.recursive(
-    st.one_of(TEXTS, st.booleans(), st.integers(-(2**70), 2**70), DECIMALS, st.dates(min_value=date(1000, 1, 1))),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
-@given(values=st.dictionaries(TEXTS, VALUES, max_size=4), name=TEXTS)
-def test_what_is_written_as_toml_is_read_the_same(values: dict[str, Any], name: str) -> None:
-    text = toml_table(f"[{toml_key(name)}]", values)
-
-    assert tomllib.loads(text, parse_float=Decimal) == {name: values}
-
-
-def test_half_a_surrogate_pair_is_replaced_and_what_is_no_toml_is_a_mistake() -> None:
-    assert tomllib.loads(f"x = {toml_value(chr(0xD800))}") == {"x": "\ufffd"}
-    for value in (None, 1.5, Decimal("NaN")):
-        with pytest.raises(TypeError):
-            toml_value(value)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------------------------

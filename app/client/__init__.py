@@ -1,0 +1,4 @@
+"""The `imagegen` command: a client of the gateway's HTTP API, and of nothing else of it.
+
+Only httpx, click, rich and the standard library may be imported here: it must work on a machine that has no part of the service.
+"""

@@ -1,0 +1,137 @@
+"""What a person types, as a request: values by the model's own schema, local pictures as data URIs. Sends nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.client.outcomes import WrongCall
+
+REMOTE = re.compile(r"https?://|data:|upload:")
+#: First bytes of the types the server takes.
+SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"), (b"BM", "bmp"))
+#: The server takes data URIs of up to 14,000,000 characters, which is so many bytes.
+MAX_FILE_BYTES = 10_400_000
+KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+class Model:
+    """One model as `GET /api/images/models/{name}` describes it."""
+
+    def __init__(self, view: Mapping[str, Any]) -> None:
+        self.name = str(view["name"])
+        self.required = list(view["requiredInputs"])
+        self.named_inputs = [*self.required, *view["optionalInputs"]]
+        self.inputs, self.options = _parameters(view["inputSchema"])
+        self.default_images = int(view["defaultOptions"].get("num_images", 1))
+
+    def home(self, name: str) -> str:
+        """Return whether a parameter belongs into `inputs` or `options`. Raises WrongCall for one the model does not have."""
+        if name in self.named_inputs or (name in self.inputs and name not in self.options):
+            return "inputs"
+        if name in self.options:
+            return "options"
+        raise WrongCall(f"{self.name} has no {name!r}; it takes {', '.join(self.inputs)}")
+
+    def value(self, name: str, text: str) -> Any:
+        """Return typed text as the type the model wants: JSON, or the text itself where that is what it takes. Files are not read here."""
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        schema = self.inputs.get(name) or self.options.get(name) or {}
+        return text if not _allows(schema, value) and _allows(schema, text) else value
+
+    def with_images(self, images: Sequence[str]) -> dict[str, Any]:
+        """Return pictures under the model's image inputs, in order; a list takes all that are left. Raises WrongCall."""
+        left = list(images)
+        found: dict[str, Any] = {}
+        for name in self._image_inputs() if left else []:
+            if not left:
+                break
+            if self.inputs[name].get("type") == "array":
+                found[name], left = left, []
+            else:
+                found[name] = left.pop(0)
+        if left:
+            count = len(images) - len(left)
+            takes = "no image" if not count else f"{count} image{'s' if count > 1 else ''} ({', '.join(found)})"
+            raise WrongCall(f"{self.name} takes {takes}, not {len(images)}")
+        return found
+
+    def images_wanted(self, body: Mapping[str, Any]) -> int:
+        count = {**body["inputs"], **body["options"]}.get("num_images", self.default_images)
+        return count if isinstance(count, int) else 1
+
+    def _image_inputs(self) -> list[str]:
+        def takes_image(schema: Mapping[str, Any]) -> bool:
+            schema = schema.get("items", schema)
+            return any("data:image/" in choice.get("pattern", "") for choice in schema.get("anyOf", []))
+
+        return [name for name in self.named_inputs if takes_image(self.inputs.get(name, {}))]
+
+
+def _parameters(schema: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Gather the schemas of all inputs and options, those of a model's variants included."""
+    inputs: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for part in (schema, schema.get("then", {}), schema.get("else", {})):
+        if part is not schema and isinstance(part, Mapping):
+            more = _parameters(part)
+            inputs, options = {**more[0], **inputs}, {**more[1], **options}
+        elif properties := part.get("properties"):
+            inputs |= properties.get("inputs", {}).get("properties", {})
+            options |= properties.get("options", {}).get("properties", {})
+    return inputs, options
+
+
+def _allows(schema: Mapping[str, Any], value: Any) -> bool:
+    """Tell whether a value has the type, or is one of the choices, of a schema. Ranges are the server's business."""
+    if "enum" in schema and not any(value == choice and type(value) is type(choice) for choice in schema["enum"]):
+        return False
+    if "type" in schema:
+        return KINDS.get(schema["type"], lambda _: True)(value)
+    choices = schema.get("anyOf") or schema.get("oneOf") or []
+    return any(_allows(choice, value) for choice in choices) if choices else True
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Split `name=value`. Raises WrongCall."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise WrongCall(f"{text!r} is not NAME=VALUE")
+    return name.strip(), value
+
+
+def image(text: str, folder: Path = Path()) -> str:
+    """Return a picture as the server takes it: a URL as it is, a file as a data URI. Raises WrongCall."""
+    if REMOTE.match(text):
+        return text
+    path = folder / Path(text).expanduser()
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise WrongCall(f"{path} is larger than {MAX_FILE_BYTES:,} bytes; make it smaller, or give a URL")
+        content = path.read_bytes()
+    except OSError as exc:
+        raise WrongCall(f"{path} cannot be read: {exc.strerror}") from exc
+    return f"data:image/{_type(path, content)};base64,{base64.b64encode(content).decode()}"
+
+
+def _type(path: Path, content: bytes) -> str:
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    for signature, name in SIGNATURES:
+        if content.startswith(signature):
+            return name
+    raise WrongCall(f"{path} is no PNG, JPEG, WebP, GIF or BMP")

@@ -1,0 +1,139 @@
+"""The server as the client sees it: requests that are repeated where that is safe, and answers turned into values or errors."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from app.client.outcomes import Refused, Unreachable
+
+Answer = dict[str, Any]
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+#: Longest pause between two tries, unless the server asks for more. Seconds.
+LONGEST_PAUSE_S = 15.0
+AGAIN = {429, 502, 503, 504}
+
+
+class Gateway:
+    """Talks to one server as one caller.
+
+    Every request is repeated for `patience_s` while the network fails or the server asks for patience. That is safe for reading, and for
+    an order because it carries its idempotency key. Raises Unreachable when the patience is over, Refused for a 4xx.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        headers: Mapping[str, str],
+        *,
+        patience_s: float,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.server = server
+        self._patience_s, self._sleep, self._clock = patience_s, sleep, clock
+        self._http = httpx.Client(base_url=server, headers=headers, timeout=TIMEOUT, transport=transport)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Answer:
+        params = {name: value for name, value in query.items() if value is not None}
+        return _body(self._sent("GET", path, params=params))
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Answer:
+        headers = {"Idempotency-Key": key} if key else {}
+        return _body(self._sent("POST", path, json=dict(body) if body is not None else None, headers=headers))
+
+    def unless_same(self, path: str, etag: str | None) -> tuple[Answer | None, str | None]:
+        """Return the answer and its ETag; None for an answer that is still the one of `etag`."""
+        response = self._sent("GET", path, headers={"If-None-Match": etag} if etag else {})
+        if response.status_code == 304:
+            return None, etag
+        return _body(response), response.headers.get("ETag")
+
+    def _sent(self, method: str, path: str, **request: Any) -> httpx.Response:
+        give_up_at = self._clock() + self._patience_s
+        in_doubt, tries = False, 0
+        while True:
+            tries += 1
+            wait_s = pause_s(tries)
+            try:
+                response = self._http.request(method, path, **request)
+            except httpx.ConnectError as exc:
+                trouble = f"{self.server} cannot be reached: {exc}"
+            except httpx.TransportError as exc:
+                trouble, in_doubt = f"{self.server} did not answer: {exc or type(exc).__name__}", True
+            except (httpx.InvalidURL, UnicodeError) as exc:
+                raise Unreachable(f"{self.server} is no address of a server: {exc}") from exc
+            else:
+                if not _asks_for_another(response):
+                    return _checked(response, after_doubt=in_doubt)
+                # A server in trouble may have written the order down before.
+                in_doubt = in_doubt or response.status_code != 429
+                trouble = f"{self.server} answers {response.status_code}: {_message(response)}"
+                wait_s = asked_pause_s(response) or wait_s
+            if self._clock() + wait_s > give_up_at:
+                raise Unreachable(trouble)
+            self._sleep(wait_s)
+
+
+def pause_s(tries: int) -> float:
+    """Return how long to wait after that many failures: doubling, with jitter so that many clients do not come back together."""
+    return float(min(LONGEST_PAUSE_S, 0.5 * 2 ** (tries - 1)) * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
+
+
+def asked_pause_s(response: httpx.Response) -> float | None:
+    """Return the seconds of `Retry-After`, a number or a date (RFC 9110); None without a usable one."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at.tzinfo else None
+
+
+def _asks_for_another(response: httpx.Response) -> bool:
+    if response.status_code in AGAIN:
+        return True
+    # A batch whose first request is still at work: the answer comes in a moment.
+    return response.status_code == 409 and _error(response).get("code") == "not_finished" and "Idempotency-Key" in response.request.headers
+
+
+def _checked(response: httpx.Response, *, after_doubt: bool) -> httpx.Response:
+    status = response.status_code
+    if status < 300 or status == 304:
+        return response
+    if 400 <= status < 500:
+        error = _error(response)
+        raise Refused(_message(response), status=status, code=error.get("code"), after_doubt=after_doubt)
+    raise Unreachable(f"The server has a fault ({status}): {_message(response)}", code=_error(response).get("code"))
+
+
+def _error(response: httpx.Response) -> Answer:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _message(response: httpx.Response) -> str:
+    message = _error(response).get("message")
+    return str(message) if message else f"HTTP {response.status_code} {response.reason_phrase}".strip()
+
+
+def _body(response: httpx.Response) -> Answer:
+    body = _error(response)
+    if not body:
+        raise Unreachable(f"{response.request.url.copy_with(query=None)} does not answer as an image gateway does")
+    return body
