@@ -37,6 +37,7 @@ from app.services.reconciliation import Reconciliation
 from app.services.recovery import Recovery
 from app.services.references import References
 from app.services.settlement import Settler
+from app.services.token_prices import TokenPrices
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
 from app.services.usage import Usage
@@ -83,6 +84,7 @@ class Services:
     uploads: Uploads
     accounts: Accounts
     tokens: Tokens
+    token_prices: TokenPrices
     billing: Billing
     budgets: Budgets
     funds: Funds
@@ -165,6 +167,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
     references = References(uploads=uploads, storage=storage)
     accounts = Accounts(accounts=account_store, keys=key_store, offload=offload)
     operations, templates = load_operations(), load_prompt_templates()
+    token_prices = TokenPrices(registry=registry, operations=operations)
     generation = Generation(
         registry=registry,
         jobs=jobs,
@@ -193,8 +196,15 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
         history=History(jobs=jobs),
         usage=Usage(days=usage_days),
         lifecycle=Lifecycle(
-            jobs=jobs, tombstones=Tombstones(database), uploads=upload_store, storage=storage, queue=queue, generation=generation
+            jobs=jobs,
+            tombstones=Tombstones(database),
+            uploads=upload_store,
+            storage=storage,
+            queue=queue,
+            generation=generation,
+            token_prices=token_prices,
         ),
+        token_prices=token_prices,
         accounts=accounts,
         tokens=Tokens(settings=settings, accounts=accounts),
         billing=billing,

@@ -9,47 +9,38 @@ from types import FrameType
 
 import eventlet
 import eventlet.tpool
-import eventlet.wsgi
 
-from app import create_app
+from app import create_app, web_server
 from app.api import sockets
 from app.bootstrap import build_services
 from app.config import Settings
 from app.errors import StoreUnavailable
 from app.logs import configure_logging
 from app.stores.database import Database, ensure_indexes
+from app.web_server import LIMITS, Limits
 
 log = logging.getLogger("web")
 
 #: eventlet's own defaults hold 1,024 connections and 50 waiting to be accepted: a burst of waiting requests needs more.
 MAX_CONNECTIONS = 10_000
 BACKLOG = 2048
-MAX_URL_CHARS = 16384
 INDEX_PAUSE_S = 0.5
 #: How long a stopping process lets its requests finish.
 DRAIN_S = 10.0
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     """Serve until told to stop. Stores may still be starting: requests that need them are answered with 503 until they are there."""
     configure_logging(settings, process="web")
     services = build_services(settings, offload=eventlet.tpool.execute)
     if not _indexed(services.database):
         eventlet.spawn(_index_later, services.database)
     app = create_app(settings, services)
-    sockets.init_app(app, settings)
+    sockets.init_app(app, settings, ping_s=(limits.ping_interval_s, limits.ping_timeout_s))
     listener = eventlet.listen((settings.host, settings.port), backlog=BACKLOG)
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
     pool = eventlet.GreenPool(MAX_CONNECTIONS)
-    server = eventlet.spawn(
-        eventlet.wsgi.server,
-        listener,
-        app,
-        custom_pool=pool,
-        log_output=False,
-        debug=False,
-        url_length_limit=MAX_URL_CHARS,
-    )
+    server = eventlet.spawn(web_server.run, listener, app, pool, limits)
     _wait_for_signal()
     log.info("stopping: no new connections, waiting requests are answered now")
     server.kill()

@@ -55,8 +55,8 @@ def build(settings: Settings, services: Services) -> Flask:
     metrics.init_app(app, services)
     limits.init_app(app, settings)
     api = docs.init_app(app)
-    for documented in (images, jobs, accounts, generations, tokens, templates, uploads, usage, batches, budgets):
+    for documented in (images, jobs, streams, accounts, generations, tokens, templates, uploads, usage, batches, budgets):
         api.register_blueprint(documented.blueprint)
-    for plain in (files, health, streams, webhooks):
+    for plain in (files, health, webhooks):
         app.register_blueprint(plain.blueprint)
     return app

@@ -73,7 +73,7 @@ def _orders(body: dict[str, Any]) -> list[Order]:
     who = caller()
     shared = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
     orders = [Order(**item, **shared, caller_key=who.key_id) for item in body["items"]]
-    return [services().web_generation.with_tokens(order) for order in orders] if who.account else orders
+    return [services().token_prices.with_tokens(order) for order in orders] if who.account else orders
 
 
 def accepted_view(batch: Batch) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _order(body: dict[str, Any], key: OrderKey | None) -> Order:
     who = caller()
     user_id = who.acts_for(body.pop("user_id"))
     order = Order(user_id=user_id, caller_key=who.key_id, key=key, **body)
-    return services().web_generation.with_tokens(order) if who.account else order
+    return services().token_prices.with_tokens(order) if who.account else order
 
 
 def _wait_s(preference: Preference, *, wanted_async: bool) -> float:

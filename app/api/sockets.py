@@ -24,8 +24,11 @@ MAX_REPLAYED_JOBS = 100
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
-def init_app(app: Flask, settings: Settings) -> SocketIO:
-    """Serve Socket.IO beside the application; events of other processes come through Redis."""
+def init_app(app: Flask, settings: Settings, *, ping_s: tuple[float, float]) -> SocketIO:
+    """Serve Socket.IO beside the application; events of other processes come through Redis.
+
+    `ping_s`: how often a client is asked whether it is there, and how long it has to answer before it is dropped.
+    """
     sockets = SocketIO(
         app,
         async_mode="eventlet",
@@ -33,6 +36,8 @@ def init_app(app: Flask, settings: Settings) -> SocketIO:
         channel=SOCKETIO_CHANNEL,
         cors_allowed_origins=list(settings.cors_origins) or None,
         max_http_buffer_size=MAX_MESSAGE_BYTES,
+        ping_interval=ping_s[0],
+        ping_timeout=ping_s[1],
         manage_session=False,
         always_connect=False,
     )

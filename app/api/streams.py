@@ -5,27 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
+from app.api import schemas
 from app.api.auth import caller
 from app.api.context import services
+from app.api.requests import ApiBlueprint
 from app.bootstrap import Services
 from app.job import Job
 
-blueprint = Blueprint("streams", __name__)
+blueprint = ApiBlueprint("streams", __name__, url_prefix="/api/jobs", description="A job's events while it is made")
 
 PULSE_S = 15.0
 RETRY_MS = 3000
 MAX_SEQ_DIGITS = 9
+CONTENT_TYPE = "text/event-stream"
+LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "description": "The last event seen: only later ones are sent. Anything but a number counts as none.",
+    "schema": {"type": "string"},
+}
+ANSWER = {
+    "description": "The events from the first one on, until the job has ended: `id` is the event's `seq`, `data` its JSON.",
+    "content": {CONTENT_TYPE: {"schema": {"type": "string"}}},
+}
 
 
-@blueprint.get("/api/jobs/<job_id>/events")
+@blueprint.get("/<job_id>/events")
+@blueprint.doc(responses={"200": ANSWER}, parameters=[LAST_EVENT_ID])
+@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
 def job_events(job_id: str) -> Response:
-    """Stream a job's events until it has ended; `Last-Event-ID` continues after an event seen before."""
+    """Stream a job's events until it has ended; `Last-Event-ID` continues after an event seen before.
+
+    The same events as on Socket.IO, in order and once, as Server-Sent Events. A comment every 15 seconds keeps the connection open.
+    """
     job = services().lifecycle.job(job_id, user_id=caller().sees)
     stream = _stream(services(), job, _last_seen(request.headers.get("Last-Event-ID", "")))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(stream, content_type="text/event-stream; charset=utf-8", headers=headers)
+    return Response(stream, content_type=f"{CONTENT_TYPE}; charset=utf-8", headers=headers)
 
 
 def _stream(found: Services, job: Job, seq: int) -> Iterator[str]:

@@ -84,15 +84,13 @@ class Model:
 
 def _parameters(schema: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Gather the schemas of all inputs and options, those of a model's variants included."""
-    inputs: dict[str, Any] = {}
-    options: dict[str, Any] = {}
-    for part in (schema, schema.get("then", {}), schema.get("else", {})):
-        if part is not schema and isinstance(part, Mapping):
-            more = _parameters(part)
+    properties = schema.get("properties", {})
+    inputs = dict(properties.get("inputs", {}).get("properties", {}))
+    options = dict(properties.get("options", {}).get("properties", {}))
+    for branch in ("else", "then"):  # The model itself is the else of its variants, and describes best what both have.
+        if branch in schema:
+            more = _parameters(schema[branch])
             inputs, options = {**more[0], **inputs}, {**more[1], **options}
-        elif properties := part.get("properties"):
-            inputs |= properties.get("inputs", {}).get("properties", {})
-            options |= properties.get("options", {}).get("properties", {})
     return inputs, options
 
 

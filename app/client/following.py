@@ -1,4 +1,7 @@
-"""An order from its first request to its last picture. Every step may be the second time: an earlier process may have died after any of them."""
+"""An order from its first request to its last picture. Every step may be a repeated one.
+
+An earlier process may have been killed after any of them.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ class Following:
             return order
         if order.is_stale(datetime.now(UTC)):
             raise WrongCall(
-                f"The order {order.id} is more than 23 hours old and it is not known whether it arrived. Sending it again could buy it twice. "
+                f"The order {order.id} is more than 23 hours old, and whether it arrived is not known. Sending it could buy it twice. "
                 f"Look at imagegen jobs, then imagegen resume --forget {order.id}"
             )
         known = accepted(order, self._gateway.post(order.path, order.body, key=order.key))

@@ -1,4 +1,7 @@
-"""How a command ends: exit codes, and the exceptions that lead to them. The numbers are documented in docs/client.md; scripts rely on them."""
+"""How a command ends: exit codes, and the exceptions that lead to them.
+
+Scripts rely on the numbers; docs/client.md lists them.
+"""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from app.job import Job, Settlement
 from app.services.generation import Accepted, Generation
 from app.services.idempotency import OrderKey
 from app.services.orders import Order
+from app.services.token_prices import TokenPrices
 from app.stores.jobs import JobStore
 from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
@@ -33,6 +34,7 @@ class Lifecycle:
         storage: Storage,
         queue: TaskQueue,
         generation: Generation,
+        token_prices: TokenPrices,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -41,6 +43,7 @@ class Lifecycle:
         self._storage = storage
         self._queue = queue
         self._generation = generation
+        self._token_prices = token_prices
         self._now = now
 
     def job(self, job_id: str, *, user_id: str | None) -> Job:
@@ -82,7 +85,8 @@ class Lifecycle:
     def retry(self, job_id: str, *, user_id: str | None, key: OrderKey | None, caller_key: str | None = None) -> Accepted:
         """Order the same again as a new job, at today's price. Raises NotFinished for a live one.
 
-        The budget of the caller's own API key pays; where it has none, that of the key which ordered the first.
+        The budget of the caller's own API key pays; where it has none, that of the key which ordered the first. A user (who sees only
+        its own jobs) pays tokens, for a job too that a script ordered for it.
         """
         job = self.job(job_id, user_id=user_id)
         if not job.is_terminal:
@@ -96,7 +100,7 @@ class Lifecycle:
             project_id=job.project_id,
             metadata=job.metadata,
             web=job.web,
-            tokens_per_image=job.tokens_per_image,
+            tokens_per_image=job.tokens_per_image or (self._token_prices.at_script_api(job.model) if user_id else 0),
             caller_key=caller_key or job.caller_key,
             key=key,
             retry_of=job.id,

@@ -59,8 +59,8 @@ class JobWaiters:
                 yield current
                 if current.is_terminal:
                     return
-                while not woken.wait(pulse_s):
-                    yield None
+                if not woken.wait(pulse_s):
+                    yield None  # And look again: an event may have been lost on its way.
                 woken.clear()
 
     def drain(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO
 
 from app.errors import CallerError, FieldError, InvalidRequest, NotFound, ReferenceNotFound
@@ -17,7 +17,6 @@ from app.services.uploads import SideLimits, Uploads
 from app.upload import REFERENCE_PREFIX, Upload
 from registry.loader import PromptTemplates, Registry
 from registry.operations import OperationSpec
-from registry.spec import ModelSpec, Param
 
 MIN_PROMPT_CHARS, MAX_PROMPT_CHARS = 5, 2000
 ASPECT_RATIOS = ("1:1", "16:9", "9:16", "4:3", "3:4")
@@ -111,13 +110,6 @@ class WebGeneration:
                 self._uploads.discard_new(reference)
             raise
 
-    def with_tokens(self, order: Order) -> Order:
-        """Return a signed-in user's order at the script API with its token price: no endpoint is a way around the balance."""
-        spec = self._registry.get(order.model)
-        takes_images = spec is not None and any(param.type == "image" for param in _with_items(spec))
-        operation = Operation.IMAGE_REFERENCE if takes_images else Operation.GENERATE
-        return replace(order, tokens_per_image=self._operations[operation].tokens_per_image)
-
     def _reference(self, user_id: str, wanted: ReferenceRequest) -> tuple[bool, Upload]:
         """Return the reference picture, and whether it was stored just now."""
         if wanted.image is not None:
@@ -163,10 +155,6 @@ class WebGeneration:
             detail = f"No such template. Allowed: {known}"
             raise InvalidRequest(f"promptTemplateId: {detail}", [FieldError("/promptTemplateId", detail)])
         return template.enhance(prompt)
-
-
-def _with_items(spec: ModelSpec) -> list[Param]:
-    return [*spec.params.values(), *(param.items for param in spec.params.values() if param.items)]
 
 
 def clean_prompt(text: str) -> str:

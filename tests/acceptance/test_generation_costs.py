@@ -145,3 +145,14 @@ def test_a_new_users_thousand_tokens_are_six_references(ada: Person) -> None:
     statuses = [ada.reference(referenceImageId=upload_id).status_code for _ in range(7)]
 
     assert statuses == [202] * 6 + [400]
+
+
+def test_a_user_who_retries_a_scripts_job_pays_for_it(ada: Person, service: Service) -> None:
+    body = {"model": "flux-pro", "inputs": {"prompt": f"a harbour {ada.id}"}, "userId": ada.id}
+    script_job = service.client.post("/api/images/generate", json=body).json()["jobId"]
+    assert ada.balance() == (1000, 0)
+
+    retried = ada.post(f"/api/jobs/{script_job}/retry").json()["jobId"]
+
+    service.ended(retried)
+    wait_until(lambda: ada.balance() == (900, 0), 10.0, "the tokens captured")

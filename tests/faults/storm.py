@@ -11,10 +11,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from redis import Redis
-
 from scripts.stack import Stack
-from tests.acceptance.service import PROCESSES, a_prompt
+from tests.acceptance.service import a_prompt
 from tests.faults.customers import Customer
 
 KINDS = ("one worker", "one worker", "worker", "watcher", "web")
@@ -52,13 +50,3 @@ class Storm:
 def ordering(pool: ThreadPoolExecutor, customers: Sequence[Customer], count: int, *, num_images: Sequence[int] = (1,)) -> list[Future[str]]:
     """Let customers order in turn, beside each other; every future gives a job's id."""
     return [pool.submit(customers[n % len(customers)].order, a_prompt(), num_images=num_images[n % len(num_images)]) for n in range(count)]
-
-
-def power_cut(stack: Stack) -> None:
-    """Kill every process of the service, lose all that Redis had, and start again."""
-    for name in PROCESSES:
-        stack.kill(name)
-    with Redis.from_url(stack.redis_url) as redis:
-        redis.flushall()
-    for name in PROCESSES:
-        stack.start(name)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.acceptance.service import wait_until
+from tests.faults.outages import mended, power_cut
 from tests.faults.place import Place, running_place
-from tests.faults.soundness import files_in, problems
-from tests.faults.storm import Storm, ordering, power_cut
+from tests.faults.soundness import problems
+from tests.faults.storm import Storm, ordering
 
 SEED = 20261121
 GENERATIONS = 100
 KILLS = 14
 #: fal splits five images over two requests.
 NUM_IMAGES = (1, 1, 1, 1, 1, 1, 1, 1, 1, 5)
-HALF_WRITTEN_FOR = timedelta(minutes=16)
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def kills_at_random() -> Aftermath:
             over.set()
             raging.result(60)
         power_cut(place.stack)
-        carried_on(place)
+        mended(place)
         return Aftermath(len(job_ids), outcomes(place), problems(place), place.verify_ledger().stdout, storm.struck)
 
 
@@ -60,16 +58,6 @@ def test_a_hundred_generations_survive_kill_9_of_everything_at_random_moments(st
     assert story.outcomes["completed"] > GENERATIONS * 0.8, told
     assert story.ledger == "4 accounts checked, 0 do not add up\n", told
     assert len(story.struck) >= KILLS, told
-
-
-def carried_on(place: Place) -> None:
-    """Let the service mend what the kills left, at the pace of a test: what it waits a minute for counts as waited for."""
-    wait_until(lambda: not place.let_time_pass(), 30, "the end of submits that were cut off")
-    place.settle_down(60)
-    old = (datetime.now(UTC) - HALF_WRITTEN_FOR).timestamp()
-    for part in files_in(place.storage / ".parts"):
-        os.utime(part, (old, old))
-    wait_until(lambda: not files_in(place.storage / ".parts"), 30, "the removal of half-written pictures")
 
 
 def outcomes(place: Place) -> Counter[str]:

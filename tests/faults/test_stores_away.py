@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
-from redis import Redis
 
 from tests.acceptance.service import Answer, a_prompt, order, wait_until
+from tests.faults.outages import mongo_dead, mongo_frozen, redis_lost, storage_away
 from tests.faults.place import Place, running_place, until_all
 from tests.faults.soundness import problems
 
@@ -38,11 +35,10 @@ def redis_comes_back_empty() -> Told:
         until_all(place, [*early, *late], "submitted")
         waiting = pool.submit(waited_for, place, f"{a_prompt()} [emulator: seconds=8]")
         wait_until(lambda: place.database["jobs"].count_documents({"status": "processing"}) == 6, 20, "the client's own picture")
-        place.stack.kill("redis")
-        while_away = place.readiness()
-        unsent = [pool.submit(customer.order, a_prompt()) for _ in range(3)]
-        [job.result(60) for job in unsent]
-        lose_everything(place)
+        with redis_lost(place.stack):
+            while_away = place.readiness()
+            unsent = [pool.submit(customer.order, a_prompt()) for _ in range(3)]
+            [job.result(60) for job in unsent]
         place.settle_down(90)
         answer = waiting.result(60)
         seen = {
@@ -53,15 +49,6 @@ def redis_comes_back_empty() -> Told:
         return Told(statuses_of(place), problems(place), seen)
 
 
-def lose_everything(place: Place) -> None:
-    folder = place.stack.data_dir / "redis"
-    shutil.rmtree(folder)
-    folder.mkdir()
-    place.stack.start("redis")
-    with Redis.from_url(place.stack.redis_url) as redis:
-        assert redis.dbsize() < 10
-
-
 def waited_for(place: Place, prompt: str) -> httpx.Response:
     return httpx.post(f"{place.stack.base_url}/api/images/generate", json=order(prompt), timeout=120, trust_env=False)
 
@@ -69,17 +56,14 @@ def waited_for(place: Place, prompt: str) -> httpx.Response:
 def mongo_freezes_and_dies() -> Told:
     with running_place(seconds=2.0) as place, ThreadPoolExecutor(8) as pool:
         customer, seen = place.customer(), {}
-        for trouble, away_s, back in ((signal.SIGSTOP, FROZEN_S, "SIGCONT"), (signal.SIGKILL, DEAD_S, "start")):
+        for trouble, away_s in ((mongo_frozen, FROZEN_S), (mongo_dead, DEAD_S)):
             at_fal = [customer.order(a_prompt()) for _ in range(2)]
             until_all(place, at_fal, "submitted")
-            place.stack.kill("mongo", trouble)
-            meanwhile = [pool.submit(customer.order, a_prompt()) for _ in range(2)]
-            time.sleep(away_s)
-            if back == "start":
-                seen["mongo"] = place.readiness()["checks"]["mongo"]
-                place.stack.start("mongo")
-            else:
-                place.stack.kill("mongo", signal.SIGCONT)
+            with trouble(place.stack):
+                meanwhile = [pool.submit(customer.order, a_prompt()) for _ in range(2)]
+                time.sleep(away_s)
+                if trouble is mongo_dead:
+                    seen["mongo"] = place.readiness()["checks"]["mongo"]
             [job.result(60) for job in meanwhile]
             place.settle_down(90)
         seen["balance"] = customer.balance()
@@ -90,21 +74,13 @@ def storage_goes_away() -> Told:
     """A file stands where the folder was, until each picture was stored in vain twice."""
     with running_place() as place:
         customer = place.customer()
-        aside = place.storage.with_name("aside")
-        place.storage.rename(aside)
-        place.storage.touch()
-        job_ids = [customer.order(a_prompt(), num_images=2) for _ in range(2)]
-        wait_until(lambda: min(tries_of(place, job_id) for job_id in job_ids) >= 2, 40, "two tries each")
-        while_away = place.readiness()
-        restore(place.storage, aside)
+        with storage_away(place):
+            job_ids = [customer.order(a_prompt(), num_images=2) for _ in range(2)]
+            wait_until(lambda: min(tries_of(place, job_id) for job_id in job_ids) >= 2, 40, "two tries each")
+            while_away = place.readiness()
         place.settle_down(60)
         seen = {"storage": while_away["checks"]["storage"], "balance": customer.balance()}
         return Told(statuses_of(place), problems(place), seen, tries=min(tries_of(place, job_id) for job_id in job_ids))
-
-
-def restore(folder: Path, aside: Path) -> None:
-    folder.unlink()
-    aside.rename(folder)
 
 
 def tries_of(place: Place, job_id: str) -> int:

@@ -76,12 +76,13 @@ def every_field_set() -> Job:
         "fingerprint": "f" * 64,
         "retry_of": "job-0",
         "batch_id": "batch-1",
+        "budgets": ("key:key-1", "user:user-1"),
     }
     return dataclasses.replace(
         make_job(requests=(2,), quote=make_quote(2, 31_000), **fields),
         requests=(request,), rev=9, status=JobStatus.COMPLETED, progress=100, message="Completed", images=(make_image(0, flagged=True), make_image(1)),
         failure=OOPS, history=(HistoryEntry(1, after(1), JobStatus.PENDING, 0, "x", 4), HistoryEntry(2, after(2), JobStatus.COMPLETED, 100, "y")),
-        settlement=Settlement.DUE, settle_at=after(20), completed_at=after(10), updated_at=after(11), charged_micros=62_000,
+        settlement=Settlement.DUE, settle_at=after(20), expiry_at=after(21), completed_at=after(10), updated_at=after(11), charged_micros=62_000,
         actual=ActualCost(71_000, CostSource.INVOICE),
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ ALLOWED = {
     "services": {"services", "stores", "clients", "domain", "registry"},
     "bootstrap": {"services", "stores", "clients", "domain", "registry"},
     "api": {"api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "client": {"client"},
     "commands": {"commands", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "entry": {"entry", "commands", "api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "workers": {"workers", "bootstrap", "services", "stores", "clients", "domain", "registry"},
@@ -37,7 +38,7 @@ VENDORS = {
     "flask_swagger_ui": FLASK,
     "marshmallow": FLASK,
     "werkzeug": FLASK,
-    "eventlet": ("app/__main__.py", "app/serving.py"),
+    "eventlet": ("app/__main__.py", "app/serving.py", "app/web_server.py"),
     "pymongo": ("app/stores/*",),
     "bson": ("app/stores/*",),
     "boto3": ("app/clients/storage.py",),
@@ -46,8 +47,8 @@ VENDORS = {
     "aiohttp": ("app/clients/fal*.py",),
     "rq": ("app/clients/queue.py", "workers/*"),
 }
-ENTRIES = {"__init__.py", "__main__.py", "cli.py", "serving.py"}
-ENVIRONMENT = {"app/commands/running.py", "workers/__main__.py", "workers/watcher.py", "workers/tasks.py"}
+ENTRIES = {"__init__.py", "__main__.py", "cli.py", "serving.py", "web_server.py"}
+ENVIRONMENT = {"app/client/cli.py", "app/commands/running.py", "workers/__main__.py", "workers/watcher.py", "workers/tasks.py"}
 
 
 def layer(path: str) -> str:
@@ -111,6 +112,13 @@ def test_the_registry_needs_nothing_but_the_standard_library(path: str) -> None:
     tops = {name.partition(".")[0] for name in imported(path)}
 
     assert tops <= sys.stdlib_module_names | {"registry"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if layer(path) == "client"])
+def test_the_client_needs_only_http_and_a_terminal(path: str) -> None:
+    tops = {name.partition(".")[0] for name in imported(path)}
+
+    assert tops <= sys.stdlib_module_names | {"app", "click", "httpx", "rich"}
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path not in ENVIRONMENT])

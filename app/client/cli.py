@@ -1,0 +1,69 @@
+"""`imagegen`: order pictures from a gateway and have them as files.
+
+Exit codes: 0 done, 1 the generation failed, 2 wrong call, 3 the server does not answer, 4 refused, 5 interrupted but resumable, 6 partly
+delivered. See docs/client.md.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from app.client.ordering import batch, generate, resume
+from app.client.outcomes import Exit
+from app.client.reading import cancel, estimate, jobs, models, usage
+from app.client.session import OPTIONS, shared_options
+
+INTERRUPTED_BEFORE_AN_ORDER = 130
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        status = cli(prog_name="imagegen", standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        return int(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED_BEFORE_AN_ORDER
+    return status if isinstance(status, int) else 0
+
+
+def _as_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@shared_options
+@click.pass_context
+def cli(context: click.Context, /, **options: Any) -> None:
+    """Order pictures from an image gateway, and get them as files."""
+    context.obj = {"options": options, "environment": _from(os.environ), "state": _state_folder(os.environ)}
+
+
+def _from(environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for option, _ in OPTIONS:
+        name = option.removeprefix("--")
+        if text := environment.get(f"IMAGEGEN_{name.upper()}", "").strip():
+            found[name] = text
+    try:
+        return {**found, "patience": float(found["patience"])} if "patience" in found else found
+    except ValueError as exc:
+        raise click.UsageError(f"IMAGEGEN_PATIENCE: {found['patience']!r} is no number of seconds") from exc
+
+
+def _state_folder(environment: Mapping[str, str]) -> Path:
+    """Return where open orders are kept (XDG Base Directory Specification 0.8)."""
+    state = Path(environment.get("XDG_STATE_HOME", ""))
+    return (state if state.is_absolute() else Path.home() / ".local" / "state") / "imagegen" / "orders"
+
+
+for command in (generate, batch, resume, models, estimate, jobs, usage, cancel):
+    cli.add_command(command)

@@ -1,0 +1,153 @@
+"""What people and programs read: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from app.client.following import Result
+from app.client.outcomes import ClientError
+
+
+def printable(value: Any) -> str:
+    """Return text that cannot steer a terminal: prompts and messages are other people's words."""
+    return "".join(char if char.isprintable() else " " for char in str(value))
+
+
+def usd(amount: Any) -> str:
+    return f"{amount:.6f}".rstrip("0").rstrip(".") + " USD" if isinstance(amount, int | float) else "-"
+
+
+def near(path: Path) -> str:
+    """Return a path as short as it can be from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def emit(document: Any) -> None:
+    """Print one JSON document on one line."""
+    print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - the command's output
+
+
+def say(text: str = "") -> None:
+    print(printable(text), flush=True)  # noqa: T201 - the command's output
+
+
+def notice(text: str) -> None:
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - the command's output
+
+
+def show_list(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    """Print rows: a table for a terminal, tab-separated for a pipe, NDJSON (whole rows) on request. `columns`: heading and key."""
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    cells = [[printable("" if row.get(key) is None else row[key]) for _, key in columns] for row in rows]
+    headings = [heading for heading, _ in columns]
+    if not sys.stdout.isatty():
+        for line in (headings, *cells):
+            print("\t".join(line), flush=True)  # noqa: T201 - the command's output
+        return
+    table = Table(*headings, header_style="bold")
+    for line in cells:
+        table.add_row(*(Text(cell) for cell in line))
+    Console().print(table)
+
+
+class Progressing:
+    """A bar on standard error while an order is made; nothing where that is no terminal."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not (shown and sys.stderr.isatty()),
+        )
+        self._task = self._bar.add_task("Waiting", total=100)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def progress(self, percent: int, message: str) -> None:
+        self._bar.update(self._task, completed=percent, description=printable(message)[:60])
+
+    def notice(self, text: str) -> None:
+        notice(text)
+
+
+def job_view(result: Result, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as `--json` shows it, with the files its pictures are in."""
+    paths = result.files.get(str(job["jobId"]), [])
+    # Where a picture could not be fetched the order of the others still tells which file is whose.
+    by_index = {name.rpartition("/")[2]: path for name, path in result.order.saved.items() if name.startswith(f"{job['jobId']}/")}
+    images = [{"path": by_index.get(str(index)), **image} for index, image in enumerate(job["images"], 1)]
+    return {
+        "jobId": job["jobId"],
+        "status": job["status"],
+        "model": job["model"],
+        "files": [str(path) for path in paths],
+        "images": images,
+        "cost": job["cost"],
+        "error": job["error"],
+    }
+
+
+def show_result(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        head = {
+            "success": result.exit_code == 0,
+            "exitCode": int(result.exit_code),
+            "orderId": result.order.id,
+            "troubles": result.troubles,
+        }
+        jobs = [job_view(result, job) for job in result.jobs]
+        if result.order.is_batch:
+            cost = round(sum(job["cost"] for job in jobs), 6)
+            emit({**head, "batchId": result.order.batch_id, "cost": cost, "jobs": jobs})
+        else:
+            emit({**head, **jobs[0]})
+        return
+    for job in result.jobs:
+        for path in result.files[job["jobId"]]:
+            print(near(path), flush=True)  # noqa: T201 - a path is printed as it is, for the next program
+        if job["status"] != "completed":
+            error = job["error"] or {"code": job["status"], "message": job["message"]}
+            notice(f"Job {job['jobId']} {job['status']}: {error['message']} ({error['code']})")
+    _sum_up(result)
+
+
+def _sum_up(result: Result) -> None:
+    count = sum(len(paths) for paths in result.files.values())
+    notice(f"{count} image{'' if count == 1 else 's'}, {usd(round(sum(job['cost'] for job in result.jobs), 6))}")
+    if result.missing:
+        notice(f"{result.missing} of the images ordered did not come; they are not charged")
+    for trouble in result.troubles:
+        notice(trouble)
+    if result.troubles:
+        notice(f"Fetch what is missing with: imagegen resume {result.order.id}")
+
+
+def show_error(error: ClientError, *, as_json: bool) -> None:
+    if not as_json:
+        notice(f"imagegen: {error.message}")
+        return
+    ids = {"orderId": error.order_id, "jobId": error.job_id}
+    document = {"success": False, "exitCode": int(error.exit_code), "code": error.code, "message": error.message}
+    emit({**document, **{name: value for name, value in ids.items() if value}})

@@ -1,0 +1,88 @@
+"""A bad sheet is refused by line and column before anything is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.client.arguments import Model
+from app.client.outcomes import WrongCall
+from app.client.sheets import items_of, read_rows
+from tests.unit.test_client_arguments import PNG, model
+
+
+def sheet(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "prompts.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "line 1: column 'prompt' is missing"),
+        ("model,promt\nflux-pro,x\n", "line 1: column 'prompt' is missing; columns found: model, promt"),
+        ("prompt\n", "line 2: there is no row"),
+        ("prompt,prompt\na,b\n", "line 1: column 'prompt' is there twice"),
+        ("prompt,\na,b\n", "line 1: column 2 has no name"),
+        ("prompt,model\na,flux-pro\n\nb,flux-pro\n", "line 3: the row is empty"),
+        ("prompt,model\na,flux-pro\n,\nb,flux-pro\n", "line 3: the row is empty"),
+        ("prompt,model\n,flux-pro\n", "line 2: column 'prompt' is empty"),
+        ("prompt,model\na dog, sitting,flux-pro\n", "line 2: 3 cells, but 2 columns"),
+        ('prompt,model\n"a\nb",flux-pro\n,flux-pro\n', "line 4: column 'prompt' is empty"),
+        ('prompt\n"a\n', "line 2"),
+        (b"prompt\n\xff\xfe\n", "is not UTF-8"),
+        ("prompt\n" + "a\n" * 501, "line 502: 501 rows; a batch takes 500"),
+    ],
+)
+def test_a_bad_sheet_is_refused_by_line_and_column(tmp_path: Path, text: str | bytes, complaint: str) -> None:
+    with pytest.raises(WrongCall) as refused:
+        read_rows(sheet(tmp_path, text))
+
+    assert complaint in refused.value.message
+
+
+def test_five_hundred_rows_and_empty_lines_at_the_end_are_fine(tmp_path: Path) -> None:
+    rows = read_rows(sheet(tmp_path, "prompt\n" + "a\n" * 500 + "\n\n"))
+
+    assert len(rows) == 500
+
+
+def test_rows_become_items_by_their_models(tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(PNG)
+    text = "\ufeffprompt,model,num_images,seed,image\n42,flux-pro,2,,\nedit,flux-dev-image-to-image,,7,in.png\n"
+    path = sheet(tmp_path, text)
+
+    items, most = items_of(path, read_rows(path), default_model=None, find_model=model)
+
+    assert items[0] == {"model": "flux-pro", "inputs": {"prompt": "42"}, "options": {"num_images": 2}}
+    assert items[1]["inputs"]["seed"] == 7
+    assert items[1]["inputs"]["image_url"].startswith("data:image/png;base64,")
+    assert most == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("prompt,promt\na,b\n", "line 2: column 'promt': flux-pro has no 'promt'"),
+        ("prompt,image\na,nowhere.png\n", "line 2: column 'image': "),
+    ],
+)
+def test_a_bad_cell_is_named_by_line_and_column(tmp_path: Path, text: str, complaint: str) -> None:
+    path = sheet(tmp_path, text)
+
+    with pytest.raises(WrongCall) as refused:
+        items_of(path, read_rows(path), default_model="flux-pro", find_model=model)
+
+    assert complaint in refused.value.message
+
+
+def test_a_row_without_a_model_needs_a_default(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "prompt,model\na,flux-pro\nb,\n")
+
+    def find(name: str) -> Model:
+        return model(name)
+
+    with pytest.raises(WrongCall, match="line 3: column 'model' is missing or empty"):
+        items_of(path, read_rows(path), default_model=None, find_model=find)
