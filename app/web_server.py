@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import eventlet
+import eventlet.websocket
 import eventlet.wsgi
 
 log = logging.getLogger("web")
@@ -51,6 +52,7 @@ LIMITS = Limits()
 
 def run(listener: Any, app: Callable[..., Any], pool: eventlet.GreenPool, limits: Limits) -> None:
     """Serve connections in `pool` until this green thread is killed."""
+    eventlet.websocket.RFC6455WebSocket.Message = BoundedMessage
     eventlet.wsgi.server(
         listener,
         app,
@@ -141,3 +143,16 @@ class LimitedProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     def finish(self) -> None:
         self.connection.settimeout(FAREWELL_S)
         super().finish()
+
+
+class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):  # type: ignore[misc]
+    """A WebSocket message whose fragments together may have what eventlet lets a single one have.
+
+    eventlet has no such bound: anybody, before any credential is asked for, could send fragments until the memory is full.
+    """
+
+    def push(self, data: bytes, *, final: bool = False) -> None:
+        super().push(data, final=final)
+        self._size = getattr(self, "_size", 0) + len(data)
+        if self._size > self.max_frame_length:
+            raise eventlet.websocket.FailedConnectionError(1009, "The message is too large")

@@ -41,9 +41,10 @@ class Poller:
             for tracked in self._due():
                 await self._slots.acquire()
                 tracked.due_at = self._loop.time() + self.interval_s() * random.uniform(0.9, 1.1)  # noqa: S311
+                tracked.is_asked = True
                 task = asyncio.create_task(self._ask(tracked))
                 self._asking.add(task)
-                task.add_done_callback(self._asked)
+                task.add_done_callback(self._done)
             await asyncio.sleep(TICK_S)
 
     def interval_s(self) -> float:
@@ -51,14 +52,20 @@ class Poller:
 
     def _due(self) -> Iterable[Tracked]:
         now = self._loop.time()
-        due = [tracked for tracked in self._tracker.requests.values() if tracked.due_at <= now]
+        due = [tracked for tracked in self._tracker.requests.values() if tracked.due_at <= now and not tracked.is_asked]
         return sorted(due, key=lambda tracked: tracked.due_at)
 
-    def _asked(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
         self._asking.discard(task)
         self._slots.release()
 
     async def _ask(self, tracked: Tracked) -> None:
+        try:
+            await self._asked_once(tracked)
+        finally:
+            tracked.is_asked = False
+
+    async def _asked_once(self, tracked: Tracked) -> None:
         receipt = tracked.request.receipt
         if receipt is None:
             return

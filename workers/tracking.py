@@ -30,11 +30,12 @@ InThread = Callable[[Callable[[], T]], Awaitable[T]]
 
 @dataclass
 class Tracked:
-    """One request in flight; `due_at` is loop time."""
+    """One request in flight; `due_at` is loop time. It is asked for once at a time, however slow fal answers."""
 
     job: Job
     index: int
     due_at: float
+    is_asked: bool = False
 
     @property
     def key(self) -> tuple[str, int]:

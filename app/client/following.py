@@ -18,7 +18,8 @@ from app.client.gateway import Answer, Gateway
 from app.client.orders import Order, OrderFiles, accepted
 from app.client.outcomes import Exit, Refused, WrongCall
 
-POLL_S = 1.0
+#: Between two looks at a job. The first ones come sooner: many pictures take no longer than a second or two.
+FIRST_POLL_S, POLL_S = 0.25, 1.0
 OVER = {"completed", "failed", "canceled"}
 
 
@@ -106,6 +107,7 @@ class Following:
 
     def _until_over(self, path: str, *, quietly: bool = False) -> Answer:
         etag: str | None = None
+        wait_s = FIRST_POLL_S
         while True:
             answer, etag = self._gateway.unless_same(path, etag)
             if answer is not None:
@@ -113,7 +115,8 @@ class Following:
                     self._display.progress(int(answer["progress"]), str(answer.get("message") or answer["status"]))
                 if answer["status"] in OVER:
                     return answer
-            self._sleep(POLL_S * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            self._sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            wait_s = min(POLL_S, wait_s * 1.5)
 
     def _fetched(self, result: Result, job: Answer, row: int) -> list[Path]:
         found = []

@@ -180,9 +180,9 @@ def _followed(session: Session, gateway: Gateway, order: Order) -> Iterator[Foll
         exc.order_id, exc.message = order.id, f"{exc.message}. {hint}"
         raise
     except Refused as exc:
-        exc.order_id = order.id
-        if order.is_accepted:
-            exc.message = f"{exc.message}. If nothing can come of it: imagegen resume --forget {order.id}"
+        if session.files.has(order.id):
+            exc.order_id = order.id
+            exc.message = f"{exc.message}. The order is kept. {hint}, or give it up: imagegen resume --forget {order.id}"
         raise
 
 

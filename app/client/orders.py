@@ -134,6 +134,9 @@ class OrderFiles:
         except (OSError, ValueError, TypeError) as exc:
             raise WrongCall(f"{self._path(order_id)} cannot be read: {exc}") from exc
 
+    def has(self, order_id: str) -> bool:
+        return self._path(order_id).exists()
+
     def all(self) -> Iterator[Order]:
         """Yield the open orders, oldest first."""
         for path in sorted(self.folder.glob("*.json")):

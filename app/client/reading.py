@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -60,14 +61,19 @@ def models(session: Session, name: str | None) -> int:
 def _parameter(model: Model, name: str) -> dict[str, Any]:
     schema = model.inputs.get(name) or model.options[name]
     choices = next((choice["enum"] for choice in (schema, *schema.get("anyOf", [])) if "enum" in choice), None)
-    values = ", ".join(map(str, choices)) if choices else schema.get("type", "any")
+    values = ", ".join(map(_text, choices)) if choices else schema.get("type", "any")
     return {
         "name": name,
         "home": model.home(name),
         "required": "yes" if name in model.required else "",
         "values": values,
-        "default": schema.get("default"),
+        "default": _text(schema["default"]) if "default" in schema else None,
     }
+
+
+def _text(value: Any) -> str:
+    """Return a value as it is typed on a command line."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @click.command()
@@ -117,7 +123,8 @@ def _pages(gateway: Gateway, query: dict[str, Any], limit: int) -> Iterator[Answ
 
 
 def _job_row(job: Answer) -> dict[str, Any]:
-    return {**job, "count": len(job["images"]), "prompt": str(job["config"]["inputs"].get("prompt", ""))[:60]}
+    created = job["createdAt"][:16].replace("T", " ")
+    return {**job, "createdAt": created, "count": len(job["images"]), "prompt": str(job["config"]["inputs"].get("prompt", ""))[:60]}
 
 
 @click.command()

@@ -17,6 +17,9 @@ from rich.text import Text
 from app.client.following import Result
 from app.client.outcomes import ClientError
 
+#: Columns that may be wrapped where a terminal is narrow.
+WORDS = {"prompt", "description", "needs", "values", "what"}
+
 
 def printable(value: Any) -> str:
     """Return text that cannot steer a terminal: prompts and messages are other people's words."""
@@ -57,7 +60,9 @@ def show_list(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, st
         for line in (headings, *cells):
             print("\t".join(line), flush=True)  # noqa: T201 - the command's output
         return
-    table = Table(*headings, header_style="bold")
+    table = Table(header_style="bold")
+    for heading, key in columns:
+        table.add_column(heading, no_wrap=key not in WORDS, overflow="fold")  # A shortened id is no use to anybody.
     for line in cells:
         table.add_row(*(Text(cell) for cell in line))
     Console().print(table)

@@ -17,7 +17,7 @@ from tests.acceptance.service import Service, wait_until
 from tests.support.connections import open_connections
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 1.5
+PATIENCE_S = 1.0
 BYTES_PER_S = 1000
 SERVE = f"""
 import eventlet

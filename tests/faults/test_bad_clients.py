@@ -19,6 +19,12 @@ from tests.support.listeners import listening
 
 HEAD = b"POST /api/images/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+UPGRADE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+CONTINUED, TEXT, FINAL = 0x00, 0x01, 0x80
+TOO_LARGE = (1009).to_bytes(2, "big")
 #: Dropped in time: the limit, and what a busy machine adds.
 SOON_S = PATIENCE_S + 2.5
 QUICK_S = 2.0
@@ -31,7 +37,7 @@ def impatient(shared_place: Place) -> Iterator[Web]:
 
 
 @pytest.fixture
-def web(place: Place, impatient: Web) -> Web:  # noqa: ARG001 - after each test the place is looked at
+def web(place: Place, impatient: Web) -> Web:
     wait_until(lambda: not impatient.connections(), 5, "the end of earlier connections")
     return impatient
 
@@ -101,7 +107,7 @@ def test_whoever_reads_no_answer_is_dropped(web: Web) -> None:
         client.connect(("127.0.0.1", web.port))
         client.sendall(GET.replace(b"healthz", b"openapi.json") * 100)
 
-        wait_until(lambda: web.connections(), 5, "the connection")
+        wait_until(web.connections, 5, "the connection")
         wait_until(lambda: not web.connections(), 15, "the end of the connection")
 
 
@@ -121,16 +127,21 @@ def test_a_thousand_silent_connections_and_unread_streams_harm_nobody(place: Pla
 
 
 def test_a_socketio_client_that_never_answers_is_dropped(web: Web) -> None:
-    upgrade = (
-        b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
     with web.connected() as client:
-        client.sendall(b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n" + upgrade)
-        client.sendall(masked(b'40{"userId": "user123"}'))
+        upgraded(client)
+        client.sendall(frame(TEXT | FINAL, b'40{"userId": "user123"}'))
 
-        wait_until(lambda: web.connections(), 5, "the connection")
         wait_until(lambda: not web.connections(), 10, "the end of the connection")
-        assert heard_until_closed(client, 1).startswith(b"HTTP/1.1 101 ")
+        assert b'40{"sid":' in heard_until_closed(client, 1)
+
+
+def test_a_message_without_an_end_is_refused(web: Web) -> None:
+    fragment = b"a" * 60_000
+    with web.connected() as client:
+        upgraded(client)
+        client.sendall(frame(TEXT, fragment) + frame(CONTINUED, fragment) * 2)
+
+        assert TOO_LARGE + b"The message is too large" in heard_until_closed(client, SOON_S)
 
 
 def test_waiting_requests_and_sockets_outlive_every_limit(place: Place, web: Web) -> None:
@@ -144,6 +155,13 @@ def test_waiting_requests_and_sockets_outlive_every_limit(place: Place, web: Web
     assert events[-1][0] == "generation_completed"
 
 
-def masked(text: bytes) -> bytes:
+def upgraded(client: socket.socket) -> None:
+    """Make a connection a WebSocket. Nothing may be sent before it is one."""
+    client.sendall(UPGRADE)
+    assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
+
+
+def frame(kind: int, text: bytes) -> bytes:
     """Return a WebSocket frame, masked with zeros."""
-    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
+    length = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+    return bytes([kind]) + length + bytes(4) + text
