@@ -22,6 +22,7 @@ from app.stores.jobs import JobStore
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
+RELOOK_S = 15.0
 
 
 class JobWaiters:
@@ -43,7 +44,8 @@ class JobWaiters:
                 left = give_up_at - time.monotonic()
                 if job.is_terminal or left <= 0 or self._draining:
                     return job
-                woken.wait(left)
+                # An event may be lost on its way through Redis: a look now and then costs little and finds the job all the same.
+                woken.wait(min(left, RELOOK_S))
                 woken.clear()
 
     def follow(self, job: Job, *, pulse_s: float) -> Iterator[Job | None]:

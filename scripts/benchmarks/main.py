@@ -18,7 +18,7 @@ from rich.console import Console  # noqa: E402
 
 from scripts.benchmarks.machine import facts  # noqa: E402
 from scripts.benchmarks.report import show, write  # noqa: E402
-from scripts.benchmarks.scenarios import burst, cpu, in_flight, latency, memory, rates, sockets  # noqa: E402
+from scripts.benchmarks.scenarios import batch, burst, cpu, history, in_flight, latency, memory, rates, sockets  # noqa: E402
 from scripts.benchmarks.source import BenchmarkError  # noqa: E402
 from scripts.benchmarks.table import Table  # noqa: E402
 from scripts.development.child import StackError  # noqa: E402
@@ -32,6 +32,8 @@ SCENARIOS: Mapping[str, Callable[[Stack, bool], Table]] = {
     "cpu": cpu.run,
     "rates": rates.run,
     "sockets": sockets.run,
+    "batch": batch.run,
+    "history": history.run,
     "in_flight": in_flight.run,
 }
 #: In a quick run the last one is left out: it is there for the plots.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.acceptance.service import Answer, a_prompt
+from tests.acceptance.service import Answer, a_prompt, wait_until
 from tests.faults.customers import TOKENS_AN_IMAGE, Customer
 from tests.faults.place import Place
 from tests.faults.soundness import files_in
@@ -48,6 +49,22 @@ def test_a_hundred_cancels_of_one_job_are_one_cancel(place: Place) -> None:
 
     place.settle_down(30)
     assert answers == {200: 1, 409: 99}
+    assert customer.balance() == (1000, 0)
+
+
+def test_a_picture_that_was_being_fetched_when_its_job_was_canceled_is_not_kept(place: Place) -> None:
+    customer, prompt = place.customer(), f"{a_prompt()} [emulator: fail=slow_file]"
+    job_id = customer.order(prompt)
+    wait_until(lambda: any(post["fileFetches"] for post in place.posts(prompt)), 20, "the download")
+
+    canceled = customer.cancel(job_id)
+    place.settle_down(20)
+    place.stack.kill("worker", signal.SIGTERM)  # It finishes its download first.
+    place.stack.process("worker").wait(30)
+    place.stack.start("worker")
+
+    assert canceled == 200
+    assert pictures_of(place, [place.document(job_id)]) == []
     assert customer.balance() == (1000, 0)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from tests.acceptance.service import Answer, a_prompt, order, wait_until
 from tests.faults.customers import register
 from tests.faults.place import Place
 
-#: Longer than the database's driver looks for a server before it gives up.
-HEAD_START_S = 7.0
 UNIQUE = {("jobs", "orderKey"), ("accounts", "login"), ("uploads", "key")}
 
 
@@ -54,9 +51,14 @@ def started_meanwhile(early: Stack, ports: Iterator[int]) -> Iterator[Stack]:
     stores = Stack(env={}, processes=(), backing=("mongo", "redis"), quiet=True, choose_port=lambda: next(ports))
     with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stacks:
         starting = pool.submit(stacks.enter_context, web)
-        time.sleep(HEAD_START_S)
+        looked = (("the database does not answer yet", web, "web"), ("indexes not checked", early, "watcher"))
+        wait_until(lambda: all(text in log_of(stack, name) for text, stack, name in looked), 40, "a first look in vain")
         stacks.enter_context(stores)
         yield starting.result(60)
+
+
+def log_of(stack: Stack, name: str) -> str:
+    return stack.log(name) if name in stack.names else ""
 
 
 def unique_indexes(uri: str) -> set[tuple[str, str]]:
