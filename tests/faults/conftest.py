@@ -59,7 +59,7 @@ def place(shared_place: Place) -> Iterator[Place]:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     place = getattr(item, "funcargs", {}).get("place")
-    if report.failed and isinstance(place, Place):
+    if report.failed and report.when == "call" and isinstance(place, Place):  # After the last test it is gone.
         report.sections.append(("last log lines of the processes", place.last_words()))
     return report
 

@@ -15,7 +15,17 @@ from scripts.development.ports import free_port, is_free
 from scripts.development.supervision import delay_before
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = [".ci/run", "scripts/check", "scripts/demo", "scripts/dev", "scripts/test", "scripts/venv"]
+SCRIPTS = [
+    ".ci/run",
+    "scripts/bench",
+    "scripts/check",
+    "scripts/demo",
+    "scripts/dev",
+    "scripts/imagegen",
+    "scripts/soak",
+    "scripts/test",
+    "scripts/venv",
+]
 PROCESSES = {"web": ["-m", "app"], "worker": ["-m", "workers"], "watcher": ["-m", "workers.watcher"]}
 
 # The names the design fixes, AWS's and fal-client's own among them.
