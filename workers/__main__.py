@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 from typing import NoReturn
@@ -31,6 +32,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RECYCLE_AFTER_TASKS = 1000
 RESTART_PAUSE_S = 1.0
 REDIS_PAUSE_S = 1.0
+PARENT_LOOK_S = 2.0
 
 
 def main() -> int:
@@ -107,6 +109,7 @@ def work(settings: Settings, *, parent: int) -> int:
     redis = connect_redis(settings.redis_url)
     queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
     tasks.services()
+    threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
         worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer)
@@ -118,6 +121,13 @@ def work(settings: Settings, *, parent: int) -> int:
             time.sleep(REDIS_PAUSE_S)
         done += worker.successful_job_count + worker.failed_job_count
     return 0
+
+
+def _follow(parent: int) -> None:
+    """End this worker, after its task, when its parent is gone: nobody would recycle or stop it any more."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class PersistentWorker(SimpleWorker):

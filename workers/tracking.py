@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -74,15 +75,12 @@ class Tracker:
         """Read all that is in flight from the store: what was never heard of is tracked now, what has ended no longer."""
         seen: set[tuple[str, int]] = set()
         before = set(self.requests)
-        last = ""
-        while True:
-            after = last
-            jobs = await self._in_thread(lambda: self._services.jobs.processing_after(after, limit=BATCH))  # noqa: B023
+        after: str | None = ""
+        while after is not None:
+            read = functools.partial(self._services.jobs.processing_after, after, limit=BATCH)
+            jobs, after = await self._in_thread(read)
             for job in jobs:
                 seen.update(self._track(job))
-            if len(jobs) < BATCH:
-                break
-            last = jobs[-1].id
         for key in before - seen:
             self.requests.pop(key, None)
         self._collecting = {key: until for key, until in self._collecting.items() if key in seen}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from app.stores.job_documents import from_document, to_document
 from app.stores.job_plans import plan
 
 __all__ = ["JobFilter", "JobStore"]
+
+log = logging.getLogger(__name__)
 
 MAX_TRIES = 30
 
@@ -97,13 +100,23 @@ class JobStore:
 
     def due(self, *, now: datetime, limit: int) -> list[Job]:
         """Return jobs that want attention, longest waiting first."""
-        found = self._jobs.find({"attentionAt": {"$lte": now}}).sort("attentionAt").limit(limit)
-        return [from_document(doc, self._patience) for doc in found]
+        return self._readable(list(self._jobs.find({"attentionAt": {"$lte": now}}).sort("attentionAt").limit(limit)))
 
-    def processing_after(self, last_id: str, *, limit: int) -> list[Job]:
-        """Return jobs that fal may be working on, by ascending id after `last_id` ("" for the first batch)."""
+    def processing_after(self, last_id: str, *, limit: int) -> tuple[list[Job], str | None]:
+        """Return jobs that fal may be working on, by ascending id after `last_id` ("" for the first batch), and where the next begins."""
         query = {"status": JobStatus.PROCESSING.value, "_id": {"$gt": last_id}}
-        return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id").limit(limit)]
+        docs = list(self._jobs.find(query).sort("_id").limit(limit))
+        return self._readable(docs), docs[-1]["_id"] if len(docs) == limit else None
+
+    def _readable(self, docs: list[Document]) -> list[Job]:
+        """Return the jobs of documents; one that cannot be read is told of and left out, so that it does not hold up all others."""
+        jobs = []
+        for doc in docs:
+            try:
+                jobs.append(from_document(doc, self._patience))
+            except (KeyError, TypeError, ValueError):
+                log.exception("a job's document cannot be read", extra={"job_id": doc["_id"]})
+        return jobs
 
     def page(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Job]:
         """Return up to `limit` jobs, newest first, that are older than `before_id`. Keyset on `_id`: any depth costs the same.

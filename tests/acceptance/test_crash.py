@@ -1,11 +1,13 @@
 """Processes killed with SIGKILL at the worst moments: every paid picture arrives, and nothing is bought twice."""
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import httpx
+import psutil
 import pytest
 
 from tests.acceptance.service import PROCESSES, Answer, Service, a_prompt, order, running_service, wait_until
@@ -167,3 +169,13 @@ def test_a_web_process_killed_while_a_client_waits_does_not_end_the_work(service
     assert cut_off.is_set()
     assert document is not None
     assert_delivered_once(service, service.ended(document["_id"]), prompt)
+
+
+def test_workers_end_when_their_parent_is_gone(service: Service) -> None:
+    parent = service.stack.process("worker").pid
+    children = [pid for pid in service.stack.pids("worker") if pid != parent]
+    assert children
+
+    os.kill(parent, signal.SIGKILL)
+
+    wait_until(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in children), 15, "their end")

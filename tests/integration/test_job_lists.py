@@ -41,11 +41,11 @@ def test_jobs_in_flight_are_read_in_batches(jobs: JobStore) -> None:
     flying = insert(jobs, *(submitted_job() for _ in range(5)))
     insert(jobs, make_job(), completed_job())
 
-    first = jobs.processing_after("", limit=3)
-    second = jobs.processing_after(first[-1].id, limit=3)
+    first, after_first = jobs.processing_after("", limit=3)
+    second, after_second = jobs.processing_after(after_first or "", limit=3)
 
     assert [job.id for job in first + second] == sorted(job.id for job in flying)
-    assert jobs.processing_after(second[-1].id, limit=3) == []
+    assert after_second is None
 
 
 def test_pages_run_from_the_newest_to_the_oldest_without_gap_or_repetition(jobs: JobStore) -> None:
@@ -117,3 +117,15 @@ def test_a_list_can_be_narrowed_to_a_time_the_start_included_and_the_end_not(job
     assert [job.created_at for job in page] == [moments[2], moments[1]]
     assert [job.created_at for job in rest] == [moments[1]]
     assert [job.created_at for job in beyond] == [moments[2], moments[1], moments[0]]
+
+
+def test_a_document_nobody_can_read_does_not_hold_up_the_others(database: Database, jobs: JobStore) -> None:
+    whole, broken = submitted_job(), submitted_job()
+    for job in (whole, broken):
+        jobs.insert(job)
+    database["jobs"].update_one({"_id": broken.id}, {"$unset": {"call": ""}})
+
+    processing, _ = jobs.processing_after("", limit=10)
+    due = jobs.due(now=after(10_000), limit=10)
+
+    assert ([job.id for job in processing], [job.id for job in due]) == ([whole.id], [whole.id])
