@@ -16,7 +16,7 @@ from app.errors import NotAnImage
 
 CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp"}
-#: The largest side fal's image_size allows, squared (fal.md 4.0): what is bigger was made to burst memory.
+#: The largest side fal's image_size allows, squared (fal toolkit, image.py): what is bigger was made to burst memory.
 MAX_PIXELS = 14142 * 14142
 #: What Pillow raises for broken files. UnidentifiedImageError is an OSError; the warning is raised where warnings are errors.
 BROKEN = (

@@ -145,7 +145,7 @@ class FalQueue:
 
 
 def _request_url(endpoint: str, request_id: str) -> str:
-    """Return where a request lives: under its owner and app only, as fal's own clients build it (fal.md 1.2)."""
+    """Return where a request lives: under its owner and app only, as fal's own clients build it (fal-client 1.0.3, fal-js)."""
     app = fal_client.client.AppId.from_endpoint_id(endpoint)
     namespace = f"{app.namespace}/" if app.namespace else ""
     return f"{fal_client.client.QUEUE_URL_FORMAT}{namespace}{app.owner}/{app.alias}/requests/{request_id}"

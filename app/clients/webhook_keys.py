@@ -1,4 +1,6 @@
-"""fal's webhook signatures: ED25519 over request id, user id, timestamp and hex SHA-256 of the raw body, one a line (fal.md 2.2).
+"""fal's webhook signatures: ED25519 over request id, user id, timestamp and hex SHA-256 of the raw body, one a line.
+
+Source: fal.ai docs, "Webhooks" (read 2026-09).
 
 It is not HMAC and there is no shared secret; the public keys come from fal's JWKS, kept for a day.
 """

@@ -31,7 +31,7 @@ from app.stores.jobs import JobStore
 log = logging.getLogger(__name__)
 
 UNUSABLE_TRIES = 4
-#: fal keeps results and files for days; a paid picture is fetched as long as there is hope (fal.md 3.9).
+#: fal keeps results and files for days; a paid picture is fetched as long as there is hope (fal.ai docs, "Data Retention").
 GIVE_UP_AFTER = timedelta(hours=24)
 PARALLEL_PICTURES = 8
 

@@ -93,7 +93,7 @@ def ping(database: Database) -> None:
 
 
 def storable(value: Any) -> Any:
-    """Return a copy BSON can hold: integers beyond 64 bits (fal's seeds) become strings. Source: fal.md 4.0."""
+    """Return a copy BSON can hold: integers beyond 64 bits (fal's seeds) become strings. Source: samples on fal.ai/models, read 2026-10."""
     if isinstance(value, dict):
         return {key: storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

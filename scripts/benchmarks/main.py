@@ -19,6 +19,7 @@ from rich.console import Console  # noqa: E402
 from scripts.benchmarks.machine import facts  # noqa: E402
 from scripts.benchmarks.report import show, write  # noqa: E402
 from scripts.benchmarks.scenarios import batch, burst, cpu, history, in_flight, latency, memory, rates, sockets  # noqa: E402
+from scripts.benchmarks.seeding import database_of_its_own  # noqa: E402
 from scripts.benchmarks.source import BenchmarkError  # noqa: E402
 from scripts.benchmarks.table import Table  # noqa: E402
 from scripts.development.child import StackError  # noqa: E402
@@ -89,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measured(name: str, *, quick: bool) -> tuple[Table, set[str]]:
     env = {key: os.environ[key] for key in KEPT_VARIABLES if key in os.environ}
-    with Stack(None, env, SETTINGS, quiet=True) as stack:
+    server = os.environ.get("MONGODB_URI") if name == "history" else None
+    with database_of_its_own(server) as uri, Stack(None, {**env, **uri}, SETTINGS, quiet=True) as stack:
         return SCENARIOS[name](stack, quick), set(stack.embedded)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -17,6 +19,22 @@ from scripts.development.stack import Stack
 
 CHUNK = 2000
 START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@contextlib.contextmanager
+def database_of_its_own(server: str | None) -> Iterator[dict[str, str]]:
+    """Yield the setting that names a fresh database on a real server, which is dropped in the end; nothing where none is named."""
+    if server is None:
+        yield {}
+        return
+    name = f"test_bench_{uuid.uuid4().hex[:12]}"
+    parts = urllib.parse.urlsplit(server)
+    try:
+        yield {"MONGODB_URI": urllib.parse.urlunsplit(parts._replace(path=f"/{name}"))}
+    finally:
+        client: MongoClient[dict[str, Any]] = MongoClient(server)
+        with client:
+            client.drop_database(name)
 
 
 def seed(stack: Stack, load: Source, *, user_id: str, count: int) -> datetime:
