@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
 from app import clock
 from app.api.history_schemas import ExportFormat
@@ -36,8 +36,6 @@ def exported(name: str, kind: ExportFormat, rows: Iterable[Row], columns: Iterab
     iterator = iter(rows)
     first = [row for row in [next(iterator, None)] if row is not None]
     lines = _csv_lines(chain(first, iterator), list(columns)) if kind is ExportFormat.CSV else map(_json_line, chain(first, iterator))
-    # eventlet would hold back short pieces, and forget them when the connection is dropped.
-    request.environ["eventlet.minimum_write_chunk_size"] = 1
     response = Response(_pieces(lines, name), content_type=CONTENT_TYPES[kind])
     response.headers["Content-Disposition"] = f'attachment; filename="{name}-{clock.now():%Y-%m-%d}.{kind.value}"'
     response.headers["X-Accel-Buffering"] = "no"
