@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from tests.support.services import Backing
 
 PLACE = pytest.StashKey[FalPlace]()
+
+
+def pytest_sessionfinish() -> None:
+    """Keep the run's last line pytest's own: listening threads of services under test would go on telling that Redis is gone."""
+    logging.disable(logging.CRITICAL)
 
 
 def pytest_configure(config: pytest.Config) -> None:
