@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +15,6 @@ from app.api.context import services
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
 from app.budget import Budget
-from app.errors import FieldError, InvalidRequest
 from app.pricing import usd
 
 blueprint = ApiBlueprint("budgets", __name__, url_prefix="/api/budgets", description="What may be spent in a month")
@@ -33,10 +30,8 @@ def list_budgets(query: dict[str, Any]) -> Response:
     """List the budgets in force with what is spent and held in the current month (administrators)."""
     admin()
     limit = query["limit"]
-    found = services().budgets.after(_id_of(query["cursor"]), limit=limit + 1)
-    page, more = found[:limit], len(found) > limit
-    following = base64.urlsafe_b64encode(page[-1].id.encode()).decode().rstrip("=") if more else None
-    cursor = {"next": following, "hasMore": more}
+    found = services().budgets.after(paging.place_of(query["cursor"], _is_id) or "", limit=limit + 1)
+    page, cursor = paging.cut(found, limit)
     return paging.with_link(jsonify({"budgets": [budget_view(each) for each in page], "cursor": cursor}), cursor)
 
 
@@ -83,13 +78,5 @@ def _named(fields: Mapping[str, Any]) -> str:
     return budget.of_user(fields["user_id"]) if fields["user_id"] is not None else budget.of_key(fields["key_id"])
 
 
-def _id_of(cursor: str | None) -> str:
-    if cursor is None:
-        return ""
-    try:
-        found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, ValueError):
-        found = ""
-    if not found.startswith(("user:", "key:")):
-        raise InvalidRequest("cursor: not a cursor of this list", [FieldError("/cursor", "Not a cursor of this list.")])
-    return found
+def _is_id(place: str) -> bool:
+    return place.startswith(("user:", "key:"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, request
 
 from app import clock
+from app.api import paging
 from app.errors import FieldError, InvalidRequest
 from app.job_filter import JobFilter
 from app.services.history import Cut, JobPage
@@ -22,8 +21,8 @@ def cut_of(cursor: str | None, wanted: JobFilter) -> Cut | None:
     if cursor is None:
         return None
     try:
-        side, job_id, digest = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").split(".")
-    except (binascii.Error, ValueError):
+        side, job_id, digest = paging.plain(cursor).split(".")
+    except ValueError:
         side, job_id, digest = "", "", ""
     if side not in (OLDER, NEWER) or not clock.is_id(job_id):
         raise _refused("Not a cursor of this list.")
@@ -49,8 +48,7 @@ def with_links(response: Response, cursor: dict[str, Any]) -> Response:
 def _text(cut: Cut | None, wanted: JobFilter) -> str | None:
     if cut is None:
         return None
-    plain = f"{NEWER if cut.newer else OLDER}.{cut.job_id}.{wanted.digest}"
-    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+    return paging.opaque(f"{NEWER if cut.newer else OLDER}.{cut.job_id}.{wanted.digest}")
 
 
 def _refused(detail: str) -> InvalidRequest:

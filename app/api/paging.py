@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,22 +31,37 @@ def cursor_field() -> ma.fields.String:
 
 def id_of(cursor: str | None) -> str | None:
     """Return the id a cursor stands for. Raises InvalidRequest for anything that was never handed out."""
+    return place_of(cursor, clock.is_id)
+
+
+def place_of(cursor: str | None, is_place: Callable[[str], object]) -> str | None:
+    """Return the text a cursor stands for, or None without one. Raises InvalidRequest where `is_place` does not know the text."""
     if cursor is None:
         return None
-    try:
-        found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except (binascii.Error, ValueError):
-        found = ""
-    if not clock.is_id(found):
+    found = plain(cursor)
+    if not is_place(found):
         raise InvalidRequest("cursor: not a cursor of this list", [FieldError("/cursor", "Not a cursor of this list.")])
     return found
+
+
+def opaque(place: str) -> str:
+    """Return the cursor that stands for a place in a list."""
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def plain(cursor: str) -> str:
+    """Return the text behind a cursor; an empty one where there is none."""
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        return ""
 
 
 def cut(found: Sequence[Any], limit: int) -> tuple[list[Any], dict[str, Any]]:
     """Split limit + 1 found items into a page and its `cursor` object."""
     page = list(found[:limit])
     more = len(found) > limit
-    last = base64.urlsafe_b64encode(page[-1].id.encode()).decode().rstrip("=") if more else None
+    last = opaque(page[-1].id) if more else None
     return page, {"next": last, "hasMore": more}
 
 

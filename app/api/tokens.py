@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import Any
 
@@ -11,7 +9,7 @@ from flask import Response
 
 from app.account import Entry
 from app.api import account_schemas as schemas
-from app.api import examples
+from app.api import examples, paging
 from app.api.auth import admin, signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
@@ -43,10 +41,10 @@ def balance() -> Response:
 def history(query: dict[str, Any]) -> Response:
     """List the ledger's entries, newest first: signup, topup, hold, capture, release."""
     user_id, limit = signed_in().id, query["limit"]
-    before = _sort_id(query["cursor"])
+    before = paging.place_of(query["cursor"], SORT_ID.fullmatch)
     found = services().billing.history(user_id, kind=query["type"], before_id=before, limit=limit + 1)
     more = len(found) > limit
-    following = base64.urlsafe_b64encode(found[limit - 1][0].encode()).decode().rstrip("=") if more else None
+    following = paging.opaque(found[limit - 1][0]) if more else None
     entries = [entry_view(entry) for _, entry in found[:limit]]
     return enveloped("OK", {"entries": entries, "cursor": {"next": following, "hasMore": more}})
 
@@ -88,15 +86,3 @@ def entry_view(entry: Entry) -> dict[str, Any]:
         "notes": entry.notes,
         "createdAt": rfc3339(entry.at),
     }
-
-
-def _sort_id(cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    try:
-        found = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, ValueError):
-        found = ""
-    if not SORT_ID.fullmatch(found):
-        raise InvalidRequest("cursor: not a cursor of this list", [FieldError("/cursor", "Not a cursor of this list.")])
-    return found
