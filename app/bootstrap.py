@@ -37,6 +37,7 @@ from app.services.reconciliation import Reconciliation
 from app.services.recovery import Recovery
 from app.services.references import References
 from app.services.settlement import Settler
+from app.services.stages import StageTimes
 from app.services.token_prices import TokenPrices
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
@@ -96,6 +97,7 @@ class Services:
     announcer: Announcer
     waiters: JobWaiters
     metrics: Metrics
+    stages: StageTimes
     durations: DurationStore
     webhooks: Webhooks
     reconciliation: Reconciliation
@@ -134,6 +136,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
     jobs, upload_store = JobStore(database, patience), UploadStore(database)
     usage_days = UsageDayStore(database)
     queue, breaker, metrics = TaskQueue(redis), Breaker(redis), Metrics(redis)
+    stages = StageTimes(metrics)
     publisher = EventPublisher(redis, settings.redis_url)
     announcer = Announcer(publisher, storage)
     fal = FalQueue(settings.fal_key, settings.fal_hosts)
@@ -192,6 +195,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
         waiters=JobWaiters(redis, jobs),
         durations=DurationStore(database),
         metrics=metrics,
+        stages=stages,
         generation=generation,
         history=History(jobs=jobs),
         usage=Usage(days=usage_days),
@@ -242,6 +246,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
             settler=settler,
             public_url=settings.public_url,
             metrics=metrics,
+            stages=stages,
         ),
         webhooks=Webhooks(
             verifier=WebhookVerifier(settings.fal_jwks_url),
@@ -252,7 +257,7 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
             breaker=breaker,
             metrics=metrics,
         ),
-        collector=Collector(jobs=jobs, fal=fal, downloader=Downloader(settings.fal_hosts), storage=storage, settler=settler),
+        collector=Collector(jobs=jobs, fal=fal, downloader=Downloader(settings.fal_hosts), storage=storage, settler=settler, stages=stages),
         reconciliation=Reconciliation(jobs=jobs, platform=open_platform(settings)),
         expiry=Expiry(jobs=jobs, queue=queue, fal=fal, settler=settler),
         recovery=Recovery(jobs=jobs, queue=queue, settler=settler, funds=funds),

@@ -53,6 +53,14 @@ class Receipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class News:
+    """That fal has ended a request: when we came to know, and when it was last seen at work on it, if it was."""
+
+    noticed_at: datetime
+    at_work_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultFacts:
     """What a result says beside its pictures. `billable_units` is fal's header as it came; `seed` is text since it may exceed 64 bits."""
 

@@ -105,15 +105,6 @@ class JobRecord:
             moments.append(self.expiry_at or self.deadline_at)
         return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
 
-    def stages_s(self) -> dict[str, float]:
-        """Return how long the first collected request spent in each stage, in seconds: queue (ours), provider, store."""
-        done = next((r for r in self.requests if r.collected_at), None)
-        if done is None:
-            return {}
-        marks = [self.created_at, done.submitted_at, done.ended_at, done.collected_at]
-        pairs = zip(("queue", "provider", "store"), marks, marks[1:], strict=False)
-        return {stage: max(0.0, (after - before).total_seconds()) for stage, before, after in pairs if before and after}
-
     @property
     def cost_source(self) -> CostSource:
         """Where the best figure of what the job costs the operator comes from."""

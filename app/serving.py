@@ -48,6 +48,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     services.waiters.drain()
     with eventlet.Timeout(DRAIN_S, False):
         pool.waitall()
+    services.metrics.flush()
     sys.stdout.flush()
 
 

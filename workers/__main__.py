@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker
+from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import open_registry
@@ -25,6 +25,7 @@ from app.config import BadSettings, Settings, load_settings
 from app.logs import configure_logging
 from registry.loader import RegistryError
 from workers import tasks
+from workers.worker import PersistentWorker
 
 log = logging.getLogger("workers")
 
@@ -115,11 +116,12 @@ def work(settings: Settings, *, parent: int) -> int:
         worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer)
         try:
             worker.work(max_jobs=RECYCLE_AFTER_TASKS - done, logging_level="WARNING")
-            return 0
+            break
         except RedisError:
             log.warning("Redis does not answer, the worker tries again", exc_info=True)
             time.sleep(REDIS_PAUSE_S)
         done += worker.successful_job_count + worker.failed_job_count
+    tasks.services().metrics.flush()
     return 0
 
 
@@ -128,10 +130,6 @@ def _follow(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(PARENT_LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-class PersistentWorker(SimpleWorker):
-    """Runs tasks in its own process: connections to fal, MongoDB and storage stay warm."""
 
 
 if __name__ == "__main__":

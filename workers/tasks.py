@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+from datetime import UTC, datetime
 
 from app.bootstrap import Services, build_services
 from app.config import load_settings
+from app.fal_request import News
 
 
 @functools.cache
@@ -19,8 +21,10 @@ def submit(job_id: str) -> None:
     services().dispatcher.run(job_id)
 
 
-def collect(job_id: str, index: int) -> None:
-    services().collector.run(job_id, index)
+def collect(job_id: str, index: int, noticed_at: float | None = None, at_work_at: float | None = None) -> None:
+    """Fetch and store one finished request; the times (seconds since 1970) tell when its end became known, and when it was last open."""
+    news = News(noticed_at=_moment(noticed_at), at_work_at=_moment(at_work_at) if at_work_at else None) if noticed_at else None
+    services().collector.run(job_id, index, news)
 
 
 def expire(job_id: str) -> None:
@@ -33,3 +37,7 @@ def settle(job_id: str) -> None:
 
 def give_turns() -> None:
     services().turns.give()
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -7,13 +7,14 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from app import clock
 from app.bootstrap import Services
 from app.clients.fal_status import FalState, FalStatus
 from app.errors import GatewayError
-from app.fal_request import FalRequest, RequestState
+from app.fal_request import FalRequest, News, RequestState
 from app.job import Job
 from app.services.progress import progress_of
 from workers.durations import Durations
@@ -23,6 +24,11 @@ log = logging.getLogger("watcher")
 BATCH = 500
 #: A collect task that has not ended its request by then counts as lost: the request is asked for again, and enqueued again.
 COLLECT_PATIENCE_S = 30.0
+#: A request's progress is told this often at most, and all requests' together so many times a second: each is a write and an event.
+SAY_EVERY_S = 1.0
+SAYS_PER_SECOND = 100.0
+#: Before this share of its model's usual duration a request is hardly ever done.
+EARLY_SHARE = 0.5
 
 T = TypeVar("T")
 Evolve = Callable[[Job], Job | None]
@@ -31,12 +37,19 @@ InThread = Callable[[Callable[[], T]], Awaitable[T]]
 
 @dataclass
 class Tracked:
-    """One request in flight; `due_at` is loop time. It is asked for once at a time, however slow fal answers."""
+    """One request in flight. It is asked for once at a time, however slow fal answers.
+
+    `due_at`, `late_at` and `say_at` are loop times: of its next poll, of when it may well be done, of when its progress may be told again.
+    `at_work_at` is when fal last told that it has not ended yet.
+    """
 
     job: Job
     index: int
     due_at: float
+    late_at: float = 0.0
+    say_at: float = 0.0
     is_asked: bool = False
+    at_work_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -95,9 +108,23 @@ class Tracker:
             if known := self.requests.get(key):
                 known.job = job if job.rev > known.job.rev else known.job
             elif self._collecting.get(key, 0.0) <= self._loop.time():
-                self.requests[key] = Tracked(job, request.index, due_at=self._loop.time())
+                self.requests[key] = self._new(job, request)
                 self.changed.set()
         return keys
+
+    def _new(self, job: Job, request: FalRequest) -> Tracked:
+        now = self._loop.time()
+        age_s = (clock.now() - (request.submitted_at or clock.now())).total_seconds()
+        return Tracked(
+            job,
+            request.index,
+            due_at=now,
+            late_at=now + EARLY_SHARE * self.durations.usual_s(job.model) - age_s,
+            say_at=now + self._say_interval_s() - SAY_EVERY_S,
+        )
+
+    def _say_interval_s(self) -> float:
+        return max(SAY_EVERY_S, len(self.requests) / SAYS_PER_SECOND)
 
     async def told(self, tracked: Tracked, status: FalStatus) -> None:
         """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
@@ -105,16 +132,17 @@ class Tracker:
             self._note_duration(tracked)
             self._collecting[tracked.key] = self._loop.time() + COLLECT_PATIENCE_S
             self.requests.pop(tracked.key, None)
-            await self._call(lambda: self._collect(tracked))
-        elif progressed := self._news(tracked, status):
+            news = News(noticed_at=clock.now(), at_work_at=tracked.at_work_at)
+            await self._call(lambda: self._services.queue.enqueue_collect(tracked.job.id, tracked.index, news))
+            return
+        tracked.at_work_at = clock.now()
+        if self._loop.time() >= tracked.say_at and (progressed := self._news(tracked, status)):
+            tracked.say_at = self._loop.time() + self._say_interval_s()
             await self._call(lambda: self._say(tracked, progressed))
 
     def _note_duration(self, tracked: Tracked) -> None:
         if submitted_at := tracked.request.submitted_at:
             self.durations.seen(tracked.job.model, (clock.now() - submitted_at).total_seconds())
-
-    def _collect(self, tracked: Tracked) -> None:
-        self._services.queue.enqueue_collect(tracked.job.id, tracked.index)
 
     def _news(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
         """Return the change that tells how far a request is, or None: most polls say nothing new, and cost no thread."""

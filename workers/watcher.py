@@ -79,6 +79,7 @@ class Watcher:
         with contextlib.suppress(RedisError):
             self._lease.release()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._services.metrics.flush()
 
     async def _index(self) -> None:
         """Create the indexes once the database answers; it may start after this process."""

@@ -20,6 +20,7 @@ from app.api.limits import submits
 from app.api.multipart import uploaded_file
 from app.api.requests import ApiBlueprint, UnsupportedMediaType, parse_json, refusal_of
 from app.api.schemas import ErrorAnswer
+from app.api.stages import count_accept
 from app.errors import FieldError, InvalidRequest
 from app.job import JobStatus
 from app.job_filter import JobFilter
@@ -46,6 +47,7 @@ def text_to_image(body: dict[str, Any]) -> Response:
     key = order_key_of(body)
     body["project_id"] = _text(body["project_id"])
     accepted = services().web_generation.text_to_image(user.id, TextRequest(**body, key=key))
+    count_accept(accepted)
     view = queued_view(accepted.job, "Text to image generation queued successfully")
     return marked(enveloped("Job queued successfully", view, 202), replayed=accepted.replayed)
 
@@ -66,6 +68,7 @@ def image_reference() -> Response:
     user = signed_in()
     wanted = _reference_request()
     accepted = services().web_generation.image_reference(user.id, wanted)
+    count_accept(accepted)
     uploaded_new = wanted.image is not None
     view = queued_view(accepted.job, "Image reference generation queued successfully", uploaded_new=uploaded_new)
     return marked(enveloped("Job queued successfully", view, 202), replayed=accepted.replayed)

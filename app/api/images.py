@@ -14,6 +14,7 @@ from app.api.errors import error_body, status_of
 from app.api.idempotency import marked, order_key_of
 from app.api.limits import submits
 from app.api.requests import ApiBlueprint, Preference, preference_of
+from app.api.stages import count_accept, count_answer
 from app.api.views import image_view, model_detail_view, model_view
 from app.errors import NotFound, ProviderError
 from app.job import Job, JobStatus
@@ -80,9 +81,13 @@ def generate(body: dict[str, Any]) -> Response:
     preference = preference_of(request, longest_s=services().settings.sync_wait_seconds)
     wait_s = _wait_s(preference, wanted_async=body.pop("asynchronous"))
     accepted = services().generation.submit(_order(body, key))
+    count_accept(accepted)
     if wait_s > 0:
         job = services().waiters.wait(accepted.job, wait_s)
-        return marked(_answer(job, preference), replayed=accepted.replayed)
+        answer = _answer(job, preference)
+        if not accepted.replayed:
+            count_answer(job)
+        return marked(answer, replayed=accepted.replayed)
     return marked(
         _located(_accepted(accepted.job) | {"status": JobStatus.PENDING.value}, 202, accepted.job, preference), replayed=accepted.replayed
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -11,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from app.bootstrap import Services
-from app.clients.metrics import Sample
+from app.clients.metrics import BOUNDS, Sample
+from app.services.stages import STAGE_SECONDS
 
 COUNTERS = {
     "imagegw_jobs_total": "Jobs that ended.",
@@ -21,7 +23,7 @@ COUNTERS = {
     "imagegw_events_replayed_total": "Events sent again to reconnecting clients.",
 }
 GAUGES = {"imagegw_ledger_imbalance": "Accounts whose ledger does not add up; must be 0."}
-HISTOGRAMS = {"imagegw_job_stage_seconds": "How long a generation spends in each stage."}
+HISTOGRAMS = {STAGE_SECONDS: "How long a generation spends in each stage."}
 
 
 def init_app(app: Flask, services: Services) -> None:
@@ -93,11 +95,11 @@ def _gauge(name: str, text: str, samples: list[Sample]) -> Metric:
 def _histogram(name: str, text: str, by_name: dict[str, list[Sample]]) -> Metric:
     labels = [label for label in _labels_of(by_name[f"{name}_bucket"]) if label != "le"]
     family = HistogramMetricFamily(name, text, labels=labels)
-    buckets: dict[tuple[str, ...], list[tuple[str, float]]] = defaultdict(list)
+    buckets: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
     for sample in by_name[f"{name}_bucket"]:
-        buckets[tuple(sample.labels[label] for label in labels)].append((sample.labels["le"], sample.value))
+        buckets[tuple(sample.labels[label] for label in labels)][sample.labels["le"]] = sample.value
     sums = {tuple(s.labels[label] for label in labels): s.value for s in by_name[f"{name}_sum"]}
     for key, found in buckets.items():
-        ordered = sorted(found, key=lambda bucket: float(bucket[0]))
-        family.add_metric(list(key), ordered, sums.get(key, 0.0))
+        totals = itertools.accumulate(found.get(bound, 0.0) for bound in BOUNDS)
+        family.add_metric(list(key), list(zip(BOUNDS, totals, strict=True)), sums.get(key, 0.0))
     return family

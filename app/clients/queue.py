@@ -11,6 +11,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.errors import QueueUnavailable
+from app.fal_request import News
 
 #: Finished pictures go first: they are paid for, and they end jobs.
 COLLECT_QUEUE = "image-collection"
@@ -56,8 +57,8 @@ class TaskQueue:
         """Ask for a job's unsent requests to be posted to fal. Raises QueueUnavailable."""
         self._enqueue(BATCH_QUEUE if in_batch else SUBMIT_QUEUE, "workers.tasks.submit", job_id)
 
-    def enqueue_collect(self, job_id: str, index: int, *, again: bool = False) -> None:
-        """Ask for one finished request to be fetched and stored. Raises QueueUnavailable.
+    def enqueue_collect(self, job_id: str, index: int, news: News | None = None, *, again: bool = False) -> None:
+        """Ask for one finished request to be fetched and stored; `news` tells how that became known. Raises QueueUnavailable.
 
         The watcher and fal's webhook often tell the same news: the second is dropped while the first is fresh, unless it asks `again`.
         """
@@ -66,7 +67,7 @@ class TaskQueue:
         except RedisError as exc:
             raise QueueUnavailable("The task queue does not answer") from exc
         if fresh or again:
-            self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index)
+            self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index, *_moments(news))
 
     def enqueue_expire(self, job_id: str) -> None:
         """Ask for an overdue job to be ended. Raises QueueUnavailable."""
@@ -107,11 +108,18 @@ class TaskQueue:
         except RedisError:
             return {}
 
-    def _enqueue(self, queue: str, task: str, *args: str | int) -> None:
+    def _enqueue(self, queue: str, task: str, *args: str | float | None) -> None:
         try:
             self._queues[queue].enqueue_call(task, args=args, result_ttl=0, failure_ttl=86400)
         except RedisError as exc:
             raise QueueUnavailable("The task queue does not answer") from exc
+
+
+def _moments(news: News | None) -> list[float | None]:
+    """Return the news as a task's arguments: JSON has no times."""
+    if news is None:
+        return []
+    return [news.noticed_at.timestamp(), news.at_work_at.timestamp() if news.at_work_at else None]
 
 
 def _oldest_s(queue: Queue) -> float:

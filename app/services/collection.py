@@ -22,10 +22,11 @@ from app.errors import (
     ResultUnusable,
     StorageUnavailable,
 )
-from app.fal_request import BOUGHT_STATES, Failure, ResultFacts
+from app.fal_request import BOUGHT_STATES, Failure, News, ResultFacts
 from app.job import Job, StoredImage
 from app.pictures import inspect
 from app.services.settlement import Settler
+from app.services.stages import Stage, StageTimes
 from app.stores.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Collector:
         downloader: Downloader,
         storage: Storage,
         settler: Settler,
+        stages: StageTimes,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -52,16 +54,20 @@ class Collector:
         self._downloader = downloader
         self._storage = storage
         self._settler = settler
+        self._stages = stages
         self._now = now
         self._threads = ThreadPoolExecutor(PARALLEL_PICTURES, thread_name_prefix="collect")
 
-    def run(self, job_id: str, index: int) -> None:
-        """Collect one finished request. May be repeated and may race: the transition decides, the keys are the same."""
+    def run(self, job_id: str, index: int, news: News | None = None) -> None:
+        """Collect one finished request. May be repeated and may race: the transition decides, the keys are the same.
+
+        `news` tells how it became known that it has ended; None where the sweep tries it again.
+        """
         job = self._jobs.get(job_id)
         if job is None or job.is_terminal or job.requests[index].state not in BOUGHT_STATES:
             return
         try:
-            done = self._collected(job, index)
+            done = self._collected(job, index, news or News(noticed_at=self._now()))
         except ProviderRefused as exc:
             done = self._failed(job, index, exc)
         except ResultUnusable as exc:
@@ -74,20 +80,29 @@ class Collector:
         if done and done.is_terminal:
             self._settler.settle(done)
 
-    def _collected(self, job: Job, index: int) -> Job | None:
+    def _collected(self, job: Job, index: int, news: News) -> Job | None:
         receipt = job.requests[index].receipt
         if receipt is None:
             raise ResultUnusable("The request has no receipt")
-        noticed_at = self._now()
         output = self._fal.result(receipt)
-        images = self._stored(job, index, output)
+        downloads: list[datetime] = []
+        images = self._stored(job, index, output, downloads)
         if not images:
             raise ResultUnusable("The model answered without a picture", code="no_images")
-        facts = ResultFacts(noticed_at=noticed_at, billable_units=output.billable_units, seed=output.seed)
+        facts = ResultFacts(noticed_at=news.noticed_at, billable_units=output.billable_units, seed=output.seed)
         done = self._jobs.change(job, lambda j: j.collected(index, images, facts, now=self._now()))
         if done is None:
             self._discard_unkept(job.id, images)
+            return None
+        self._count(done, index, news, max(downloads))
         return done
+
+    def _count(self, job: Job, index: int, news: News, downloaded_at: datetime) -> None:
+        request = job.requests[index]
+        self._stages.between(job.model, Stage.FAL, request.submitted_at, news.at_work_at or news.noticed_at)
+        self._stages.between(job.model, Stage.NOTICE, news.at_work_at, news.noticed_at)
+        self._stages.between(job.model, Stage.COLLECT, news.noticed_at, downloaded_at)
+        self._stages.between(job.model, Stage.STORE, downloaded_at, request.collected_at)
 
     def _discard_unkept(self, job_id: str, images: Sequence[StoredImage]) -> None:
         """Remove what was stored for a job that ended otherwise meanwhile; another collector's pictures have the same keys and stay."""
@@ -99,24 +114,28 @@ class Collector:
             if image.key not in kept:
                 self._storage.delete(image.key)
 
-    def _stored(self, job: Job, index: int, output: FalOutput) -> list[StoredImage]:
-        """Store a request's pictures in parallel. One that is unusable for good does not take the others with it."""
+    def _stored(self, job: Job, index: int, output: FalOutput, downloads: list[datetime]) -> list[StoredImage]:
+        """Store a request's pictures in parallel. One that is unusable for good does not take the others with it.
+
+        `downloads` receives when each picture was here.
+        """
         first = job.first_image_number(index)
         wanted = output.pictures[: job.requests[index].num_images]
-        results = list(self._threads.map(lambda n: self._try_store(job, first + n, wanted[n]), range(len(wanted))))
+        results = list(self._threads.map(lambda n: self._try_store(job, first + n, wanted[n], downloads), range(len(wanted))))
         images = [result for result in results if isinstance(result, StoredImage)]
         errors = [result for result in results if not isinstance(result, StoredImage)]
         _raise_worth_waiting(job, index, errors, have_some=bool(images))
         return images
 
-    def _try_store(self, job: Job, number: int, picture: FalPicture) -> StoredImage | GatewayError:
+    def _try_store(self, job: Job, number: int, picture: FalPicture, downloads: list[datetime]) -> StoredImage | GatewayError:
         try:
-            return self._store(job, number, picture)
+            return self._store(job, number, picture, downloads)
         except GatewayError as exc:
             return exc
 
-    def _store(self, job: Job, number: int, picture: FalPicture) -> StoredImage:
+    def _store(self, job: Job, number: int, picture: FalPicture, downloads: list[datetime]) -> StoredImage:
         with self._downloader.fetch(picture.url) as file:
+            downloads.append(self._now())
             try:
                 facts = inspect(file)
             except NotAnImage as exc:

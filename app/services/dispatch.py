@@ -29,6 +29,7 @@ from app.job import Job
 from app.services.announcements import Announcer
 from app.services.references import References
 from app.services.settlement import Settler
+from app.services.stages import Stage, StageTimes
 from app.stores.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Dispatcher:
         settler: Settler,
         public_url: str | None,
         metrics: Metrics,
+        stages: StageTimes,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -62,6 +64,7 @@ class Dispatcher:
         self._settler = settler
         self._public_url = public_url
         self._metrics = metrics
+        self._stages = stages
         self._now = now
 
     def run(self, job_id: str) -> None:
@@ -153,6 +156,7 @@ class Dispatcher:
         log.info("submitted", extra={"job_id": job.id, "index": index, "fal_request_id": receipt.request_id})
         if kept is None:
             return None
+        self._count(kept, kept.requests[index])
         if kept.requests[index].state is not RequestState.SUBMITTED:
             # The job ended while the post was on its way: nobody waits for this picture.
             self._fal.cancel(receipt)
@@ -162,6 +166,11 @@ class Dispatcher:
         # After it: what the watcher then tells of this request must not overtake it.
         self._publisher.request_in_flight(kept.id)
         return kept
+
+    def _count(self, job: Job, request: FalRequest) -> None:
+        if request.attempts == 1:  # What was put back has waited for fal, not in our queue.
+            self._stages.between(job.model, Stage.QUEUE, job.created_at, request.submitting_at)
+        self._stages.between(job.model, Stage.SUBMIT, request.submitting_at, request.submitted_at)
 
     def _saved(self, job: Job, index: int, receipt: Receipt) -> Job | None:
         for _ in range(KEEP_RECEIPT_TRIES):

@@ -59,10 +59,10 @@ class Settler:
             return
         try:
             self._funds.settle(job)
-            self._usage.record(job)
-            self._usage_days.count(job)
+            mark = self._usage_days.add(job, self._usage.record(job))
             self._keep_or_drop(job)
             self._announcer.announce(job)
+            self._usage_days.confirm(job, mark)
             settled = self._jobs.change(job, lambda j: j.settled(now=self._now()))
         except (StoreUnavailable, StorageUnavailable):
             log.warning("settlement interrupted, the sweep repeats it", extra={"job_id": job.id}, exc_info=True)
@@ -89,9 +89,7 @@ class Settler:
         if job.status is JobStatus.COMPLETED:
             cost = job.actual.micros if job.actual else job.quote.cost_micros
             counts.append(Sample("imagegw_provider_cost_usd_total", {"model": job.model}, usd(cost)))
-        stages = job.stages_s().items()
-        seconds = [Sample("imagegw_job_stage_seconds", {"model": job.model, "stage": stage}, took) for stage, took in stages]
-        self._metrics.record(counts=counts, seconds=seconds)
+        self._metrics.record(counts=counts)
 
 
 def _as_upload(job: Job, image: StoredImage) -> Upload:

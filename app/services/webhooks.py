@@ -15,7 +15,7 @@ from app.clients.metrics import Metrics
 from app.clients.queue import TaskQueue
 from app.clients.webhook_keys import WebhookVerifier
 from app.errors import Unauthorized
-from app.fal_request import BOUGHT_STATES
+from app.fal_request import BOUGHT_STATES, News
 from app.job import Job
 from app.services.announcements import Announcer
 from app.stores.jobs import JobStore
@@ -71,7 +71,7 @@ class Webhooks:
         ours = request.receipt is not None and request.receipt.request_id == request_id
         if job.is_terminal or not ours or request.state not in BOUGHT_STATES:
             return False
-        self._queue.enqueue_collect(job.id, index)
+        self._queue.enqueue_collect(job.id, index, News(noticed_at=self._now()))
         return True
 
     def _adopted(self, job: Job, index: int, request_id: str) -> Job:

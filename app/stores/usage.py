@@ -15,9 +15,9 @@ class UsageStore:
     def __init__(self, database: Database) -> None:
         self._usage = database["usage"]
 
-    def record(self, job: Job) -> None:
-        """Write the record of a finished job; repeating it writes the same."""
-        self._usage.update_one(
+    def record(self, job: Job) -> str | None:
+        """Write the record of a finished job; repeating it writes the same. Returns the mark under which it is counted already, or None."""
+        found = self._usage.find_one_and_update(
             {"_id": job.id},
             {
                 "$set": {
@@ -32,4 +32,6 @@ class UsageStore:
                 }
             },
             upsert=True,
+            projection={"countedBy": 1},
         )
+        return found.get("countedBy") if found else None

@@ -31,8 +31,10 @@ class UsageDayStore:
         self._days = database["usageDays"]
         self._records = database["usage"]
 
-    def count(self, job: Job) -> None:
-        """Add an ended job, whose `usage` record is written, to its day: once, however often and by however many this is called.
+    def add(self, job: Job, counted_by: str | None) -> str:
+        """Add an ended job, whose `usage` record is written, to its day; return the mark of the count, which `confirm` wants.
+
+        `counted_by` is the mark that the record had when it was written. A job counts once, however often and by however many it is added:
 
         The counters move in one update that leaves the job's id and a mark of this call in `open`. The first mark that is written into
         the job's `usage` record (`countedBy`) is the one that counts: whoever finds an open count of this job under another mark takes
@@ -41,9 +43,15 @@ class UsageDayStore:
         What remains: a call that stalls before it adds while another call does all of it and the job is settled, and whose process then
         dies between adding and taking back. Nobody repeats it; the count too many stays, with its entry in `open` to tell of it.
         """
-        day_id = id_of(day_of_job(job), job.user_id, job.model)
-        mark = self._counted_by(job.id) or self._added(day_id, job)
-        entry = {"job": job.id, "mark": mark}
+        mark = counted_by or clock.new_id()
+        if counted_by or self._add(_day_of(job), job, mark):
+            return mark
+        found = self._days.find_one({"_id": _day_of(job)}, {"open": 1}) or {}
+        return next((entry["mark"] for entry in found.get("open", ()) if entry["job"] == job.id), mark)
+
+    def confirm(self, job: Job, mark: str) -> None:
+        """Make a count final, and take back any other of the same job. Raises StoreUnavailable where the job has no `usage` record."""
+        day_id, entry = _day_of(job), {"job": job.id, "mark": self._first_mark(job.id, mark)}
         left = self._days.find_one_and_update(
             {"_id": day_id}, {"$pull": {"open": entry}}, projection={"open": 1}, return_document=ReturnDocument.AFTER
         )
@@ -73,21 +81,14 @@ class UsageDayStore:
         docs = list(self._days.find(query, {"open": 0}).sort("_id", ASCENDING).limit(limit))
         return [row for doc in docs for row in _rows(doc)], docs[-1]["_id"] if len(docs) == limit else None
 
-    def _counted_by(self, job_id: str) -> str | None:
-        record = self._records.find_one({"_id": job_id}, {"countedBy": 1})
-        return record.get("countedBy") if record else None
-
-    def _added(self, day_id: str, job: Job) -> str:
-        """Add a job, unless an open count has done so; return the mark that counts. Raises StoreUnavailable where there is no record."""
-        mark = clock.new_id()
-        if not self._add(day_id, job, mark):
-            found = self._days.find_one({"_id": day_id}, {"open": 1}) or {}
-            mark = next((entry["mark"] for entry in found.get("open", ()) if entry["job"] == job.id), mark)
-        if self._records.update_one({"_id": job.id, "countedBy": None}, {"$set": {"countedBy": mark}}).matched_count:
+    def _first_mark(self, job_id: str, mark: str) -> str:
+        """Write the mark into the job's record if it has none; return the one that it has."""
+        if self._records.update_one({"_id": job_id, "countedBy": None}, {"$set": {"countedBy": mark}}).matched_count:
             return mark
-        if counted := self._counted_by(job.id):
-            return counted
-        raise StoreUnavailable(f"job {job.id} has no usage record")
+        record = self._records.find_one({"_id": job_id}, {"countedBy": 1})
+        if record is None:
+            raise StoreUnavailable(f"job {job_id} has no usage record")
+        return str(record["countedBy"])
 
     def _add(self, day_id: str, job: Job, mark: str) -> bool:
         """Move the counters and leave the entry; False where the job has an open count."""
@@ -101,6 +102,10 @@ class UsageDayStore:
         except DuplicateKeyError:
             pass  # Another job of this day was first.
         return bool(self._days.update_one(guard, change).matched_count)
+
+
+def _day_of(job: Job) -> str:
+    return id_of(day_of_job(job), job.user_id, job.model)
 
 
 def id_of(day: str, user_id: str, model: str) -> str:

@@ -39,11 +39,14 @@ def settle(database: Database, days: UsageDayStore) -> Callable[..., Job]:
 
     def settled(job: Job | None = None, **fields: Any) -> Job:
         job = dataclasses.replace(job or completed_job(), id=clock.new_id(), **fields)
-        records.record(job)
-        days.count(job)
+        count(days, job, records.record(job))
         return job
 
     return settled
+
+
+def count(days: UsageDayStore, job: Job, counted_by: str | None = None) -> None:
+    days.confirm(job, days.add(job, counted_by))
 
 
 def failed() -> Job:
@@ -62,8 +65,7 @@ def test_a_job_counts_once_however_often_it_is_settled(database: Database, days:
     job = settle(completed_job(requests=(2,)))
 
     for _ in range(3):
-        UsageStore(database).record(job)
-        days.count(job)
+        count(days, job, UsageStore(database).record(job))
 
     assert everything(days) == {"flux-dev": Tally(1, 2, 2 * UNIT)}
     assert open_counts(database) == []
@@ -74,7 +76,7 @@ def test_of_many_settlements_of_one_job_at_once_one_counts(database: Database, d
     UsageStore(database).record(job)
 
     with ThreadPoolExecutor(RACERS) as threads:
-        list(threads.map(lambda _: days.count(job), range(RACERS)))
+        list(threads.map(lambda _: count(days, job), range(RACERS)))
 
     assert everything(days) == {"flux-dev": Tally(1, 1, UNIT)}
     assert open_counts(database) == []
@@ -100,7 +102,7 @@ def test_a_count_cut_off_between_two_writes_is_finished_by_the_next(
     for _ in range(others):
         settle()
 
-    days.count(job)
+    count(days, job)
 
     assert everything(days)["flux-dev"].jobs == 1 + others
     assert open_counts(database) == []
@@ -113,7 +115,7 @@ def test_a_count_that_comes_after_the_job_was_counted_is_taken_back(
     days._add(id_of(TODAY, "user-1", "flux-dev"), job, "a call that stalled before this write")
     assert everything(days)["flux-dev"].jobs == 2
 
-    days.count(job)
+    count(days, job)
 
     assert everything(days) == {"flux-dev": Tally(1, 1, UNIT)}
     assert open_counts(database) == []
@@ -123,10 +125,10 @@ def test_a_job_without_a_record_is_not_counted_twice_by_mistake(database: Databa
     job = completed_job()
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            days.count(job)
+            count(days, job)
 
     UsageStore(database).record(job)
-    days.count(job)
+    count(days, job)
 
     assert everything(days) == {"flux-dev": Tally(1, 1, UNIT)}
 
