@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -10,6 +11,7 @@ from app import clock
 from app.api import examples, schemas
 from app.api.auth import caller
 from app.api.context import services
+from app.api.deferred import Deferred
 from app.api.errors import error_body, status_of
 from app.api.idempotency import marked, order_key_of
 from app.api.limits import submits
@@ -83,11 +85,8 @@ def generate(body: dict[str, Any]) -> Response:
     accepted = services().generation.submit(_order(body, key))
     count_accept(accepted)
     if wait_s > 0:
-        job = services().waiters.wait(accepted.job, wait_s)
-        answer = _answer(job, preference)
-        if not accepted.replayed:
-            count_answer(job)
-        return marked(answer, replayed=accepted.replayed)
+        wait = functools.partial(services().waiters.wait, accepted.job.id, wait_s)
+        return Deferred(wait, functools.partial(_waited, preference, replayed=accepted.replayed))
     return marked(
         _located(_accepted(accepted.job) | {"status": JobStatus.PENDING.value}, 202, accepted.job, preference), replayed=accepted.replayed
     )
@@ -105,6 +104,13 @@ def _wait_s(preference: Preference, *, wanted_async: bool) -> float:
     if preference.wait_s is not None:
         return preference.wait_s
     return 0.0 if wanted_async else services().settings.sync_wait_seconds
+
+
+def _waited(preference: Preference, job: Job, *, replayed: bool) -> Response:
+    answer = marked(_answer(job, preference), replayed=replayed)
+    if not replayed:
+        count_answer(job)
+    return answer
 
 
 def _answer(job: Job, preference: Preference) -> Response:

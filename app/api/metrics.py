@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.api.deferred import Deferred
 from app.bootstrap import Services
 from app.clients.metrics import BOUNDS, Sample
 from app.services.stages import STAGE_SECONDS
@@ -33,6 +34,8 @@ def init_app(app: Flask, services: Services) -> None:
     registry.register(_Shared(services))
 
     def observe(response: Response) -> Response:
+        if isinstance(response, Deferred):
+            return response  # Its answer comes here too.
         # The rule and not the path: ids must not become labels.
         route = request.url_rule.rule if request.url_rule else "unknown"
         requests.labels(request.method, route, str(response.status_code)).inc()

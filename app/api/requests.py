@@ -16,6 +16,7 @@ from flask import Flask, Request, Response, g, request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 
+from app.api.deferred import Deferred
 from app.errors import CallerError, FieldError, InvalidRequest
 
 log = logging.getLogger("http")
@@ -54,6 +55,8 @@ def _finish(response: Response) -> Response:
     if request.path.startswith("/api/"):
         # Bodies hold links that expire, and other people's words.
         response.headers.setdefault("Cache-Control", "private, no-store")
+    if isinstance(response, Deferred):
+        return response  # Its answer comes here too.
     g.seconds = round(time.perf_counter() - g.started_at, 4)
     if request.path not in ("/healthz", "/readyz", "/metrics"):
         log.info(

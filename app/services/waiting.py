@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.clients.events import JOB_CHANNEL, listen
+from app.errors import NotFound
 from app.job import Job
 from app.stores.jobs import JobStore
 
@@ -35,18 +36,24 @@ class JobWaiters:
         self._started = False
         self._draining = False
 
-    def wait(self, job: Job, timeout_s: float) -> Job:
-        """Return the job once it is terminal, or as it is when the time is up."""
+    def wait(self, job_id: str, timeout_s: float) -> Job:
+        """Return the job once it is terminal, or as it is when the time is up. Raises NotFound where it was deleted meanwhile."""
         give_up_at = time.monotonic() + timeout_s
-        with self._registered(self._waiting, job.id) as woken:
+        with self._registered(self._waiting, job_id) as woken:
             while True:
-                job = self._jobs.get(job.id) or job
                 left = give_up_at - time.monotonic()
-                if job.is_terminal or left <= 0 or self._draining:
+                if job := self._over(job_id, anyhow=left <= 0 or self._draining):
                     return job
                 # An event may be lost on its way through Redis: a look now and then costs little and finds the job all the same.
                 woken.wait(min(left, RELOOK_S))
                 woken.clear()
+
+    def _over(self, job_id: str, *, anyhow: bool) -> Job | None:
+        """Return the job if it is terminal, or `anyhow`: not kept while it is waited for."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise NotFound("The job was deleted while its request waited for it")
+        return job if job.is_terminal or anyhow else None
 
     def follow(self, job: Job, *, pulse_s: float) -> Iterator[Job | None]:
         """Yield the job now and after each of its changes until it is terminal; None after each `pulse_s` without one.

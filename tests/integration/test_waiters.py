@@ -67,7 +67,7 @@ def test_a_process_about_to_end_lets_everybody_go(gateway: Gateway, waiters: Job
     job = gateway.order()
     with ThreadPoolExecutor(2) as pool:
         following = pool.submit(lambda: list(waiters.follow(job, pulse_s=20)))
-        waiting = pool.submit(waiters.wait, job, 20)
+        waiting = pool.submit(waiters.wait, job.id, 20)
         time.sleep(0.3)
 
         began = time.monotonic()
