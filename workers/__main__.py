@@ -20,7 +20,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import open_registry
-from app.clients.queue import QUEUES, connect_redis
+from app.clients.queue import QUEUES, connect_worker
 from app.config import BadSettings, Settings, load_settings
 from app.logs import configure_logging
 from registry.loader import RegistryError
@@ -107,7 +107,7 @@ class Parent:
 
 def work(settings: Settings, *, parent: int) -> int:
     """Run one worker until it is recycled or told to stop; Redis may come and go meanwhile."""
-    redis = connect_redis(settings.redis_url)
+    redis = connect_worker(settings.redis_url)
     queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
     tasks.services()
     threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
@@ -120,7 +120,7 @@ def work(settings: Settings, *, parent: int) -> int:
         except RedisError:
             log.warning("Redis does not answer, the worker tries again", exc_info=True)
             time.sleep(REDIS_PAUSE_S)
-        done += worker.successful_job_count + worker.failed_job_count
+        done += worker.tasks_run
     tasks.services().metrics.flush()
     return 0
 

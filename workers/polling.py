@@ -24,6 +24,8 @@ TICK_S = 0.02
 TICKS_PER_INTERVAL = 50
 #: How much less often a request is asked for while it can hardly be done.
 EARLY_FACTOR = 3.0
+#: How much of the budget may be spent at once by requests that come together: those of a few orders are, those of a restart are spread.
+BURST_S = 0.1
 
 
 class Poller:
@@ -37,6 +39,7 @@ class Poller:
         self._slots = asyncio.Semaphore(MAX_POLLS_AT_ONCE)
         self._asking: set[asyncio.Task[None]] = set()
         self._needed = 0.0
+        self._free_at = float("-inf")
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -45,24 +48,36 @@ class Poller:
                 self._tracker.changed.clear()
                 await self._tracker.changed.wait()
             for tracked in self._due():
+                if not self._is_affordable():
+                    break
                 await self._slots.acquire()
                 tracked.due_at = self._loop.time() + self._interval_of(tracked) * random.uniform(0.9, 1.1)  # noqa: S311
                 tracked.is_asked = True
                 task = asyncio.create_task(self._ask(tracked))
                 self._asking.add(task)
                 task.add_done_callback(self._done)
-            await asyncio.sleep(max(TICK_S, self.interval_s() / TICKS_PER_INTERVAL))
+            await asyncio.sleep(self._tick_s())
 
     def interval_s(self) -> float:
         """Return the seconds between two polls of a request that may be done."""
         return max(self.floor_s, self._needed / self._budget)
 
+    def _tick_s(self) -> float:
+        return max(TICK_S, self.interval_s() / TICKS_PER_INTERVAL)
+
+    def _is_affordable(self) -> bool:
+        """Take one poll out of the budget; False while it is spent. Intervals keep to it only once requests are spread over them."""
+        now = self._loop.time()
+        if self._free_at > now:
+            return False
+        self._free_at = max(self._free_at, now - max(BURST_S, self._tick_s())) + 1 / self._budget
+        return True
+
     def _interval_of(self, tracked: Tracked) -> float:
-        early_s = tracked.late_at - self._loop.time()
+        interval_s, early_s = self.interval_s(), tracked.late_at - self._loop.time()
         if early_s <= 0:
-            return self.interval_s()
-        stretched = max(self.floor_s, EARLY_FACTOR * self._needed / self._budget)
-        return min(stretched, max(early_s, self.interval_s()))
+            return interval_s
+        return min(max(self.floor_s, EARLY_FACTOR * self._needed / self._budget), max(early_s, interval_s))
 
     def _due(self) -> Iterable[Tracked]:
         """Return who is to be asked now, longest due first; and count how many polls an interval all together need."""

@@ -120,7 +120,7 @@ class Tracker:
             request.index,
             due_at=now,
             late_at=now + EARLY_SHARE * self.durations.usual_s(job.model) - age_s,
-            say_at=now + self._say_interval_s() - SAY_EVERY_S,
+            say_at=now + self._say_interval_s(),
         )
 
     def _say_interval_s(self) -> float:

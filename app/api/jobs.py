@@ -17,6 +17,7 @@ from app.api.idempotency import marked, order_key_of
 from app.api.job_exports import COLUMNS, job_rows
 from app.api.limits import submits
 from app.api.requests import ApiBlueprint
+from app.api.stages import count_accept
 from app.api.views import job_view
 from app.job_filter import JobFilter
 
@@ -97,6 +98,7 @@ def retry_job(job_id: str) -> Response:
     """Order a finished job's images again, as a new job at today's price. Takes an Idempotency-Key."""
     who = caller()
     accepted = services().lifecycle.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id)
+    count_accept(accepted)
     response = jsonify(job_view(accepted.job, services().storage))
     response.status_code = 202
     response.headers["Location"] = f"/api/jobs/{accepted.job.id}"

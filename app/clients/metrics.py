@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-KEY = "imagegw:metrics"
+KEY = "imagegw:figures"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 BOUNDS = (*(f"{bound:g}" for bound in BUCKETS_S), "+Inf")
 FLUSH_S = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from redis import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
@@ -25,6 +26,7 @@ TASK_TIMEOUT_S = 300
 COLLECT_FRESH_S = 10
 TURNS_KEY = "imagegw:turns"
 TURNS_FRESH_S = 10
+_CONNECTION: dict[str, Any] = {"socket_connect_timeout": 3, "socket_timeout": 10, "health_check_interval": 30}
 
 
 def connect_redis(url: str, *, pool: int = 64) -> Redis:
@@ -32,10 +34,12 @@ def connect_redis(url: str, *, pool: int = 64) -> Redis:
 
     Without BlockingConnectionPool a burst of requests is answered with errors (measured: 144 of 2,000).
     """
-    connections = BlockingConnectionPool.from_url(
-        url, max_connections=pool, timeout=10, socket_connect_timeout=3, socket_timeout=10, health_check_interval=30
-    )
-    return Redis(connection_pool=connections)
+    return Redis(connection_pool=BlockingConnectionPool.from_url(url, max_connections=pool, timeout=10, **_CONNECTION))
+
+
+def connect_worker(url: str) -> Redis:
+    """Return a client for the one thread that takes tasks: nobody competes for its connections. Opens nothing yet."""
+    return Redis.from_url(url, **_CONNECTION)
 
 
 def ping(redis: Redis) -> None:

@@ -17,9 +17,13 @@ from app.stores.database import Document, storable
 
 
 def to_document(job: Job) -> Document:
+    return {**_order_document(job), **state_document(job)}
+
+
+def _order_document(job: Job) -> Document:
+    """Return what stays as it was ordered."""
     return {
         "_id": job.id,
-        "rev": job.rev,
         "userId": job.user_id,
         "type": JOB_TYPE,
         "operation": job.operation.value,
@@ -32,21 +36,29 @@ def to_document(job: Job) -> Document:
             "images": list(job.image_pointers),
             "takesNumImages": job.takes_num_images,
         },
+        "quote": _quote_document(job),
+        "projectId": job.project_id,
+        "metadata": storable(job.metadata),
+        "callerKey": job.caller_key,
+        # Unique: an order without a key of its own goes by its job's id.
+        "orderKey": job.order_key or job.id,
+        "fingerprint": job.fingerprint,
+        "retryOf": job.retry_of,
+        "batchId": job.batch_id,
+        "budgets": list(job.budgets),
+        "createdAt": job.created_at,
+    }
+
+
+def state_document(job: Job) -> Document:
+    """Return what a job's changes may change, and what follows from it."""
+    return {
+        "rev": job.rev,
         "status": job.status.value,
         "progress": job.progress,
         "message": job.message,
         "requests": [_request_document(request) for request in job.requests],
         "images": [_image_document(image) for image in job.images],
-        "quote": {
-            "micros": job.quote.micros,
-            "unitMicros": job.quote.unit_micros,
-            "priceId": job.quote.price_id,
-            "tokens": job.tokens_held,
-            "tokensPerImage": job.tokens_per_image,
-            "providerMicros": job.quote.provider_micros,
-            # As text: BSON has no exact decimal that all the stores know.
-            "providerAmount": None if job.quote.provider_amount is None else str(job.quote.provider_amount),
-        },
         "cost": {
             "chargedMicros": job.charged_micros,
             "estimatedMicros": job.quote.cost_micros,
@@ -54,34 +66,14 @@ def to_document(job: Job) -> Document:
             "source": job.cost_source.value,
         },
         "error": _failure_document(job.failure),
-        "history": [
-            {
-                "seq": e.seq,
-                "at": e.at,
-                "status": e.status.value,
-                "progress": e.progress,
-                "message": e.message,
-                "queuePosition": e.queue_position,
-            }
-            for e in job.history
-        ],
+        "history": [_entry_document(entry) for entry in job.history],
         "settlement": job.settlement.value,
         "settleAt": job.settle_at,
         "attentionAt": job.attention_at,
         "deadlineAt": job.deadline_at,
         "expiryAt": job.expiry_at,
-        "projectId": job.project_id,
-        "metadata": storable(job.metadata),
         **_web_document(job),
-        "callerKey": job.caller_key,
-        # Unique: an order without a key of its own goes by its job's id.
-        "orderKey": job.order_key or job.id,
-        "fingerprint": job.fingerprint,
-        "retryOf": job.retry_of,
-        "batchId": job.batch_id,
         "batchSlot": takes_slot(job),
-        "budgets": list(job.budgets),
-        "createdAt": job.created_at,
         "updatedAt": job.updated_at,
         "completedAt": job.completed_at,
     }
@@ -109,9 +101,7 @@ def from_document(doc: Document, patience: Patience) -> Job:
         progress=doc["progress"],
         message=doc["message"],
         failure=_failure(doc["error"]),
-        history=tuple(
-            HistoryEntry(e["seq"], e["at"], JobStatus(e["status"]), e["progress"], e["message"], e["queuePosition"]) for e in doc["history"]
-        ),
+        history=tuple(_entry(e) for e in doc["history"]),
         settlement=Settlement(doc["settlement"]),
         settle_at=doc["settleAt"],
         charged_micros=doc["cost"]["chargedMicros"],
@@ -146,6 +136,35 @@ def _quote(doc: Document) -> Quote:
         provider_micros=quote.get("providerMicros"),
         provider_amount=None if amount is None else Decimal(amount),
     )
+
+
+def _quote_document(job: Job) -> Document:
+    amount = job.quote.provider_amount
+    return {
+        "micros": job.quote.micros,
+        "unitMicros": job.quote.unit_micros,
+        "priceId": job.quote.price_id,
+        "tokens": job.tokens_held,
+        "tokensPerImage": job.tokens_per_image,
+        "providerMicros": job.quote.provider_micros,
+        # As text: BSON has no exact decimal that all the stores know.
+        "providerAmount": None if amount is None else str(amount),
+    }
+
+
+def _entry_document(entry: HistoryEntry) -> Document:
+    return {
+        "seq": entry.seq,
+        "at": entry.at,
+        "status": entry.status.value,
+        "progress": entry.progress,
+        "message": entry.message,
+        "queuePosition": entry.queue_position,
+    }
+
+
+def _entry(doc: Document) -> HistoryEntry:
+    return HistoryEntry(doc["seq"], doc["at"], JobStatus(doc["status"]), doc["progress"], doc["message"], doc["queuePosition"])
 
 
 def _actual(cost: Document) -> ActualCost | None:

@@ -17,7 +17,7 @@ from app.errors import StoreUnavailable
 from app.job import Job, JobStatus, Patience, Settlement
 from app.job_filter import JobFilter
 from app.stores.database import Database, Document, store
-from app.stores.job_documents import from_document, to_document
+from app.stores.job_documents import from_document, state_document, to_document
 from app.stores.job_plans import plan
 
 __all__ = ["JobFilter", "JobStore"]
@@ -76,7 +76,7 @@ class JobStore:
 
     def _replace(self, before: Job, after: Job) -> Job | None:
         after = replace(after, rev=before.rev + 1)
-        old, new = to_document(before), to_document(after)
+        old, new = state_document(before), state_document(after)
         changes = {key: value for key, value in new.items() if value != old[key] and key != "history"}
         update: dict[str, Any] = {"$set": changes}
         if added := new["history"][len(old["history"]) :]:

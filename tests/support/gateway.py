@@ -67,7 +67,11 @@ class Gateway:
 
     def wait(self, job: Job, seconds: float) -> Job:
         """Let time pass for a job: everything that is due about it comes so much earlier."""
-        return certain(self.services.jobs.change(job.id, lambda current: _earlier(current, timedelta(seconds=seconds))))
+        by = timedelta(seconds=seconds)
+        changed = certain(self.services.jobs.change(job.id, lambda current: _earlier(current, by)))
+        # No change of a job moves its beginning.
+        self.services.database["jobs"].update_one({"_id": job.id}, {"$set": {"createdAt": changed.created_at}})
+        return changed
 
     def resume(self) -> None:
         """End a pause in submitting."""

@@ -1,0 +1,207 @@
+"""What the calls that everybody makes cost in MongoDB: counted in its driver, so that nothing creeps in unseen."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from pymongo import MongoClient, monitoring
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+from werkzeug.test import TestResponse
+
+from app import clock, create_app
+from app.bootstrap import Services
+from app.clients.queue import QUEUES
+from app.stores import database as databases
+from app.stores.database import ensure_indexes
+from tests.support.factories import completed_job, make_image, make_upload
+from tests.support.fal_place import FalPlace
+from tests.support.services import Backing, running_services
+from tests.support.shop import orders
+
+BODY = {"model": "flux-dev", "inputs": {"prompt": "a red bicycle"}, "options": {"num_images": 2}, "userId": "user-1", "async": True}
+Commands = list[tuple[str, str]]
+
+
+class Heard(monitoring.CommandListener):
+    """The commands a client has sent to MongoDB: name and collection. What the driver sends for itself is left out."""
+
+    OWN = frozenset({"hello", "ismaster", "ping", "endSessions"})
+
+    def __init__(self) -> None:
+        self.commands: Commands = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name not in self.OWN:
+            self.commands.append((event.command_name, str(event.command.get(event.command_name))))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Nobody asks."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Nobody asks."""
+
+    def of(self, call: Callable[[], TestResponse], status: int = 200) -> tuple[Commands, Any]:
+        """Return what one call of the API has sent, and its answer."""
+        self.commands.clear()
+        answer = call()
+        assert answer.status_code == status, answer.text
+        return list(self.commands), answer.json
+
+
+@pytest.fixture(scope="module")
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture(scope="module")
+def overheard(heard: Heard, backing: Backing, fal_place: FalPlace) -> Iterator[Services]:
+    """The whole service in this process, with a driver that tells what it sends; scripts need no key."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The driver's own `register` would be for every client of this process, for ever.
+        patch.setattr(databases, "MongoClient", functools.partial(MongoClient, event_listeners=[heard]))
+        with running_services(backing, fal_place) as services:
+            yield dataclasses.replace(services, settings=dataclasses.replace(services.settings, allow_anonymous=True))
+
+
+@pytest.fixture
+def served(overheard: Services, redis: Redis) -> Services:
+    """The same, empty."""
+    overheard.database.client.drop_database(overheard.database.name)
+    ensure_indexes(overheard.database)
+    return overheard
+
+
+@pytest.fixture
+def client(served: Services) -> FlaskClient:
+    client = create_app(served.settings, served).test_client()
+    client.get("/healthz")
+    return client
+
+
+@pytest.fixture
+def user(client: FlaskClient) -> tuple[str, dict[str, str]]:
+    """Return a user's id and the headers of their requests."""
+    answer = client.post("/api/auth/register", json={"email": "ada@example.com", "password": "long enough"}).json
+    assert answer is not None
+    return str(answer["data"]["user"]["id"]), {"Authorization": f"Bearer {answer['data']['token']}"}
+
+
+def queued(redis: Redis) -> list[str]:
+    """Return the tasks that wait for a worker."""
+    return [str(task.func_name) for name in QUEUES for task in Queue(name, connection=redis, serializer=JSONSerializer).jobs]
+
+
+def jobs_of(services: Services, user_id: str, count: int) -> list[str]:
+    """Write finished jobs of two pictures each."""
+    ids = [clock.new_id() for _ in range(count)]
+    for job_id in ids:
+        images = (make_image(0), make_image(1))
+        services.jobs.insert(dataclasses.replace(completed_job(requests=(2,)), id=job_id, order_key=job_id, user_id=user_id, images=images))
+    return ids
+
+
+def test_a_submit_is_one_write_and_one_task(client: FlaskClient, heard: Heard, redis: Redis) -> None:
+    commands, answer = heard.of(lambda: client.post("/api/images/generate", json=BODY), 202)
+
+    # The read looks whether the user has a budget.
+    assert commands == [("find", "budgets"), ("insert", "jobs")]
+    assert queued(redis) == ["workers.tasks.submit"]
+    assert answer["status"] == "pending"
+
+
+def test_an_idempotency_key_costs_one_read_more(client: FlaskClient, heard: Heard, redis: Redis) -> None:
+    commands, _ = heard.of(lambda: client.post("/api/images/generate", json=BODY, headers={"Idempotency-Key": "k-1"}), 202)
+
+    assert commands == [("find", "jobs"), ("find", "budgets"), ("insert", "jobs")]
+    assert queued(redis) == ["workers.tasks.submit"]
+
+
+def test_a_repeated_submit_writes_and_enqueues_nothing(client: FlaskClient, heard: Heard, redis: Redis) -> None:
+    headers = {"Idempotency-Key": "k-1"}
+    first = client.post("/api/images/generate", json=BODY, headers=headers)
+
+    commands, answer = heard.of(lambda: client.post("/api/images/generate", json=BODY, headers=headers), 202)
+
+    assert commands == [("find", "jobs")]
+    assert first.json is not None
+    assert answer["jobId"] == first.json["jobId"]
+    assert queued(redis) == ["workers.tasks.submit"]
+
+
+def test_an_api_key_costs_one_read_more(client: FlaskClient, served: Services, heard: Heard) -> None:
+    _, secret = served.accounts.make_key("a script")
+
+    commands, _ = heard.of(lambda: client.post("/api/images/generate", json=BODY, headers={"X-API-Key": secret}), 202)
+
+    assert commands == [("find", "apiKeys"), ("find", "budgets"), ("insert", "jobs")]
+
+
+def test_a_status_call_is_one_read(client: FlaskClient, served: Services, heard: Heard) -> None:
+    (job_id,) = jobs_of(served, "user-1", 1)
+
+    commands, answer = heard.of(lambda: client.get(f"/api/jobs/{job_id}"))
+
+    assert commands == [("find", "jobs")]
+    assert len(answer["images"]) == 2
+
+
+@pytest.mark.parametrize("query", ["", "&userId=user-1", "&userId=user-1&status=completed", "&model=flux-dev"])
+def test_a_page_of_jobs_is_one_read_however_long(client: FlaskClient, served: Services, heard: Heard, query: str) -> None:
+    jobs_of(served, "user-1", 110)
+
+    pages = [heard.of(lambda limit=limit: client.get(f"/api/jobs?limit={limit}{query}")) for limit in (1, 20, 100)]  # type: ignore[misc]
+
+    assert [commands for commands, _ in pages] == [[("find", "jobs")]] * 3
+    assert [len(answer["jobs"]) for _, answer in pages] == [1, 20, 100]
+
+
+def test_a_later_page_costs_what_the_first_does(client: FlaskClient, served: Services, heard: Heard) -> None:
+    jobs_of(served, "user-1", 30)
+    _, first = heard.of(lambda: client.get("/api/jobs?limit=20"))
+
+    commands, second = heard.of(lambda: client.get(f"/api/jobs?limit=20&cursor={first['cursor']['next']}"))
+
+    assert len(commands) <= 2, "the page, and whether there is one before it"
+    assert {name for name, _ in commands} == {"find"}
+    assert len(second["jobs"]) == 10
+
+
+def test_a_batch_costs_the_same_however_many_jobs_it_has(client: FlaskClient, served: Services, heard: Heard) -> None:
+    batches = [served.batches.submit(orders(items), key=None, max_cost_micros=None).batch.id for items in (1, 40)]
+
+    seen = [heard.of(lambda batch_id=batch_id: client.get(f"/api/batches/{batch_id}")) for batch_id in batches]  # type: ignore[misc]
+
+    (small, one), (large, many) = seen
+    assert small == large
+    assert len(large) <= 2
+    assert (sum(one["counts"].values()), sum(many["counts"].values())) == (1, 40)
+
+
+def test_a_page_of_my_generations_costs_the_same_however_long(
+    client: FlaskClient, served: Services, heard: Heard, user: tuple[str, dict[str, str]]
+) -> None:
+    jobs_of(served, user[0], 30)
+
+    pages = [heard.of(lambda n=n: client.get(f"/api/generate/my-generations?limit={n}", headers=user[1])) for n in (1, 20)]  # type: ignore[misc]
+
+    assert [commands for commands, _ in pages] == [[("find", "accounts"), ("find", "jobs")]] * 2
+    assert [len(answer["data"]["results"]) for _, answer in pages] == [1, 20]
+
+
+def test_a_page_of_uploads_costs_the_same_however_long(
+    client: FlaskClient, served: Services, heard: Heard, user: tuple[str, dict[str, str]]
+) -> None:
+    for number in range(30):
+        served.uploads._store.insert(make_upload(user_id=user[0], key=f"uploads/{user[0]}/{number}.png"))
+
+    pages = [heard.of(lambda n=n: client.get(f"/api/uploads?limit={n}", headers=user[1])) for n in (1, 20)]  # type: ignore[misc]
+
+    assert [commands for commands, _ in pages] == [[("find", "accounts"), ("find", "uploads")]] * 2
+    assert [len(answer["data"]["uploads"]) for _, answer in pages] == [1, 20]

@@ -1,0 +1,47 @@
+"""Writing a change writes only the part of a job's document that changes can touch; so nothing else may ever differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from app.fal_request import Failure
+from app.job import Job
+from app.stores.job_documents import from_document, state_document, to_document
+from tests.support.factories import NOON, certain, completed_job, make_job, submitted_job
+
+LATER = NOON + timedelta(hours=1)
+LATE = Failure("deadline_exceeded", "too late")
+CHANGES: dict[str, tuple[Job, Job | None]] = {
+    "submitting": ((new := make_job()), new.submitting(0, now=LATER)),
+    "progressed": ((sent := submitted_job()), sent.progressed(50, "Generating", now=LATER)),
+    "postponed": (sent, sent.collection_postponed(0, retry_at=LATER, now=LATER)),
+    "failed": (sent, sent.request_failed(0, Failure("x", "y"), now=LATER)),
+    "canceled": (sent, sent.canceled(now=LATER)),
+    "expiring": (sent, sent.expiring(until=LATER, now=LATER)),
+    "given up": (sent, sent.deadline_passed(LATE, now=LATER)),
+    "collected": (sent, completed_job(id=sent.id)),
+    "settled": ((done := completed_job()), done.settled(now=LATER)),
+    "invoiced": (done, done.invoiced(1, now=LATER)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_touches_nothing_but_the_state(name: str) -> None:
+    before, after = CHANGES[name]
+    old, new = to_document(before), to_document(certain(after))
+
+    changed = {key for key in new if new[key] != old.get(key)}
+
+    assert changed
+    assert changed <= set(state_document(before))
+
+
+def test_a_job_is_the_same_after_being_written_and_read() -> None:
+    job = completed_job(requests=(2,))
+
+    read = from_document(to_document(job), job.patience)
+
+    assert dataclasses.replace(read, order_key=job.order_key) == job
