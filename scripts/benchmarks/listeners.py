@@ -1,7 +1,7 @@
 """Users of the web app: registers them, listens on Socket.IO, and submits; as ordered on standard input, see `source.py`.
 
-An order is `{op: "register", url, count}`, `{op: "connect", url}` (everybody registered so far) or `{op: "pairs", url, per_s, for_s}`:
-so many times a second somebody new registers and one of the listeners submits.
+An order is `{op: "register", url, count}`, `{op: "connect", url, count}` (sockets in all, shared out among those
+registered so far) or `{op: "pairs", url, per_s, for_s}`: so many times a second somebody new registers and one of the listeners submits.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class People:
             self._tokens.append(await self._registered(order["url"], f"listener-{len(self._tokens)}-{number}"))
 
     async def _connect_all(self, order: dict[str, Any]) -> None:
-        for token in self._tokens[len(self._sockets) :]:
+        for number in range(len(self._sockets), int(order["count"])):
+            token = self._tokens[number % len(self._tokens)]
             client = socketio.AsyncClient(reconnection=False)
             for name in EVENTS:
                 client.on(name, self._heard)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,28 +18,41 @@ if str(ROOT) not in sys.path:  # Run as a file, Python looks for modules beside 
 from rich.console import Console  # noqa: E402
 
 from scripts.benchmarks.machine import facts  # noqa: E402
+from scripts.benchmarks.open_files import allow_open_files  # noqa: E402
 from scripts.benchmarks.report import show, write  # noqa: E402
-from scripts.benchmarks.scenarios import batch, burst, cpu, history, in_flight, latency, memory, rates, sockets  # noqa: E402
+from scripts.benchmarks.scenarios import batch, burst, cpu, history, latency, rates, sockets, stages, waiting, webhooks  # noqa: E402
 from scripts.benchmarks.seeding import database_of_its_own  # noqa: E402
 from scripts.benchmarks.source import BenchmarkError  # noqa: E402
 from scripts.benchmarks.table import Table  # noqa: E402
 from scripts.development.child import StackError  # noqa: E402
+from scripts.development.ports import free_port  # noqa: E402
 from scripts.development.stack import Stack  # noqa: E402
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-SCENARIOS: Mapping[str, Callable[[Stack, bool], Table]] = {
-    "latency": latency.run,
-    "burst": burst.run,
-    "memory": memory.run,
-    "cpu": cpu.run,
-    "rates": rates.run,
-    "sockets": sockets.run,
-    "batch": batch.run,
-    "history": history.run,
-    "in_flight": in_flight.run,
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is run, and the settings it needs beside those of all; `{port}` in one is the web process's."""
+
+    run: Callable[[Stack, bool], Sequence[Table]]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "latency": Scenario(latency.run),
+    "webhooks": Scenario(webhooks.run, webhooks.SETTINGS),
+    "stages": Scenario(stages.run),
+    "burst": Scenario(burst.run),
+    "cpu": Scenario(cpu.run),
+    "rates": Scenario(rates.run),
+    "waiting": Scenario(waiting.run),
+    "sockets": Scenario(sockets.run),
+    "batch": Scenario(batch.run),
+    "history": Scenario(history.run),
 }
-#: In a quick run the last one is left out: it is there for the plots.
-QUICK = tuple(SCENARIOS)[:-1]
+#: A quick run leaves out the table that nothing is judged by.
+QUICK = tuple(name for name in SCENARIOS if name != "stages")
 SETTINGS = {
     "ALLOW_ANONYMOUS": "true",
     "RATE_LIMIT_LOGIN": "off",
@@ -55,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for and return the exit status: 0, or 1 where a scenario could not be measured. A missed target is no failure."""
     options = _parser().parse_args(arguments)
     names = options.only or (QUICK if options.quick else tuple(SCENARIOS))
+    allow_open_files()
     console, started = Console(), time.monotonic()
     tables: list[Table] = []
     embedded: set[str] = set()
@@ -62,17 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             console.print(f"[dim]{name} ...")
             began = time.monotonic()
-            table, stand_ins = _measured(name, quick=options.quick)
-            show(table, console)
+            found, stand_ins = _measured(name, quick=options.quick)
+            for table in found:
+                show(table, console)
             console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s")
-            tables.append(table)
+            tables += found
             embedded |= stand_ins
     except (BenchmarkError, StackError) as error:
         print(f"scripts/bench: {name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    console.print(f"[dim]{len(tables)} scenarios in {time.monotonic() - started:.0f} s")
+    console.print(f"[dim]{len(names)} scenarios in {time.monotonic() - started:.0f} s")
     target = options.output or (PAGE if tuple(names) == tuple(SCENARIOS) and not options.quick else None)
     if target:
         command = " ".join(["scripts/bench", *(f"--only {name}" for name in options.only or ()), *(["--quick"] if options.quick else [])])
@@ -88,11 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measured(name: str, *, quick: bool) -> tuple[Table, set[str]]:
+def _measured(name: str, *, quick: bool) -> tuple[Sequence[Table], set[str]]:
     env = {key: os.environ[key] for key in KEPT_VARIABLES if key in os.environ}
     server = os.environ.get("MONGODB_URI") if name == "history" else None
-    with database_of_its_own(server) as uri, Stack(None, {**env, **uri}, SETTINGS, quiet=True) as stack:
-        return SCENARIOS[name](stack, quick), set(stack.embedded)
+    scenario, port = SCENARIOS[name], free_port()
+    settings = {**SETTINGS, **{key: value.format(port=port) for key, value in scenario.settings.items()}}
+    with database_of_its_own(server) as uri, Stack(None, {**env, **uri}, settings, quiet=True, port=port) as stack:
+        return scenario.run(stack, quick), set(stack.embedded)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ssl import create_default_context
 from typing import Any
 
-from scripts.benchmarks.source import Source
+from scripts.benchmarks.source import BenchmarkError, Source
 from scripts.development.stack import Stack
 
 #: Prompt and seed are always the same: the emulator paints the picture once, so that painting is not what is measured.
@@ -49,3 +49,14 @@ def warm_up(stack: Stack, load: Source, generation: Generation, *, count: int = 
     """Make connections, fill caches and paint the picture, so that nothing is measured for the first time."""
     set_generation_time(stack, 0.1)
     load.ask(**generation.gateway(stack), count=count).require("201")
+
+
+def plain_workers(plain: Source, generation: Generation, *, count: int, over_s: float, workers: int) -> float:
+    """Have plain RQ workers make them, started evenly over that time; return the CPU milliseconds per generation.
+
+    `plain` runs `worker_per_generation.py`. Raises BenchmarkError when a job failed.
+    """
+    answer = plain.talk(**generation.direct(), count=count, over_s=over_s, workers=workers)
+    if answer["failed"]:
+        raise BenchmarkError(f"{answer['failed']} jobs of plain workers failed")
+    return float(answer["cpu_ms"]) / count

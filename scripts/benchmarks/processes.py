@@ -43,5 +43,15 @@ def memory_mb(stack: Stack) -> dict[str, list[float]]:
 
 
 def pss_mb(pid: int) -> float:
-    """Return the proportional set size: pages shared by n processes count 1/n in each, so the sum is what the machine lacks."""
-    return float(psutil.Process(pid).memory_full_info().pss) / 1e6
+    """Return the proportional set size: pages shared by n processes count 1/n in each, so the sum is what the machine lacks.
+
+    0 of a process that has just ended, as a recycled worker does.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return float(psutil.Process(pid).memory_full_info().pss) / 1e6
+    return 0.0
+
+
+def web_mb(stack: Stack) -> float:
+    """Return the memory of the web process."""
+    return sum(pss_mb(pid) for pid in stack.pids("web"))

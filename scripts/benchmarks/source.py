@@ -1,7 +1,11 @@
-"""A process that makes requests: `load.py` against the gateway, `direct.py` against fal. One JSON line in, one JSON line out."""
+"""A process that makes requests: `load.py` and `listeners.py` against the gateway, `direct.py` and `worker_per_generation.py` against fal.
+
+One JSON line in, one JSON line out.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import selectors
 import subprocess
@@ -13,6 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 HERE = Path(__file__).resolve().parent
+#: What a script that has processes of its own has to end them.
+FAREWELL_S = 3.0
 
 
 class BenchmarkError(Exception):
@@ -51,6 +57,9 @@ class Source:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(FAREWELL_S)
         self._process.kill()
         self._process.communicate()
 

@@ -17,11 +17,14 @@ class Figure:
     high: float
     unit: str = ""
     at_most: float | None = None
+    at_least: float | None = None
 
     @classmethod
-    def of(cls, what: str, values: Sequence[float], unit: str = "", *, at_most: float | None = None) -> Figure:
+    def of(
+        cls, what: str, values: Sequence[float], unit: str = "", *, at_most: float | None = None, at_least: float | None = None
+    ) -> Figure:
         """Return the figure of some measurements; at least one."""
-        return cls(what, statistics.median(values), min(values), max(values), unit, at_most)
+        return cls(what, statistics.median(values), min(values), max(values), unit, at_most, at_least)
 
     @classmethod
     def ratio(cls, what: str, ours: Sequence[float], theirs: Sequence[float], *, at_most: float | None = None) -> Figure:
@@ -31,16 +34,18 @@ class Figure:
 
     @property
     def is_missed(self) -> bool:
-        return self.at_most is not None and self.median > self.at_most
+        too_much = self.at_most is not None and self.median > self.at_most
+        return too_much or (self.at_least is not None and self.median < self.at_least)
 
     def cells(self) -> tuple[str, str, str, str]:
         """Return the line as it is printed: what, median, min-max, target."""
         suffix = f" {self.unit}" if self.unit else ""
         spread = f"{shown(self.low)}-{shown(self.high)}"
-        if self.at_most is None:
-            return self.what, shown(self.median) + suffix, spread, ""
+        bounds = (("≤", self.at_most), ("≥", self.at_least))
+        targets = [f"{sign} {_exact(bound)}{suffix}" for sign, bound in bounds if bound is not None]
         verdict = "missed" if self.is_missed else "met"
-        return self.what, shown(self.median) + suffix, spread, f"≤ {self.at_most:g}{suffix}: {verdict}"
+        target = f"{', '.join(targets)}: {verdict}" if targets else ""
+        return self.what, shown(self.median) + suffix, spread, target
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,8 @@ def shown(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
+
+
+def _exact(target: float) -> str:
+    """Return a target as it was set: `1.05`, `1,200`, and a third as `0.333`."""
+    return f"{target:,.3f}".rstrip("0").rstrip(".")

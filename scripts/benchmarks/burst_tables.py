@@ -1,0 +1,133 @@
+"""What is shown of bursts: their times, the memory they take, and what each generation costs against how many there are. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scripts.benchmarks.memory_watch import TOTAL
+from scripts.benchmarks.table import Figure, Plot, Table
+
+MAX_WEB_IDLE_MB, MAX_WATCHER_MB, MAX_WORKER_MB = 150.0, 150.0, 120.0
+#: Above this the plots would show little else.
+PLOTTED = 500
+#: Generations that scripts can carry: 500 took them 12 s once, and 130 s twice.
+MAX_SCRIPTED = 400
+
+
+@dataclass(frozen=True)
+class Burst:
+    """So many generations of so many seconds, and how long they may take: in seconds, or as a multiple of the scripts' time."""
+
+    count: int
+    seconds: float
+    is_scripted: bool = False
+    at_most_s: float | None = None
+    at_most_of_scripts: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.count:,} of {self.seconds:g} s"
+
+
+@dataclass
+class Measured:
+    """The rounds of one burst."""
+
+    burst: Burst
+    #: Until the last one is answered.
+    ours_s: list[float] = field(default_factory=list)
+    scripts_s: list[float] = field(default_factory=list)
+    #: Each answer's time less the generation, of each round: the middle one, and the one that 95 of 100 are below.
+    added_ms: list[float] = field(default_factory=list)
+    slow_ms: list[float] = field(default_factory=list)
+    #: For each generation.
+    cpu_ms: list[float] = field(default_factory=list)
+    peak_mb: list[Mapping[str, float]] = field(default_factory=list)
+
+    def add_latencies(self, latencies_s: Sequence[float]) -> None:
+        extra = sorted(1000 * (latency - self.burst.seconds) for latency in latencies_s)
+        self.added_ms.append(statistics.median(extra))
+        self.slow_ms.append(extra[int(0.95 * (len(extra) - 1))])
+
+
+def bursts(measured: Sequence[Measured], scripts: int) -> Table:
+    figures: list[Figure] = []
+    for one in measured:
+        burst = one.burst
+        if one.scripts_s:
+            figures.append(Figure.of(f"{burst.name}, {scripts} scripts", one.scripts_s, "s"))
+        figures.append(Figure.of(f"{burst.name}, gateway", one.ours_s, "s", at_most=burst.at_most_s))
+        if one.scripts_s:
+            ratio = Figure.ratio(f"{burst.name}, gateway / scripts", one.ours_s, one.scripts_s, at_most=burst.at_most_of_scripts)
+            figures.append(ratio)
+    text = (
+        "flux-pro generations asked for at once, 4 workers; time until the last waiting request is answered. None failed. The "
+        f"{scripts} scripts share the generations, a thread for each, with `fal_client.subscribe` and a download."
+    )
+    if any(one.burst.count > MAX_SCRIPTED for one in measured):
+        text += (
+            " For the larger bursts there is no such line: with more than a hundred threads a script stands still for minutes, in "
+            "fal-client's one connection pool."
+        )
+    return Table("Bursts", text, figures)
+
+
+def memory(idle: Mapping[str, Sequence[float]], measured: Sequence[Measured], script_mb: float) -> Table:
+    """Return the table of memory: idle, in the largest burst, and the largest worker of all bursts."""
+    largest = max(measured, key=lambda one: one.burst.count)
+    during = f"{largest.burst.count:,} in flight"
+    idle_limits, during_limits = {"web": MAX_WEB_IDLE_MB, "watcher": MAX_WATCHER_MB}, {"watcher": MAX_WATCHER_MB, "worker": MAX_WORKER_MB}
+    figures = [Figure.of(f"{name}, idle", values, "MB", at_most=idle_limits.get(name)) for name, values in idle.items()]
+    figures.append(Figure.of(f"{TOTAL}, idle", [sum(map(sum, idle.values()))], "MB"))
+    figures += [
+        Figure.of(f"{name}, {during}", [peak[name] for peak in largest.peak_mb], "MB", at_most=during_limits.get(name))
+        for name in (*idle, TOTAL)
+    ]
+    workers = [peak["worker"] for one in measured for peak in one.peak_mb]
+    figures += [
+        Figure.of("the largest worker of all bursts", [max(workers)], "MB", at_most=MAX_WORKER_MB),
+        Figure.of("one script with fal_client", [script_mb], "MB"),
+    ]
+    made = sum(one.burst.count * len(one.ours_s) for one in measured)
+    text = (
+        "PSS (shared pages divided among those who share them) right after the start, and the most that was seen during each burst of "
+        f"{largest.burst.count:,}, looking twice a second. {made:,} flux-pro generations in all by 4 workers, which are replaced after "
+        "1,000 tasks each."
+    )
+    return Table("Memory", text, figures)
+
+
+def in_flight(measured: Sequence[Measured], plain_ms: Mapping[int, Sequence[float]]) -> Table:
+    """Return latency and CPU against the number in flight; `plain_ms` is the CPU of a plain worker for each generation."""
+    figures: list[Figure] = []
+    for one in measured:
+        figures += [
+            Figure.of(f"{one.burst.count:,} in flight, added", one.added_ms, "ms"),
+            Figure.of(f"{one.burst.count:,} in flight, CPU", one.cpu_ms, "ms"),
+        ]
+    figures += [Figure.of(f"{count} in flight, CPU, a worker for each", values, "ms") for count, values in plain_ms.items()]
+    plotted = [one for one in measured if one.burst.count <= PLOTTED]
+    latency = {
+        "median": [(one.burst.count, statistics.median(one.added_ms)) for one in plotted],
+        "95 of 100": [(one.burst.count, statistics.median(one.slow_ms)) for one in plotted],
+    }
+    cpu = {"ours: web, workers, watcher": [(one.burst.count, statistics.median(one.cpu_ms)) for one in plotted]}
+    if plain_ms:
+        cpu["a plain RQ worker for each"] = [(count, statistics.median(values)) for count, values in plain_ms.items()]
+    text = (
+        "The same bursts: as many in flight as were asked for at once. Added is the median answer time less the generation; CPU is that of "
+        "web, workers and watcher for each generation."
+    )
+    if plain_ms:
+        text += " A worker for each: a plain `rq.Worker` for every generation of 2 s, as under CPU per generation."
+    return Table(
+        "In flight",
+        text,
+        figures,
+        [
+            Plot("latency.png", "Added latency, all asked for at once", "generations in flight", "ms", latency),
+            Plot("cpu.png", "CPU per generation, all asked for at once", "generations in flight", "ms", cpu),
+        ],
+    )
