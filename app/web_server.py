@@ -26,7 +26,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 MAX_URL_CHARS = 16384
 #: A connection holds it for as long as its request waits; Python's own has 8 kB.
-READ_BUFFER = 2048
+READ_BUFFER = 1024
 #: The last words of a connection go to the kernel's buffer or nowhere.
 FAREWELL_S = 0.1
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,33 +35,60 @@ class SocketEvent:
     payload: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Message:
+    """What goes out on one channel."""
+
+    channel: str
+    text: str
+
+
+def job_changed(job_id: str, seq: int, *, terminal: bool) -> Message:
+    """Return what wakes whoever waits for this job in any web process."""
+    return Message(JOB_CHANNEL, json.dumps({"jobId": job_id, "seq": seq, "terminal": terminal}))
+
+
+def request_in_flight(job_id: str) -> Message:
+    """Return what tells the watcher to look at a job's requests now and not only at its next sweep."""
+    return Message(IN_FLIGHT_CHANNEL, json.dumps({"jobId": job_id}))
+
+
+class _Speller(socketio.PubSubManager):  # type: ignore[misc]
+    """Spells what Socket.IO servers say to each other, and sends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(channel=SOCKETIO_CHANNEL, write_only=True)
+        self._spelled = threading.local()
+
+    def spelled(self, event: SocketEvent) -> str:
+        self.emit(event.name, dict(event.payload), room=event.room, namespace="/")
+        text: str = self._spelled.text
+        return text
+
+    def _publish(self, data: Mapping[str, Any]) -> None:
+        self._spelled.text = self.json.dumps(data)
+
+
 class EventPublisher:
     """Write-only side, used by every process."""
 
-    def __init__(self, redis: Redis, redis_url: str) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._sockets = socketio.RedisManager(redis_url, channel=SOCKETIO_CHANNEL, write_only=True)
+        self._speller = _Speller()
 
-    def job_changed(self, job_id: str, seq: int, *, terminal: bool) -> None:
-        """Wake whoever waits for this job in any web process."""
-        self._publish(JOB_CHANNEL, {"jobId": job_id, "seq": seq, "terminal": terminal})
+    def socket_message(self, event: SocketEvent) -> Message:
+        """Return what sends one Socket.IO event to a room, wherever its clients are connected."""
+        return Message(SOCKETIO_CHANNEL, self._speller.spelled(event))
 
-    def request_in_flight(self, job_id: str) -> None:
-        """Tell the watcher to look at a job's requests now and not only at its next sweep."""
-        self._publish(IN_FLIGHT_CHANNEL, {"jobId": job_id})
-
-    def emit(self, event: SocketEvent) -> None:
-        """Send one Socket.IO event to a room, wherever its clients are connected."""
+    def publish(self, *messages: Message) -> None:
+        """Send messages in this order, in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        for message in messages:
+            pipe.publish(message.channel, message.text)
         try:
-            self._sockets.emit(event.name, dict(event.payload), room=event.room, namespace="/")
-        except Exception:
-            log.warning("socket event not sent", extra={"event_name": event.name}, exc_info=True)
-
-    def _publish(self, channel: str, message: Mapping[str, Any]) -> None:
-        try:
-            self._redis.publish(channel, json.dumps(message))
+            pipe.execute()
         except RedisError:
-            log.warning("event not published", extra={"channel": channel}, exc_info=True)
+            log.warning("events not published", extra={"channels": [message.channel for message in messages]}, exc_info=True)
 
 
 def listen(redis: Redis, channel: str, *, on_subscribed: Callable[[], None], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.clients.events import EventPublisher, SocketEvent, room_of
+from app.clients.events import EventPublisher, SocketEvent, job_changed, request_in_flight, room_of
 from app.clients.storage import Storage
 from app.clock import rfc3339
 from app.job import HistoryEntry, Job, JobStatus, StoredImage
@@ -17,10 +17,17 @@ class Announcer:
         self._publisher = publisher
         self._storage = storage
 
-    def announce(self, job: Job) -> None:
-        """Publish the newest history entry. May be repeated: receivers know an event by its `seq`."""
-        self._publisher.emit(self.event(job, job.history[-1]))
-        self._publisher.job_changed(job.id, job.seq, terminal=job.is_terminal)
+    def announce(self, job: Job, *, in_flight: bool = False) -> None:
+        """Publish the newest history entry. May be repeated: receivers know an event by its `seq`.
+
+        `in_flight` tells the watcher of a new request at fal, too: after it, so that the watcher's news does not overtake it.
+        """
+        messages = [self._publisher.socket_message(self.event(job, job.history[-1]))]
+        if job.seq > 1:  # Nobody waits for a job that has just been made: whoever will, reads it first.
+            messages.append(job_changed(job.id, job.seq, terminal=job.is_terminal))
+        if in_flight:
+            messages.append(request_in_flight(job.id))
+        self._publisher.publish(*messages)
 
     def missed(self, job: Job, seq: int) -> list[tuple[int, SocketEvent]]:
         """Return the events after `seq`, oldest first."""

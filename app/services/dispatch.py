@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from app import clock
 from app.clients.breaker import Breaker
-from app.clients.events import EventPublisher
+from app.clients.events import EventPublisher, request_in_flight
 from app.clients.fal import FalQueue
 from app.clients.metrics import Metrics
 from app.errors import (
@@ -162,9 +162,9 @@ class Dispatcher:
             self._fal.cancel(receipt)
             return kept
         if kept.seq > job.seq:
-            self._announcer.announce(kept)
-        # After it: what the watcher then tells of this request must not overtake it.
-        self._publisher.request_in_flight(kept.id)
+            self._announcer.announce(kept, in_flight=True)
+        else:
+            self._publisher.publish(request_in_flight(kept.id))
         return kept
 
     def _count(self, job: Job, request: FalRequest) -> None:

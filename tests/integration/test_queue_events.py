@@ -17,7 +17,17 @@ from rq.job import Job as Task
 from rq.serializers import JSONSerializer
 
 from app.clients.breaker import Breaker
-from app.clients.events import IN_FLIGHT_CHANNEL, JOB_CHANNEL, SOCKETIO_CHANNEL, EventPublisher, SocketEvent, listen, room_of
+from app.clients.events import (
+    IN_FLIGHT_CHANNEL,
+    JOB_CHANNEL,
+    SOCKETIO_CHANNEL,
+    EventPublisher,
+    SocketEvent,
+    job_changed,
+    listen,
+    request_in_flight,
+    room_of,
+)
 from app.clients.queue import COLLECT_QUEUE, QUEUES, SUBMIT_QUEUE, TaskQueue, connect_redis, ping
 from app.errors import QueueUnavailable
 from tests.support.fal_calls import wait_until
@@ -27,11 +37,8 @@ NOWHERE = "redis://127.0.0.1:9/0"
 
 
 @pytest.fixture
-def publisher(redis: Redis, backing: Backing) -> Iterator[EventPublisher]:
-    made = EventPublisher(redis, backing.redis_url)
-    yield made
-    if made._sockets.redis is not None:
-        made._sockets.redis.close()
+def publisher(redis: Redis) -> EventPublisher:
+    return EventPublisher(redis)
 
 
 @contextmanager
@@ -117,9 +124,8 @@ def test_a_burst_of_callers_waits_for_connections_instead_of_failing(backing: Ba
 
 def test_a_jobs_change_reaches_whoever_listens(redis: Redis, publisher: EventPublisher) -> None:
     with heard(redis, JOB_CHANNEL) as messages:
-        publisher.job_changed("job-1", 3, terminal=True)
-        publisher.request_in_flight("job-2")
-        publisher.job_changed("job-1", 4, terminal=False)
+        publisher.publish(job_changed("job-1", 3, terminal=True), request_in_flight("job-2"))
+        publisher.publish(job_changed("job-1", 4, terminal=False))
         wait_until(lambda: len(messages) == 2)
 
     assert messages == [{"jobId": "job-1", "seq": 3, "terminal": True}, {"jobId": "job-1", "seq": 4, "terminal": False}]
@@ -127,7 +133,7 @@ def test_a_jobs_change_reaches_whoever_listens(redis: Redis, publisher: EventPub
 
 def test_a_new_request_in_flight_reaches_the_watcher(redis: Redis, publisher: EventPublisher) -> None:
     with heard(redis, IN_FLIGHT_CHANNEL) as messages:
-        publisher.request_in_flight("job-1")
+        publisher.publish(request_in_flight("job-1"))
         wait_until(lambda: messages)
 
     assert messages == [{"jobId": "job-1"}]
@@ -137,7 +143,7 @@ def test_a_message_that_is_no_object_is_passed_over(redis: Redis, publisher: Eve
     with heard(redis, JOB_CHANNEL) as messages:
         for junk in (b"\xff", b"{", b"[1]", b"7", b"null"):
             redis.publish(JOB_CHANNEL, junk)
-        publisher.job_changed("job-1", 1, terminal=False)
+        publisher.publish(job_changed("job-1", 1, terminal=False))
         wait_until(lambda: messages)
 
     assert [message["jobId"] for message in messages] == ["job-1"]
@@ -150,7 +156,8 @@ def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, b
     thread.start()
     wait_until(lambda: redis.pubsub_numsub(SOCKETIO_CHANNEL)[0][1])
 
-    publisher.emit(SocketEvent("generation_progress", room_of("user-1"), {"jobId": "job-1", "progress": 20}))
+    event = SocketEvent("generation_progress", room_of("user-1"), {"jobId": "job-1", "progress": 20})
+    publisher.publish(publisher.socket_message(event))
 
     thread.join(5)
     message = server.json.loads(messages[0])
@@ -166,14 +173,13 @@ def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, b
 
 
 def test_events_fail_nobody_when_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:
-    publisher = EventPublisher(connect_redis(NOWHERE), NOWHERE)
+    publisher = EventPublisher(connect_redis(NOWHERE))
 
     with caplog.at_level(logging.WARNING):
-        publisher.job_changed("job-1", 1, terminal=True)
-        publisher.request_in_flight("job-1")
-        publisher.emit(SocketEvent("x", "room", {}))
+        publisher.publish(job_changed("job-1", 1, terminal=True), request_in_flight("job-1"))
+        publisher.publish(publisher.socket_message(SocketEvent("x", "room", {})))
 
-    assert caplog.text.count("event not published") == 2
+    assert caplog.text.count("events not published") == 2
 
 
 def test_a_pause_holds_for_every_process_until_it_is_over(redis: Redis, backing: Backing) -> None:

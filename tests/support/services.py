@@ -87,8 +87,6 @@ def close(services: Services) -> None:
     """Close what a process otherwise keeps to its end: an open socket that is forgotten counts as a failure here."""
     services.database.client.close()
     services.redis.connection_pool.disconnect()
-    if (sockets := services.announcer._publisher._sockets.redis) is not None:
-        sockets.close()
     close_fal(services.dispatcher._fal)
     close_downloader(services.collector._downloader)
 
