@@ -31,7 +31,6 @@ class Deferred(Response, Generic[T]):
         self._known: dict[str, Any] = vars(g)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        environ.pop("werkzeug.request", None)  # Werkzeug keeps the request there, with its body.
         return self._later(environ, start_response)
 
     def _later(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
