@@ -20,7 +20,7 @@ ALLOWED = {
     "stores": {"stores", "domain", "registry"},
     "clients": {"clients", "domain", "registry"},
     "services": {"services", "stores", "clients", "domain", "registry"},
-    "bootstrap": {"services", "stores", "clients", "domain", "registry"},
+    "bootstrap": {"bootstrap", "services", "stores", "clients", "domain", "registry"},
     "api": {"api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "client": {"client"},
     "commands": {"commands", "bootstrap", "services", "stores", "clients", "domain", "registry"},
@@ -59,7 +59,7 @@ def layer(path: str) -> str:
         return rest[0]
     if rest[0] in ENTRIES:
         return "entry"
-    return "bootstrap" if rest[0] == "bootstrap.py" else "domain"
+    return "domain"
 
 
 def tree(path: str) -> ast.Module:
@@ -96,6 +96,13 @@ def test_a_module_imports_only_from_its_own_layer_and_below(path: str) -> None:
     wrong = {source for source in sources if layer(source) not in ALLOWED[layer(path)]}
 
     assert not wrong
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if layer(path) != "bootstrap"])
+def test_the_composition_root_is_used_as_a_whole(path: str) -> None:
+    sources = {source for name in imported(path) if (source := file_of(name)) and layer(source) == "bootstrap"}
+
+    assert sources <= {"app/bootstrap/__init__.py"}
 
 
 @pytest.mark.parametrize("path", MODULES)

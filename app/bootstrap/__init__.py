@@ -1,0 +1,13 @@
+"""The composition root: the one place that picks and builds stores, clients and services. Opens nothing: each connects at first use.
+
+`build.py` tells the order; each other module builds one area. Nobody outside of this package imports from inside of it.
+"""
+
+from __future__ import annotations
+
+from app.bootstrap.build import build_services
+from app.bootstrap.catalog import open_registry
+from app.bootstrap.clients import open_platform
+from app.bootstrap.services import Services
+
+__all__ = ["Services", "build_services", "open_platform", "open_registry"]

@@ -1,0 +1,36 @@
+"""The models and what can be asked of them, read from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.config import Settings
+from app.services.token_prices import TokenPrices
+from registry.loader import PromptTemplates, Registry, default_folder, load_prompt_templates, load_registry
+from registry.operations import OperationSpec, load_operations
+
+
+@dataclass(frozen=True)
+class Catalog:
+    registry: Registry
+    operations: Mapping[str, OperationSpec]
+    templates: PromptTemplates
+    token_prices: TokenPrices
+
+
+def build_catalog(settings: Settings) -> Catalog:
+    """Return what the files say. Raises RegistryError."""
+    registry = open_registry(settings)
+    operations = load_operations()
+    return Catalog(
+        registry=registry,
+        operations=operations,
+        templates=load_prompt_templates(),
+        token_prices=TokenPrices(registry=registry, operations=operations),
+    )
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Read the models that ship with the project and those of `REGISTRY_PATH`. Raises RegistryError."""
+    return load_registry(default_folder(), *([settings.registry_path] if settings.registry_path else []))

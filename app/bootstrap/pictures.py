@@ -1,0 +1,23 @@
+"""Pictures that come in: what is uploaded, and what a request refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.bootstrap.foundation import Foundation
+from app.services.references import References
+from app.services.uploads import Uploads
+
+
+@dataclass(frozen=True)
+class Pictures:
+    uploads: Uploads
+    references: References
+
+
+def build_pictures(foundation: Foundation, offload: Callable[..., Any]) -> Pictures:
+    storage = foundation.clients.storage
+    uploads = Uploads(store=foundation.stores.uploads, storage=storage, offload=offload)
+    return Pictures(uploads=uploads, references=References(uploads=uploads, storage=storage))

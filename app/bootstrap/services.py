@@ -1,0 +1,92 @@
+"""What a process gets from the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from redis import Redis
+
+from app.clients.breaker import Breaker
+from app.clients.metrics import Metrics
+from app.clients.queue import TaskQueue
+from app.clients.storage import Storage
+from app.config import Settings
+from app.services.accounts import Accounts
+from app.services.announcements import Announcer
+from app.services.batch_turns import Turns
+from app.services.batches import Batches
+from app.services.billing import Billing
+from app.services.budgets import Budgets
+from app.services.collection import Collector
+from app.services.dispatch import Dispatcher
+from app.services.expiry import Expiry
+from app.services.funds import Funds
+from app.services.generation import Generation
+from app.services.history import History
+from app.services.lifecycle import Lifecycle
+from app.services.reconciliation import Reconciliation
+from app.services.recovery import Recovery
+from app.services.stages import StageTimes
+from app.services.token_prices import TokenPrices
+from app.services.tokens import Tokens
+from app.services.uploads import Uploads
+from app.services.usage import Usage
+from app.services.waiting import JobWaiters
+from app.services.web_generation import WebGeneration
+from app.services.webhooks import Webhooks
+from app.stores.database import Database
+from app.stores.durations import DurationStore
+from app.stores.jobs import JobStore
+from registry.loader import PromptTemplates, Registry
+from registry.operations import OperationSpec
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a process entry or a route may call."""
+
+    settings: Settings
+    registry: Registry
+    database: Database
+    redis: Redis
+    storage: Storage
+    breaker: Breaker
+    jobs: JobStore
+    queue: TaskQueue
+    generation: Generation
+    lifecycle: Lifecycle
+    history: History
+    usage: Usage
+    dispatcher: Dispatcher
+    collector: Collector
+    recovery: Recovery
+    expiry: Expiry
+    uploads: Uploads
+    accounts: Accounts
+    tokens: Tokens
+    token_prices: TokenPrices
+    billing: Billing
+    budgets: Budgets
+    funds: Funds
+    batches: Batches
+    turns: Turns
+    web_generation: WebGeneration
+    operations: Mapping[str, OperationSpec]
+    templates: PromptTemplates
+    announcer: Announcer
+    waiters: JobWaiters
+    metrics: Metrics
+    stages: StageTimes
+    durations: DurationStore
+    webhooks: Webhooks
+    reconciliation: Reconciliation
+
+    def mend(self) -> None:
+        """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
+        self.funds.mend()
+        self.batches.sweep()
+        self.uploads.sweep()
+        self.storage.sweep()
+        if (wrong := self.billing.audit()) is not None:
+            self.metrics.set("imagegw_ledger_imbalance", wrong)

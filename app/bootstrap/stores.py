@@ -1,0 +1,57 @@
+"""Every store, once, on one database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.config import Settings
+from app.job import Patience
+from app.stores.accounts import AccountStore
+from app.stores.batch_jobs import BatchJobStore
+from app.stores.batches import BatchStore
+from app.stores.budgets import BudgetStore
+from app.stores.database import Database, connect
+from app.stores.durations import DurationStore
+from app.stores.jobs import JobStore
+from app.stores.keys import KeyStore
+from app.stores.ledger import LedgerStore
+from app.stores.tombstones import Tombstones
+from app.stores.uploads import UploadStore
+from app.stores.usage import UsageStore
+from app.stores.usage_days import UsageDayStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    database: Database
+    jobs: JobStore
+    durations: DurationStore
+    tombstones: Tombstones
+    batches: BatchStore
+    batch_jobs: BatchJobStore
+    uploads: UploadStore
+    accounts: AccountStore
+    keys: KeyStore
+    ledger: LedgerStore
+    budgets: BudgetStore
+    usage: UsageStore
+    usage_days: UsageDayStore
+
+
+def build_stores(settings: Settings, patience: Patience) -> Stores:
+    database = connect(settings.mongodb_uri)
+    return Stores(
+        database=database,
+        jobs=JobStore(database, patience),
+        durations=DurationStore(database),
+        tombstones=Tombstones(database),
+        batches=BatchStore(database),
+        batch_jobs=BatchJobStore(database, patience),
+        uploads=UploadStore(database),
+        accounts=AccountStore(database),
+        keys=KeyStore(database),
+        ledger=LedgerStore(database),
+        budgets=BudgetStore(database),
+        usage=UsageStore(database),
+        usage_days=UsageDayStore(database),
+    )

@@ -1,0 +1,93 @@
+"""The life of a job as workers and the watcher move it: dispatched, reported by fal, collected, settled; expired or recovered otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.bootstrap.foundation import Foundation
+from app.bootstrap.money import Money
+from app.bootstrap.orders import Orders
+from app.bootstrap.pictures import Pictures
+from app.services.collection import Collector
+from app.services.dispatch import Dispatcher
+from app.services.expiry import Expiry
+from app.services.reconciliation import Reconciliation
+from app.services.recovery import Recovery
+from app.services.settlement import Settler
+from app.services.webhooks import Webhooks
+
+
+@dataclass(frozen=True)
+class Work:
+    dispatcher: Dispatcher
+    webhooks: Webhooks
+    collector: Collector
+    expiry: Expiry
+    recovery: Recovery
+    reconciliation: Reconciliation
+
+
+def build_work(foundation: Foundation, money: Money, pictures: Pictures, orders: Orders) -> Work:
+    jobs, clients = foundation.stores.jobs, foundation.clients
+    settler = _settler(foundation, money, orders)
+    return Work(
+        dispatcher=_dispatcher(foundation, pictures, settler),
+        webhooks=_webhooks(foundation),
+        collector=_collector(foundation, settler),
+        expiry=Expiry(jobs=jobs, queue=clients.queue, fal=clients.fal, settler=settler),
+        recovery=Recovery(jobs=jobs, queue=clients.queue, settler=settler, funds=money.funds),
+        reconciliation=Reconciliation(jobs=jobs, platform=clients.platform),
+    )
+
+
+def _settler(foundation: Foundation, money: Money, orders: Orders) -> Settler:
+    return Settler(
+        jobs=foundation.stores.jobs,
+        usage=foundation.stores.usage,
+        usage_days=foundation.stores.usage_days,
+        uploads=foundation.stores.uploads,
+        announcer=foundation.announcer,
+        funds=money.funds,
+        turns=orders.turns,
+        fal=foundation.clients.fal,
+        storage=foundation.clients.storage,
+        metrics=foundation.clients.metrics,
+    )
+
+
+def _dispatcher(foundation: Foundation, pictures: Pictures, settler: Settler) -> Dispatcher:
+    return Dispatcher(
+        jobs=foundation.stores.jobs,
+        fal=foundation.clients.fal,
+        breaker=foundation.clients.breaker,
+        references=pictures.references,
+        announcer=foundation.announcer,
+        publisher=foundation.clients.publisher,
+        settler=settler,
+        public_url=foundation.settings.public_url,
+        metrics=foundation.clients.metrics,
+        stages=foundation.stages,
+    )
+
+
+def _webhooks(foundation: Foundation) -> Webhooks:
+    return Webhooks(
+        verifier=foundation.clients.verifier,
+        jobs=foundation.stores.jobs,
+        queue=foundation.clients.queue,
+        fal=foundation.clients.fal,
+        announcer=foundation.announcer,
+        breaker=foundation.clients.breaker,
+        metrics=foundation.clients.metrics,
+    )
+
+
+def _collector(foundation: Foundation, settler: Settler) -> Collector:
+    return Collector(
+        jobs=foundation.stores.jobs,
+        fal=foundation.clients.fal,
+        downloader=foundation.clients.downloader,
+        storage=foundation.clients.storage,
+        settler=settler,
+        stages=foundation.stages,
+    )
