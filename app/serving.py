@@ -32,7 +32,7 @@ INDEX_PAUSE_S = 0.5
 MMAP_THRESHOLD_BYTES = 1024 * 1024
 M_MMAP_THRESHOLD = -3  # malloc.h
 #: A full collection stops every request for 0.1 to 0.2 s while thousands wait (measured). With Python's own (700, 10, 10) that is often.
-GC_THRESHOLDS = (10_000, 20, 20)
+GC_THRESHOLDS = (2_000, 20, 20)
 #: How long a stopping process lets its requests finish.
 DRAIN_S = 10.0
 

@@ -28,7 +28,7 @@ COLLECT_PATIENCE_S = 30.0
 SAY_EVERY_S = 1.0
 SAYS_PER_SECOND = 100.0
 #: Before this share of its model's usual duration a request is hardly ever done.
-EARLY_SHARE = 0.5
+EARLY_SHARE = 0.7
 
 T = TypeVar("T")
 Evolve = Callable[[Job], Job | None]

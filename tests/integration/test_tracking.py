@@ -19,7 +19,7 @@ from app.job import Job
 from tests.support.factories import certain, make_receipt, submitted_job
 from tests.support.gateway import Gateway
 from workers import tracking
-from workers.tracking import Tracked, Tracker
+from workers.tracking import EARLY_SHARE, Tracked, Tracker
 
 T = TypeVar("T")
 QUEUED = FalStatus(FalState.IN_QUEUE, 3)
@@ -254,7 +254,7 @@ def test_a_watcher_on_standby_tracks_nothing(services: Services, in_flight: Call
     assert tracking_with(services, scenario) == (1, 0)
 
 
-def test_a_request_may_be_done_from_half_its_models_usual_duration_on(services: Services, in_flight: Callable[..., Job]) -> None:
+def test_a_request_may_be_done_from_a_share_of_its_models_usual_duration_on(services: Services, in_flight: Callable[..., Job]) -> None:
     """A watcher that takes over counts the time that has passed already."""
     young, old = in_flight(), in_flight(age_s=60)
 
@@ -266,7 +266,7 @@ def test_a_request_may_be_done_from_half_its_models_usual_duration_on(services: 
 
     young_s, old_s, usual_s = tracking_with(services, scenario)
 
-    assert usual_s / 2 - 2 <= young_s <= usual_s / 2 + 1
+    assert EARLY_SHARE * usual_s - 2 <= young_s <= EARLY_SHARE * usual_s + 1
     assert old_s < 0
 
 
