@@ -94,6 +94,10 @@ class FalRequest:
             self.is_closed and self.submitting_at is not None and self.receipt is None
         )
 
+    def seconds_at_fal(self, now: datetime) -> float:
+        """Return how long ago fal took this request; 0 where it has not."""
+        return (now - (self.submitted_at or now)).total_seconds()
+
     @property
     def is_closed(self) -> bool:
         return self.state in CLOSED_STATES

@@ -114,12 +114,11 @@ class Tracker:
 
     def _new(self, job: Job, request: FalRequest) -> Tracked:
         now = self._loop.time()
-        age_s = (clock.now() - (request.submitted_at or clock.now())).total_seconds()
         return Tracked(
             job,
             request.index,
             due_at=now,
-            late_at=now + EARLY_SHARE * self.durations.usual_s(job.model) - age_s,
+            late_at=now + EARLY_SHARE * self.durations.usual_s(job.model) - request.seconds_at_fal(clock.now()),
             say_at=now + self._say_interval_s(),
         )
 
@@ -141,8 +140,8 @@ class Tracker:
             await self._call(lambda: self._say(tracked, progressed))
 
     def _note_duration(self, tracked: Tracked) -> None:
-        if submitted_at := tracked.request.submitted_at:
-            self.durations.seen(tracked.job.model, (clock.now() - submitted_at).total_seconds())
+        if tracked.request.submitted_at:
+            self.durations.seen(tracked.job.model, tracked.request.seconds_at_fal(clock.now()))
 
     def _news(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
         """Return the change that tells how far a request is, or None: most polls say nothing new, and cost no thread."""

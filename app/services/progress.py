@@ -25,8 +25,7 @@ def progress_of(request: FalRequest, status: FalStatus, *, usual_s: float, now: 
         return _queued(status.queue_position)
     if status.state is FalState.COMPLETED:
         return Progress(NEARLY + 5, "Storing the images")
-    elapsed = (now - (request.submitted_at or now)).total_seconds()
-    share = elapsed / max(usual_s, 0.1)
+    share = request.seconds_at_fal(now) / max(usual_s, 0.1)
     return Progress(min(NEARLY, RUNNING + int((NEARLY - RUNNING) * share)), "Generating")
 
 
