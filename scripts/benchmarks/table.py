@@ -67,6 +67,11 @@ class Table:
     plots: Sequence[Plot] = field(default=())
 
 
+def p95(values: Sequence[float]) -> float:
+    """Return what 95 of 100 of the values are below; at least two values."""
+    return statistics.quantiles(values, n=20)[-1]
+
+
 COLUMNS = ("", "median", "min-max", "target")
 
 

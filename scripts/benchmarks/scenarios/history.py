@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import threading
 import time
 import urllib.parse
@@ -14,7 +13,7 @@ from datetime import datetime
 from scripts.benchmarks.processes import pss_mb
 from scripts.benchmarks.seeding import get, seed
 from scripts.benchmarks.source import BenchmarkError, Source
-from scripts.benchmarks.table import Figure, Table
+from scripts.benchmarks.table import Figure, Table, p95
 from scripts.development.stack import Stack
 
 ROUNDS = 3
@@ -61,7 +60,7 @@ def _page_ms(stack: Stack, user: str, before: datetime | None) -> float:
         took.append(1000 * (time.perf_counter() - began))
         if len(found) != 20:
             raise BenchmarkError(f"a page of {len(found)}")
-    return statistics.quantiles(took, n=20)[-1]
+    return p95(took)
 
 
 def _export(stack: Stack, expected: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scripts.benchmarks.orders import set_generation_time
 from scripts.benchmarks.processes import web_mb
 from scripts.benchmarks.source import BenchmarkError, Source
-from scripts.benchmarks.table import Figure, Table
+from scripts.benchmarks.table import Figure, Table, p95
 from scripts.development.stack import Stack
 
 ROUNDS = 3
@@ -36,7 +36,7 @@ def run(stack: Stack, quick: bool) -> Sequence[Table]:  # noqa: FBT001 - every s
             took.append(answer["seconds"])
     figures = [
         Figure.of("event at its socket after the change, median", [statistics.median(late) for late in late_ms], "ms"),
-        Figure.of("event at its socket after the change, 95th percentile", [_p95(late) for late in late_ms], "ms", at_most=MAX_LATE_MS),
+        Figure.of("event at its socket after the change, 95th percentile", [p95(late) for late in late_ms], "ms", at_most=MAX_LATE_MS),
         Figure.of("memory of one idle socket", [socket_kb], "kB", at_most=MAX_SOCKET_KB),
         Figure.of("register and submit, pairs a minute", [60 * PAIRS_PER_S * seconds / max(seconds, t - 3) for t in took]),
     ]
@@ -45,7 +45,3 @@ def run(stack: Stack, quick: bool) -> Sequence[Table]:  # noqa: FBT001 - every s
         "(argon2) and a listener submits a generation of 2 s; every event of every generation is timed."
     )
     return [Table("Sockets", text, figures)]
-
-
-def _p95(values: list[float]) -> float:
-    return statistics.quantiles(values, n=20)[-1]

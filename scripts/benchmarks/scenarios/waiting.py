@@ -12,7 +12,7 @@ from scripts.benchmarks.orders import FLUX_PRO, set_generation_time, warm_up
 from scripts.benchmarks.processes import web_mb
 from scripts.benchmarks.source import BenchmarkError, Source
 from scripts.benchmarks.standing_still import standing_still
-from scripts.benchmarks.table import Figure, Table
+from scripts.benchmarks.table import Figure, Table, p95
 from scripts.development.stack import Stack
 
 ROUNDS, QUICK_ROUNDS = 3, 1
@@ -75,12 +75,8 @@ def _accepted(stack: Stack) -> float:
 def _figures(rounds: Sequence[list[float]], waiter_kb: Sequence[float], answered_s: float, count: int) -> list[Figure]:
     return [
         Figure.of("GET /healthz, median", [statistics.median(values) for values in rounds], "ms"),
-        Figure.of("GET /healthz, 95th percentile", [_p95(values) for values in rounds], "ms", at_most=MAX_P95_MS),
+        Figure.of("GET /healthz, 95th percentile", [p95(values) for values in rounds], "ms", at_most=MAX_P95_MS),
         Figure.of("GET /healthz, slowest", [max(values) for values in rounds], "ms"),
         Figure.of("memory of one who waits", waiter_kb, "kB", at_most=MAX_WAITER_KB),
         Figure.of(f"all {count:,} answered, once workers go on", [answered_s], "s"),
     ]
-
-
-def _p95(values: Sequence[float]) -> float:
-    return statistics.quantiles(values, n=20)[-1]
