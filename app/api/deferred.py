@@ -31,9 +31,7 @@ class Deferred(Response, Generic[T]):
         self._known: dict[str, Any] = vars(g)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        return self._later(environ, start_response)
-
-    def _later(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        # A generator: nothing of it runs before the server asks for the first bytes.
         trouble, outcome = None, None
         try:
             outcome = self._wait()
