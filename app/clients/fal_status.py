@@ -46,7 +46,7 @@ class FalStatusClient:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=httpx.create_ssl_context(), keepalive_timeout=60)
         timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
-        jar = aiohttp.DummyCookieJar()  # fal sets none that matter, and keeping a jar is a tenth of a poll.
+        jar = aiohttp.DummyCookieJar()  # No cookie of fal's matters here, and a jar would be searched for every poll.
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers, cookie_jar=jar)
         return self
 
