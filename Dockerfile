@@ -9,8 +9,10 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /srv
 
 # Before the code, so that a change of code does not install everything again.
-COPY requirements/runtime.txt requirements/runtime.txt
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+COPY pyproject.toml uv.lock scripts/uv.txt ./
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r uv.txt \
+    && UV_PROJECT_ENVIRONMENT=/usr/local UV_PYTHON_DOWNLOADS=never \
+       uv sync --frozen --no-install-project --inexact --no-cache --compile-bytecode
 
 COPY registry registry
 COPY app app

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SCRIPTS = [
     "scripts/demo",
     "scripts/dev",
     "scripts/imagegen",
+    "scripts/lock",
     "scripts/soak",
     "scripts/test",
     "scripts/venv",
@@ -149,17 +151,34 @@ def test_the_image_installs_locked_dependencies_and_does_not_run_as_root() -> No
 
     kinds = [kind for kind, _ in instructions]
     assert instructions[0] == ("FROM", "python:3.12-slim")
-    assert any(kind == "RUN" and "--require-hashes -r requirements/runtime.txt" in rest for kind, rest in instructions)
+    assert any(kind == "RUN" and "--require-hashes --no-deps -r uv.txt" in rest and "uv sync --frozen" in rest for kind, rest in instructions)
     assert dict(instructions)["USER"] not in ("root", "0")
     assert kinds.index("USER") < kinds.index("CMD")
 
 
 def test_the_image_holds_what_the_processes_import_and_the_ignore_file_lets_it_through() -> None:
-    copied = [rest.split()[0] for kind, rest in dockerfile() if kind == "COPY"]
+    copied = [source for kind, rest in dockerfile() if kind == "COPY" for source in rest.split()[:-1]]
     let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
 
-    assert copied == ["requirements/runtime.txt", "registry", "app", "workers"]
+    assert copied == ["pyproject.toml", "uv.lock", "scripts/uv.txt", "registry", "app", "workers"]
     assert let_through == set(copied)
+
+
+def test_time_cannot_break_the_lock() -> None:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    packages = [package for package in lock["package"] if "registry" in package["source"]]
+    files = [file for package in packages for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]]
+
+    assert all(file["hash"].startswith("sha256:") for file in files)
+    assert {package["source"]["registry"] for package in packages} == {"https://pypi.org/simple"}
+    assert all(dependency["name"] in {p["name"] for p in lock["package"]} for p in packages for dependency in p.get("dependencies", []))
+
+
+def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+    assert len(dependencies) > 20
+    assert [text for text in dependencies if not re.fullmatch(r"[a-z0-9-]+>=[\d.]+,<[\d.]+", text)] == []
 
 
 def test_the_example_lists_every_setting_once_with_a_comment_above() -> None:
