@@ -25,7 +25,7 @@ from app.config import BadSettings, Settings, load_settings
 from app.logs import configure_logging
 from registry.loader import RegistryError
 from workers import tasks
-from workers.worker import PersistentWorker, Task
+from workers.worker import PersistentWorker
 
 log = logging.getLogger("workers")
 
@@ -113,7 +113,7 @@ def work(settings: Settings, *, parent: int) -> int:
     threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
-        worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer, job_class=Task)
+        worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer)
         try:
             worker.work(max_jobs=RECYCLE_AFTER_TASKS - done, logging_level="WARNING")
             break

@@ -21,13 +21,6 @@ HEARTBEAT_S = 30.0
 SUSPENSION_LOOK_S = 1.0
 
 
-class Task(Job):
-    """A job of RQ's, which is called without being made to last first: none of ours is enqueued with an end."""
-
-    def perform(self) -> None:
-        self._execute()
-
-
 class PersistentWorker(SimpleWorker):
     """Runs tasks in its own process: connections to fal, MongoDB and storage stay warm."""
 
@@ -57,34 +50,37 @@ class PersistentWorker(SimpleWorker):
             super().check_for_suspension(burst)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run a task, in this process. `prepare_job_execution` does what RQ does before."""
+        """Run a task, in this process."""
         self.tasks_run += 1
-        self.perform_job(job, queue)
+        super().execute_job(job, queue)
 
-    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - RQ's
+    def prepare_execution(self, job: Job) -> Execution:
         """Tell in one round trip that the task has begun: were this process killed now, RQ would still know."""
+        ttl = self.get_heartbeat_ttl(job)
         with self.connection.pipeline() as pipeline:
-            ttl = self.get_heartbeat_ttl(job)
-            self.execution = Execution.create(job, ttl, pipeline=pipeline, worker_name=self.name)
+            self.execution = execution = Execution.create(job, ttl, pipeline=pipeline, worker_name=self.name)
             self.set_state(WorkerStatus.BUSY, pipeline)
-            self.set_current_job_id(job.id, pipeline)
             self.heartbeat(ttl, pipeline)
             job.prepare_for_execution(self.name, pipeline=pipeline)
             pipeline.execute()
+        return execution
+
+    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:  # noqa: FBT001, FBT002 - RQ's
+        """Do nothing: `prepare_execution` has told it all. RQ splits the two because its own workers fork between them."""
 
     def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:  # noqa: ARG002 - RQ's signature
         """Note when the task ended; what follows at once needs no longer life of it in Redis."""
         job.ended_at = now()
 
-    def handle_job_success(self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry) -> None:
+    def handle_job_success(self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry, execution: Execution) -> None:
         """Remove a done task from Redis, in one round trip; one that leaves a result is RQ's own business."""
         if job.get_result_ttl(self.default_result_ttl) != 0 or job.started_at is None or job.ended_at is None:
-            super().handle_job_success(job, queue, started_job_registry)
+            super().handle_job_success(job, queue, started_job_registry, execution)
             return
         with self.connection.pipeline() as pipeline:
             self.increment_successful_job_count(pipeline=pipeline)
             self.increment_total_working_time(job.ended_at - job.started_at, pipeline)
-            self.cleanup_execution(job, pipeline=pipeline)
+            self.cleanup_execution(job, pipeline, execution)
             pipeline.delete(job.key, job.execution_registry.key)
             self.set_state(WorkerStatus.IDLE, pipeline)
             pipeline.execute()

@@ -151,7 +151,9 @@ def test_the_image_installs_locked_dependencies_and_does_not_run_as_root() -> No
 
     kinds = [kind for kind, _ in instructions]
     assert instructions[0] == ("FROM", "python:3.12-slim")
-    assert any(kind == "RUN" and "--require-hashes --no-deps -r uv.txt" in rest and "uv sync --frozen" in rest for kind, rest in instructions)
+    assert any(
+        kind == "RUN" and "--require-hashes --no-deps -r uv.txt" in rest and "uv sync --frozen" in rest for kind, rest in instructions
+    )
     assert dict(instructions)["USER"] not in ("root", "0")
     assert kinds.index("USER") < kinds.index("CMD")
 
