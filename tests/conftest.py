@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tests.support.gateway import Gateway
     from tests.support.services import Backing
 
+TESTS = Path(__file__).parent
+SLOWEST_FIRST = ("faults", "acceptance", "integration", "unit")
 PLACE = pytest.StashKey[FalPlace]()
 
 
@@ -34,6 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[PLACE].tls_dir, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, give out first what takes longest: the end waits for the slowest."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: (SLOWEST_FIRST.index(item.path.relative_to(TESTS).parts[0]), item.get_closest_marker("story") is None))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -20,24 +21,39 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "story(play): the function whose outcome the test looks at; it is played once for all its tests")
 
 
+class Stories:
+    """Plays each story once, however many tests ask for it."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._begun: dict[Story, Future[Any]] = {}
+
+    def begin(self, play: Story) -> Future[Any]:
+        if play not in self._begun:
+            self._begun[play] = self._pool.submit(play)
+        return self._begun[play]
+
+
 @pytest.fixture(scope="session")
-def stories(request: pytest.FixtureRequest) -> Iterator[dict[Story, Future[Any]]]:
-    """Begin every story that a selected test asks for."""
-    marks = [mark for item in request.session.items if (mark := item.get_closest_marker("story"))]
+def stories() -> Iterator[Stories]:
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="story") as pool:
-        yield {play: pool.submit(play) for play in dict.fromkeys(mark.kwargs["play"] for mark in marks)}
+        yield Stories(pool)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _begun(stories: dict[Story, Future[Any]]) -> None:
-    """Let the stories run while the other tests do."""
+def _begun(request: pytest.FixtureRequest, stories: Stories) -> None:
+    """Let the stories run while the other tests do; where several processes share the tests, each plays those it is given."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        for item in request.session.items:
+            if mark := item.get_closest_marker("story"):
+                stories.begin(mark.kwargs["play"])
 
 
 @pytest.fixture
-def story(request: pytest.FixtureRequest, stories: dict[Story, Future[Any]]) -> Any:
+def story(request: pytest.FixtureRequest, stories: Stories) -> Any:
     """What the test's story came to; fails with the story where that failed."""
     mark = request.node.get_closest_marker("story")
-    return stories[mark.kwargs["play"]].result(PATIENCE_S)
+    return stories.begin(mark.kwargs["play"]).result(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +82,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Ask for the stories last: by then most have come to their end. Only this folder's tests change places."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     ours = [index for index, item in enumerate(items) if "tests/faults" in item.path.as_posix()]
     ordered = sorted((items[index] for index in ours), key=lambda item: item.get_closest_marker("story") is not None)
     for index, item in zip(ours, ordered, strict=True):
