@@ -45,7 +45,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     if not _indexed(services.database):
         eventlet.spawn(_index_later, services.database)
     app = create_app(settings, services)
-    sockets.init_app(app, settings, ping_s=(limits.ping_interval_s, limits.ping_timeout_s))
+    sockets.init_app(app, settings, services.redis, ping_s=(limits.ping_interval_s, limits.ping_timeout_s))
     _collect_less_garbage()
     listener = eventlet.listen((settings.host, settings.port), backlog=BACKLOG)
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])

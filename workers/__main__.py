@@ -20,7 +20,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import open_registry
-from app.clients.queue import QUEUES, connect_worker
+from app.clients.queue import QUEUES, WORKER_TTL_S, connect_worker
 from app.config import BadSettings, Settings, load_settings
 from app.logs import configure_logging
 from registry.loader import RegistryError
@@ -113,7 +113,7 @@ def work(settings: Settings, *, parent: int) -> int:
     threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
-        worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer)
+        worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
         try:
             worker.work(max_jobs=RECYCLE_AFTER_TASKS - done, logging_level="WARNING")
             break

@@ -16,7 +16,7 @@ from rq.registry import StartedJobRegistry
 from rq.utils import now
 from rq.worker import WorkerStatus
 
-#: A worker counts as gone after RQ's `worker_ttl`, several minutes.
+#: A worker counts as gone a minute after its `worker_ttl`.
 HEARTBEAT_S = 30.0
 SUSPENSION_LOOK_S = 1.0
 

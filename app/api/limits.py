@@ -5,6 +5,8 @@ from __future__ import annotations
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.api.auth import caller
 from app.api.context import services
@@ -34,7 +36,7 @@ logins = limiter.shared_limit(
 
 def init_app(app: Flask, settings: Settings) -> None:
     app.config["RATELIMIT_STORAGE_URI"] = settings.redis_url
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_connect_timeout": 1, "socket_timeout": 1}
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_connect_timeout": 1, "socket_timeout": 1, "retry": Retry(NoBackoff(), 1)}
     app.config["RATELIMIT_KEY_PREFIX"] = "imagegw"
     limiter.init_app(app)
     app.after_request(_announced)

@@ -9,11 +9,12 @@ from typing import Any
 from flask import Flask, current_app, request
 from flask_socketio import ConnectionRefusedError as RefusedError
 from flask_socketio import SocketIO, emit, join_room
+from redis import Redis
 
 from app.api.auth import Caller, of_token
 from app.api.context import services
 from app.api.schemas import MAX_USER_ID_CHARS
-from app.clients.events import SOCKETIO_CHANNEL, room_of
+from app.clients.events import SocketManager, room_of
 from app.config import Settings
 from app.errors import GatewayError, Unauthorized
 
@@ -24,7 +25,7 @@ MAX_REPLAYED_JOBS = 100
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
-def init_app(app: Flask, settings: Settings, *, ping_s: tuple[float, float]) -> SocketIO:
+def init_app(app: Flask, settings: Settings, redis: Redis, *, ping_s: tuple[float, float]) -> SocketIO:
     """Serve Socket.IO beside the application; events of other processes come through Redis.
 
     `ping_s`: how often a client is asked whether it is there, and how long it has to answer before it is dropped.
@@ -32,8 +33,7 @@ def init_app(app: Flask, settings: Settings, *, ping_s: tuple[float, float]) -> 
     sockets = SocketIO(
         app,
         async_mode="eventlet",
-        message_queue=settings.redis_url,
-        channel=SOCKETIO_CHANNEL,
+        client_manager=SocketManager(redis),
         cors_allowed_origins=list(settings.cors_origins) or None,
         max_http_buffer_size=MAX_MESSAGE_BYTES,
         ping_interval=ping_s[0],

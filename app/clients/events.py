@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import socketio
 from redis import Redis
+from redis.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -22,6 +25,12 @@ log = logging.getLogger(__name__)
 SOCKETIO_CHANNEL = "flask-socketio"
 JOB_CHANNEL = "imagegw:jobs"
 IN_FLIGHT_CHANNEL = "imagegw:in-flight"
+#: A listener that hears nothing for so long asks whether anybody is there, and again at each further second; ...
+PULSE_S = 10.0
+#: ... and one that hears not even an answer to that listens anew: a half-open connection looks just like a quiet channel.
+SILENCE_S = 20.0
+LOOK_S = 1.0
+RETRY_S = 1.0
 
 
 def room_of(user_id: str) -> str:
@@ -91,22 +100,57 @@ class EventPublisher:
             log.warning("events not published", extra={"channels": [message.channel for message in messages]}, exc_info=True)
 
 
+class SocketManager(socketio.PubSubManager):  # type: ignore[misc]
+    """What joins the Socket.IO servers of all web processes: python-socketio's own listens without end on a half-open connection."""
+
+    name = "redis"
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(channel=SOCKETIO_CHANNEL)
+        self._redis = redis
+
+    def _publish(self, data: Mapping[str, Any]) -> None:
+        try:
+            self._redis.publish(self.channel, self.json.dumps(data))
+        except RedisError:
+            log.warning("a Socket.IO message is not published", exc_info=True)
+
+    def _listen(self) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                yield from listen(self._redis, self.channel, on_subscribed=lambda: None, stop=lambda: False)
+            except RedisError:
+                log.warning("Redis does not answer, Socket.IO clients hear nothing until it is back")
+                time.sleep(RETRY_S)
+
+
 def listen(redis: Redis, channel: str, *, on_subscribed: Callable[[], None], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
     """Yield a channel's messages until `stop()`; blocks the calling (green) thread, reads at most a second at a time.
 
     `on_subscribed` runs after each (re)subscription: what was published meanwhile is lost, so the caller reads its documents again.
-    Raises RedisError when the connection breaks; the caller listens anew.
+    Raises RedisError when the connection breaks or falls silent; the caller listens anew.
     """
     with redis.pubsub(ignore_subscribe_messages=False) as pubsub:  # type: ignore[no-untyped-call]
         pubsub.subscribe(channel)
+        heard_at = time.monotonic()
         while not stop():
-            message = pubsub.get_message(timeout=1.0)
+            message = pubsub.get_message(timeout=LOOK_S)
             if message is None:
+                _feel_pulse(pubsub, time.monotonic() - heard_at)
                 continue
+            heard_at = time.monotonic()
             if message["type"] == "subscribe":
                 on_subscribed()
             elif message["type"] == "message" and isinstance(body := _parsed(message["data"]), dict):
                 yield body
+
+
+def _feel_pulse(pubsub: PubSub, silent_s: float) -> None:
+    """Ask for a sign of life on a quiet connection. Raises redis' ConnectionError where none came for too long."""
+    if silent_s > SILENCE_S:
+        raise RedisConnectionError(f"Nothing was heard for {silent_s:.0f} s, not even an answer")
+    if silent_s > PULSE_S:
+        pubsub.ping()
 
 
 def _parsed(data: bytes) -> Any:

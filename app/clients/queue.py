@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redis import BlockingConnectionPool, Redis
+from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
@@ -26,7 +28,17 @@ TASK_TIMEOUT_S = 300
 COLLECT_FRESH_S = 10
 TURNS_KEY = "imagegw:turns"
 TURNS_FRESH_S = 10
-_CONNECTION: dict[str, Any] = {"socket_connect_timeout": 3, "socket_timeout": 10, "health_check_interval": 30}
+#: Two tries of 5 s, each after a handshake that may last as long: a caller knows within half a minute that nobody answers. The library's
+#: own ten tries would take minutes on a half-open connection.
+_CONNECTION: dict[str, Any] = {
+    "socket_connect_timeout": 3,
+    "socket_timeout": 5,
+    "health_check_interval": 30,
+    "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), 1),
+}
+#: RQ waits 15 s less than this for a task, and 10 s more than that for Redis' answer. Its own 7 minutes are a silent worker, wherever
+#: the connection is half-open.
+WORKER_TTL_S = 25
 
 
 def connect_redis(url: str, *, pool: int = 64) -> Redis:

@@ -166,9 +166,10 @@ class S3Storage:
             config=Config(
                 signature_version="s3v4",
                 connect_timeout=5,
-                read_timeout=30,
+                # Two tries: a half-open connection is noticed within a minute, and the work is repeated by whoever asked for it.
+                read_timeout=25,
                 max_pool_connections=32,
-                retries={"max_attempts": 3, "mode": "standard"},
+                retries={"max_attempts": 2, "mode": "standard"},
             ),
         )
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import socketio
 from redis import Redis
 from rq import Queue
 from rq.job import Job as Task
@@ -23,6 +22,7 @@ from app.clients.events import (
     SOCKETIO_CHANNEL,
     EventPublisher,
     SocketEvent,
+    SocketManager,
     job_changed,
     listen,
     request_in_flight,
@@ -149,9 +149,9 @@ def test_a_message_that_is_no_object_is_passed_over(redis: Redis, publisher: Eve
     assert [message["jobId"] for message in messages] == ["job-1"]
 
 
-def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, backing: Backing, publisher: EventPublisher) -> None:
-    server = socketio.RedisManager(backing.redis_url, channel=SOCKETIO_CHANNEL)
-    messages: list[bytes] = []
+def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, publisher: EventPublisher) -> None:
+    server = SocketManager(redis)
+    messages: list[dict[str, Any]] = []
     thread = threading.Thread(target=lambda: messages.append(next(server._listen())), daemon=True)
     thread.start()
     wait_until(lambda: redis.pubsub_numsub(SOCKETIO_CHANNEL)[0][1])
@@ -160,7 +160,7 @@ def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, b
     publisher.publish(publisher.socket_message(event))
 
     thread.join(5)
-    message = server.json.loads(messages[0])
+    message = messages[0]
     assert (message["method"], message["event"], message["room"], message["namespace"]) == (
         "emit",
         "generation_progress",
@@ -168,8 +168,17 @@ def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, b
         "/",
     )
     assert message["data"] == [{"jobId": "job-1", "progress": 20}]
-    server.pubsub.close()
-    server.redis.close()
+
+
+def test_what_one_socketio_server_says_another_hears_and_nobody_fails_without_redis(redis: Redis) -> None:
+    server, other = SocketManager(redis), SocketManager(connect_redis(NOWHERE))
+
+    with heard(redis, SOCKETIO_CHANNEL) as messages:
+        other._publish({"method": "lost"})
+        server._publish({"method": "disconnect", "sid": "1"})
+        wait_until(lambda: messages)
+
+    assert messages == [{"method": "disconnect", "sid": "1"}]
 
 
 def test_events_fail_nobody_when_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,123 @@
+"""A half-open connection: the other end is gone and nobody says so. Each client of a store must find out by itself, within a minute."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.clients import events
+from app.clients.events import SocketManager, listen
+from app.clients.queue import connect_redis
+from tests.support.fal_calls import wait_until
+from tests.support.proxies import Proxy, proxied
+from tests.support.services import Backing
+
+WITHIN_S = 60.0
+
+
+def through(proxy: Proxy, url: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(netloc=f"127.0.0.1:{proxy.port}"))
+
+
+@pytest.fixture
+def way_to_redis(backing: Backing) -> Iterator[Proxy]:
+    parts = urlsplit(backing.redis_url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    with proxied(parts.hostname, parts.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far_redis(way_to_redis: Proxy, backing: Backing) -> Iterator[Redis]:
+    client = connect_redis(through(way_to_redis, backing.redis_url))
+    yield client
+    client.close()
+
+
+def test_a_listener_on_a_half_open_connection_gives_up_and_says_so(
+    way_to_redis: Proxy, far_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PULSE_S", 0.5)
+    monkeypatch.setattr(events, "SILENCE_S", 3.0)
+    monkeypatch.setattr(events, "LOOK_S", 0.1)
+    failures: list[Exception] = []
+    subscribed = threading.Event()
+
+    def hear() -> None:
+        try:
+            next(listen(far_redis, "some-channel", on_subscribed=subscribed.set, stop=lambda: False))
+        except RedisError as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    assert subscribed.wait(10)
+    way_to_redis.silence()
+    thread.join(20)
+
+    assert "Nothing was heard" in str(failures[0])
+
+
+def test_a_listener_on_a_quiet_channel_stays(redis: Redis, far_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PULSE_S", 0.1)
+    monkeypatch.setattr(events, "SILENCE_S", 1.0)
+    monkeypatch.setattr(events, "LOOK_S", 0.05)
+    subscriptions: list[float] = []
+    heard: list[object] = []
+
+    def hear() -> None:
+        heard.append(next(listen(far_redis, "a-channel", on_subscribed=lambda: subscriptions.append(time.monotonic()), stop=lambda: False)))
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    wait_until(lambda: subscriptions)
+    wait_until(lambda: time.monotonic() - subscriptions[0] > 2)
+    redis.publish("a-channel", '{"found": true}')
+    thread.join(10)
+
+    assert (heard, len(subscriptions)) == ([{"found": True}], 1)
+
+
+def test_socketio_hears_again_after_its_connection_became_half_open(
+    way_to_redis: Proxy, redis: Redis, far_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PULSE_S", 0.3)
+    monkeypatch.setattr(events, "SILENCE_S", 1.5)
+    monkeypatch.setattr(events, "LOOK_S", 0.1)
+    manager = SocketManager(far_redis)
+    heard: list[object] = []
+    threading.Thread(target=lambda: heard.append(next(manager._listen())), daemon=True).start()
+    wait_until(lambda: redis.pubsub_numsub(manager.channel)[0][1] == 1)
+    way_to_redis.silence()
+
+    wait_until(lambda: (redis.publish(manager.channel, '{"method": "emit"}'), heard)[1], seconds=20)
+
+    assert heard == [{"method": "emit"}]
+
+
+def test_a_command_on_a_half_open_connection_goes_to_a_new_one(way_to_redis: Proxy, far_redis: Redis) -> None:
+    far_redis.ping()
+    way_to_redis.silence()
+    started = time.monotonic()
+
+    assert far_redis.ping()
+
+    assert time.monotonic() - started < WITHIN_S / 2
+
+
+def test_a_redis_that_answers_nobody_is_known_within_half_a_minute(way_to_redis: Proxy, far_redis: Redis) -> None:
+    far_redis.ping()
+    way_to_redis.cut.add("down")
+    started = time.monotonic()
+
+    with pytest.raises(RedisError):
+        far_redis.ping()
+
+    assert time.monotonic() - started < WITHIN_S / 2
