@@ -3,7 +3,8 @@
     new -> submitting -> submitted -> collected | failed
      ^         |  |          `-> ended -> collected | failed     (finished at fal; its result or pictures cannot be fetched or stored yet)
      `---------'  `-> unknown -> submitted | failed             (sent, no answer: never posted again)
-    any open state -> canceled
+    new -> canceled                                             (its user's wish, before it was sent)
+    submitted | ended -> canceled                               (its user's wish, and fal stopped it)
 
 `next_at` is when the sweep looks at the request if nothing has happened to it by then; None while the watcher polls it.
 `not_before` is the backoff of a refused submit.
@@ -86,6 +87,8 @@ class FalRequest:
     failure: Failure | None = None
     billable_units: str | None = None
     seed: str | None = None
+    cancel_heard_at: datetime | None = None
+    """When fal confirmed that it had been asked to cancel this request. It may finish it all the same."""
 
     @property
     def was_sent(self) -> bool:

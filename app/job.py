@@ -16,7 +16,10 @@ from typing import Any
 from app.costs import ActualCost, CostSource, cost_of_units
 from app.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
 from app.job_parts import (
+    CANCELED_CODE,
+    CANCELING,
     DEADLINE_CODE,
+    GONE_CODE,
     TERMINAL,
     TRANSITIONS,
     HistoryEntry,
@@ -68,10 +71,15 @@ class Job(JobRecord):
         )
 
     def put_back(self, index: int, *, retry_at: datetime, counts: bool, now: datetime) -> Job | None:
-        """Return a request that fal surely did not take to `new`. `counts` is False while the provider as a whole is down."""
+        """Return a request that fal surely did not take to `new`. `counts` is False while the provider as a whole is down.
+
+        One whose user has wished to cancel it meanwhile is canceled instead: nothing was bought.
+        """
         request = self.requests[index]
         if self.is_terminal or request.state is not RequestState.SUBMITTING:
             return None
+        if self.cancel_requested_at is not None:
+            return self._with_request(replace(request, state=RequestState.CANCELED, next_at=None), now)._concluded(now)
         attempts = request.attempts if counts else request.attempts - 1
         back = replace(request, state=RequestState.NEW, attempts=attempts, next_at=retry_at, not_before=retry_at)
         return self._with_request(back, now)
@@ -87,7 +95,8 @@ class Job(JobRecord):
     def submitted(self, index: int, receipt: Receipt, *, now: datetime) -> Job | None:
         """Keep the receipt; the job is being worked on from now.
 
-        Also where the job has ended meanwhile (canceled, deadline): what is bought must stay traceable, so the receipt is kept there too.
+        Also where the job has ended meanwhile (deadline): what is bought must stay traceable, so the receipt is kept there too. Where its
+        user has wished to cancel it meanwhile, fal is asked at once.
         """
         request = self.requests[index]
         if request.receipt is not None:
@@ -96,13 +105,15 @@ class Job(JobRecord):
         if self.is_terminal or request.is_closed:
             return replace(self, requests=self._replaced(kept), updated_at=now)
         job = self._with_request(replace(kept, state=RequestState.SUBMITTED, next_at=None), now)
+        if job.cancel_requested_at is not None:
+            job = replace(job, cancel_at=now)
         if job.status is JobStatus.PENDING:
-            return job._noted(JobStatus.PROCESSING, 5, "Sent to fal", now)
+            return job._noted(JobStatus.PROCESSING, 5, job._told("Sent to fal"), now)
         return job
 
     def progressed(self, progress: int, message: str, *, now: datetime, queue_position: int | None = None) -> Job | None:
         """Say something new, or move by 5 points at least; progress never falls, so history stays short."""
-        progress = min(max(progress, self.progress), 99)
+        progress, message = min(max(progress, self.progress), 99), self._told(message)
         if self.is_terminal or (message == self.message and progress < self.progress + 5):
             return None
         return self._noted(self.status, progress, message, now, queue_position)
@@ -145,15 +156,51 @@ class Job(JobRecord):
         return replace(self._with_request(closed, now), images=pictures)._concluded(now)
 
     def request_failed(self, index: int, failure: Failure, *, now: datetime) -> Job | None:
-        """Close one request as failed; the last open request ends the job."""
-        if self.is_terminal or self.requests[index].is_closed:
+        """Close one request as failed, or as canceled where fal has stopped it at its user's wish; the last open one ends the job."""
+        request = self.requests[index]
+        if self.is_terminal or request.is_closed:
             return None
-        closed = replace(self.requests[index], state=RequestState.FAILED, failure=failure, next_at=None)
+        stopped = self.is_stop(index, failure.code)
+        closed = replace(request, state=RequestState.CANCELED if stopped else RequestState.FAILED, failure=failure, next_at=None)
         return self._with_request(closed, now)._concluded(now)
+
+    def is_stop(self, index: int, code: str) -> bool:
+        """Tell whether this end of a request is that fal has stopped it at its user's wish."""
+        heard = self.requests[index].cancel_heard_at is not None
+        return self.cancel_requested_at is not None and (code == CANCELED_CODE or (code == GONE_CODE and heard))
 
     def unknown_expired(self, index: int, failure: Failure, *, now: datetime) -> Job | None:
         """Give up on a request whose fate fal has not told; it is never posted again."""
         return self.request_failed(index, failure, now=now) if self.requests[index].state is RequestState.UNKNOWN else None
+
+    # -- its user's wish to cancel it -------------------------------------------------------------------------------------------------
+
+    def cancel_requested(self, *, now: datetime) -> Job | None:
+        """Record its user's wish to cancel it: what fal has not been sent is canceled at once. None where it was recorded, or has ended.
+
+        What fal has is not ended here: fal's answer decides, and until then what pays for it stays held.
+        """
+        if self.is_terminal or self.cancel_requested_at is not None:
+            return None
+        requests = tuple(replace(r, state=RequestState.CANCELED, next_at=None) if r.state is RequestState.NEW else r for r in self.requests)
+        ask_at = now + timedelta(seconds=self.patience.task_s)
+        job = replace(self, requests=requests, cancel_requested_at=now, cancel_at=ask_at, updated_at=now)._concluded(now)
+        return job if job.is_terminal else job._noted(job.status, job.progress, CANCELING, now)
+
+    def cancel_claimed(self, *, until: datetime, now: datetime) -> Job | None:
+        """Put off the sweep's next look at a wish that fal has not heard of: one sweep has fal asked, not every sweep."""
+        if not self.to_cancel or self.cancel_at is None or now < self.cancel_at:
+            return None
+        return replace(self, cancel_at=until, updated_at=now)
+
+    def cancel_heard(self, index: int, *, now: datetime) -> Job | None:
+        """Record that fal knows of the wish. That ends nothing: a request it works on may be finished all the same."""
+        if not any(request.index == index for request in self.to_cancel):
+            return None
+        return self._with_request(replace(self.requests[index], cancel_heard_at=now), now)
+
+    def _told(self, message: str) -> str:
+        return message if self.cancel_requested_at is None else CANCELING
 
     # -- the end ------------------------------------------------------------------------------------------------------------------
 
@@ -179,15 +226,6 @@ class Job(JobRecord):
             job = job._with_request(replace(request, state=RequestState.FAILED, failure=failure, next_at=None), now)
         return job._concluded(now)
 
-    def canceled(self, *, now: datetime) -> Job | None:
-        """End a live job at its user's wish. What fal still delivers for it is neither charged nor kept."""
-        if self.is_terminal:
-            return None
-        closed = tuple(
-            request if request.is_closed else replace(request, state=RequestState.CANCELED, next_at=None) for request in self.requests
-        )
-        return replace(self, requests=closed)._ended(JobStatus.CANCELED, self.progress, "Canceled", now)
-
     def settled(self, *, now: datetime) -> Job | None:
         if self.settlement is not Settlement.DUE:
             return None
@@ -207,6 +245,8 @@ class Job(JobRecord):
             short = self.num_images - len(self.images)
             done = f"{len(self.images)} of {self.num_images} images were delivered" if short else "Completed"
             return job._ended(JobStatus.COMPLETED, 100, done, now)
+        if any(request.state is RequestState.CANCELED for request in self.requests):
+            return self._ended(JobStatus.CANCELED, self.progress, "Canceled", now)
         failure = next((r.failure for r in self.requests if r.failure), None) or Failure(
             "no_images", "The model answered without a picture"
         )

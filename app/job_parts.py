@@ -28,6 +28,10 @@ TRANSITIONS = {
 
 
 DEADLINE_CODE = "deadline_exceeded"
+#: What a job says between its user's wish to cancel it and its end.
+CANCELING = "Canceling: fal has been asked to stop"
+#: How a request ends that fal has stopped because it was asked to, and one that fal does not know any more.
+CANCELED_CODE, GONE_CODE = "client_cancelled", "result_gone"
 
 
 class Settlement(StrEnum):

@@ -48,6 +48,9 @@ class JobRecord:
     history: tuple[HistoryEntry, ...] = ()
     settlement: Settlement = Settlement.NONE
     settle_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_at: datetime | None = None
+    """When the sweep next sees to it that fal is asked to cancel what it has not heard of yet."""
     completed_at: datetime | None = None
     charged_micros: int = 0
     actual: ActualCost | None = None
@@ -95,6 +98,13 @@ class JobRecord:
         return any(not r.is_closed and r.state is not RequestState.ENDED for r in self.requests)
 
     @property
+    def to_cancel(self) -> list[FalRequest]:
+        """The requests that fal works on, as far as we know, and has not been asked to cancel although their user wishes it."""
+        if self.is_terminal or self.cancel_requested_at is None:
+            return []
+        return [r for r in self.requests if r.state is RequestState.SUBMITTED and r.cancel_heard_at is None]
+
+    @property
     def attention_at(self) -> datetime | None:
         """When the sweep must look at this job if nothing has happened to it by then; None when nothing is left to do."""
         if self.is_terminal:
@@ -103,6 +113,8 @@ class JobRecord:
         moments = [r.next_at for r in self.requests if r.next_at is not None and not r.is_closed]
         if self.waits_on_fal:
             moments.append(self.expiry_at or self.deadline_at)
+        if self.cancel_at is not None and self.to_cancel:
+            moments.append(self.cancel_at)
         return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
 
     @property
@@ -118,11 +130,7 @@ class JobRecord:
     @property
     def abandoned_receipts(self) -> list[Receipt]:
         """What fal may still be working on though nobody waits for it any more."""
-        return [
-            r.receipt
-            for r in self.requests
-            if r.receipt and (r.state is RequestState.CANCELED or (r.failure is not None and r.failure.code == DEADLINE_CODE))
-        ]
+        return [r.receipt for r in self.requests if r.receipt and r.failure is not None and r.failure.code == DEADLINE_CODE]
 
     def first_image_number(self, index: int) -> int:
         """Return the job-wide number of the first picture of a request."""

@@ -45,6 +45,8 @@ FAL_TROUBLES = (
     ("status", "error_503", 20),
     ("status", "html", 20),
     ("result", "drop", 4),
+    ("cancel", "drop", 4),
+    ("cancel", "stop", 4),
     ("file", "error_503", 4),
     ("webhook", "repeat", 5),
     ("webhook", "withheld", 5),

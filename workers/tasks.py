@@ -31,6 +31,10 @@ def expire(job_id: str) -> None:
     services().expiry.run(job_id)
 
 
+def cancel(job_id: str) -> None:
+    services().cancellation.run(job_id)
+
+
 def settle(job_id: str) -> None:
     services().recovery.settle(job_id)
 

@@ -61,6 +61,9 @@ class BatchAnswer(ma.Schema):
         by_value=True,
         metadata={"description": "`completed` when all jobs have ended and one at least has delivered; see `counts` for the rest."},
     )
+    cancel_requested = ma.fields.Boolean(
+        data_key="cancelRequested", metadata={"description": "It was canceled; jobs that fal works on end as fal ends them."}
+    )
     counts = ma.fields.Nested(CountsAnswer, metadata={"description": "How many of its jobs have which status."})
     cost = ma.fields.Float(metadata={"description": "USD, what the user is charged so far."})
     estimated_cost = ma.fields.Float(data_key="estimatedCost", metadata={"description": "USD, the `cost` it was accepted with."})

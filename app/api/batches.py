@@ -60,12 +60,14 @@ def show_batch(batch_id: str) -> Response:
 
 @blueprint.post("/batches/<batch_id>/cancel")
 @blueprint.response(200, schemas.BatchAnswer)
+@blueprint.alt_response(202, schema=schemas.BatchAnswer, description="Asked for: fal is working on some jobs, and its answer decides.")
 @blueprint.alt_response(401, schema=ErrorAnswer)
 @blueprint.alt_response(404, schema=ErrorAnswer)
 @blueprint.alt_response(409, schema=ErrorAnswer)
-def cancel_batch(batch_id: str) -> Response:
-    """Cancel every job of a batch that has not finished. Those that have keep their images, and are charged."""
-    return jsonify(batch_view(services().batches.cancel(batch_id, user_id=caller().sees)))
+def cancel_batch(batch_id: str) -> tuple[Response, int]:
+    """Cancel every job of a batch that has not finished, each as a single job is. Those that have keep their images, and are charged."""
+    view = services().batches.cancel(batch_id, user_id=caller().sees)
+    return jsonify(batch_view(view)), 200 if view.is_over else 202
 
 
 def _orders(body: dict[str, Any]) -> list[Order]:
@@ -91,6 +93,7 @@ def batch_view(view: BatchView) -> dict[str, Any]:
         "batchId": view.batch.id,
         "userId": view.batch.user_id,
         "status": view.status.value,
+        "cancelRequested": view.batch.canceled_at is not None,
         "counts": {status.value: view.jobs.get(status, 0) for status in JobStatus},
         "cost": usd(view.charged_micros),
         "estimatedCost": usd(view.batch.quoted_micros),

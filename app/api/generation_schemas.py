@@ -100,6 +100,7 @@ class GenerationAnswer(ma.Schema):
     status = ma.fields.Enum(JobStatus, by_value=True)
     progress = ma.fields.Integer()
     message = ma.fields.String()
+    cancel_requested = ma.fields.Boolean(data_key="cancelRequested")
     metadata = ma.fields.Nested(GenerationMetadata)
     images = ma.fields.List(ma.fields.Nested(GenerationImage))
     tokens_used = ma.fields.Integer(data_key="tokensUsed")

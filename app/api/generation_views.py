@@ -37,6 +37,7 @@ def item_view(job: Job, storage: Storage) -> dict[str, Any]:
         "status": job.status.value,
         "progress": job.progress,
         "message": job.message,
+        "cancelRequested": job.cancel_requested_at is not None,
         "createdAt": rfc3339(job.created_at),
         "completedAt": rfc3339(job.completed_at) if job.completed_at else None,
         "metadata": _metadata(job),

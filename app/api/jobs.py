@@ -78,13 +78,18 @@ def show_job(job_id: str) -> Response:
 
 @blueprint.post("/<job_id>/cancel")
 @blueprint.response(200, schemas.JobAnswer)
+@blueprint.alt_response(202, schema=schemas.JobAnswer, description="Asked for: fal is working on it, and its answer decides.")
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(409, schema=schemas.ErrorAnswer)
-def cancel_job(job_id: str) -> Response:
-    """Cancel a job that has not finished. Nothing is charged for it, and pictures fal still makes for it are not kept."""
+def cancel_job(job_id: str) -> tuple[Response, int]:
+    """Cancel a job that has not finished. What fal had not begun is canceled and free: 200.
+
+    Where fal is working on it, fal is asked to stop: 202 with `cancelRequested`. The job then ends as fal ends it: canceled and free,
+    or completed and charged for what was delivered. Its price stays held until then. Asking again is harmless.
+    """
     job = services().lifecycle.cancel(job_id, user_id=caller().sees)
-    return jsonify(job_view(job, services().storage))
+    return jsonify(job_view(job, services().storage)), 200 if job.is_terminal else 202
 
 
 @blueprint.post("/<job_id>/retry")

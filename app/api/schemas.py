@@ -121,6 +121,10 @@ class JobAnswer(ma.Schema):
     status = ma.fields.Enum(JobStatus, by_value=True)
     progress = ma.fields.Integer()
     message = ma.fields.String()
+    cancel_requested = ma.fields.Boolean(
+        data_key="cancelRequested",
+        metadata={"description": "Its user has asked to cancel it; while it has not ended, fal's answer decides how it will."},
+    )
     config = ma.fields.Dict()
     images = ma.fields.List(ma.fields.Nested(ImageAnswer))
     cost = ma.fields.Float(metadata={"description": "USD, what the user is charged."})

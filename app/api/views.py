@@ -41,6 +41,7 @@ def job_view(job: Job, storage: Storage) -> dict[str, Any]:
         "status": job.status.value,
         "progress": job.progress,
         "message": job.message,
+        "cancelRequested": job.cancel_requested_at is not None,
         "config": {
             "model": job.model,
             "inputs": job.inputs,

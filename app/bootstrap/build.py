@@ -58,6 +58,7 @@ def _gather(foundation: Foundation, *, money: Money, pictures: Pictures, orders:
         dispatcher=work.dispatcher,
         webhooks=work.webhooks,
         collector=work.collector,
+        cancellation=work.cancellation,
         expiry=work.expiry,
         recovery=work.recovery,
         reconciliation=work.reconciliation,

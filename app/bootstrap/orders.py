@@ -68,6 +68,7 @@ def _batches(foundation: Foundation, money: Money, pictures: Pictures, generatio
         funds=money.funds,
         turns=turns,
         queue=foundation.clients.queue,
+        announcer=foundation.announcer,
     )
 
 
@@ -80,4 +81,5 @@ def _lifecycle(foundation: Foundation, generation: Generation) -> Lifecycle:
         queue=foundation.clients.queue,
         generation=generation,
         token_prices=foundation.catalog.token_prices,
+        announcer=foundation.announcer,
     )

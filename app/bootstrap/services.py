@@ -18,6 +18,7 @@ from app.services.batch_turns import Turns
 from app.services.batches import Batches
 from app.services.billing import Billing
 from app.services.budgets import Budgets
+from app.services.cancellation import Cancellation
 from app.services.collection import Collector
 from app.services.dispatch import Dispatcher
 from app.services.expiry import Expiry
@@ -61,6 +62,7 @@ class Services:
     dispatcher: Dispatcher
     collector: Collector
     recovery: Recovery
+    cancellation: Cancellation
     expiry: Expiry
     uploads: Uploads
     accounts: Accounts

@@ -8,6 +8,7 @@ from app.bootstrap.foundation import Foundation
 from app.bootstrap.money import Money
 from app.bootstrap.orders import Orders
 from app.bootstrap.pictures import Pictures
+from app.services.cancellation import Cancellation
 from app.services.collection import Collector
 from app.services.dispatch import Dispatcher
 from app.services.expiry import Expiry
@@ -22,6 +23,7 @@ class Work:
     dispatcher: Dispatcher
     webhooks: Webhooks
     collector: Collector
+    cancellation: Cancellation
     expiry: Expiry
     recovery: Recovery
     reconciliation: Reconciliation
@@ -30,11 +32,13 @@ class Work:
 def build_work(foundation: Foundation, money: Money, pictures: Pictures, orders: Orders) -> Work:
     jobs, clients = foundation.stores.jobs, foundation.clients
     settler = _settler(foundation, money, orders)
+    cancellation = Cancellation(jobs=jobs, queue=clients.queue, fal=clients.fal)
     return Work(
         dispatcher=_dispatcher(foundation, pictures, settler),
         webhooks=_webhooks(foundation),
         collector=_collector(foundation, settler),
-        expiry=Expiry(jobs=jobs, queue=clients.queue, fal=clients.fal, settler=settler),
+        cancellation=cancellation,
+        expiry=Expiry(jobs=jobs, cancellation=cancellation, settler=settler),
         recovery=Recovery(jobs=jobs, queue=clients.queue, settler=settler, funds=money.funds),
         reconciliation=Reconciliation(jobs=jobs, platform=clients.platform),
     )

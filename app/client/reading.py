@@ -19,6 +19,7 @@ from app.client.session import Session, with_session
 from app.client.showing import emit, say, show_list, usd
 
 PAGE = 100
+ALL_THE_SAME = "what it finishes all the same is delivered and charged"
 STATUSES = ("pending", "processing", "completed", "failed", "canceled")
 EVERYBODY = click.option("--everybody", is_flag=True, help="Of all users; needs a key.")
 MODEL_COLUMNS = (("model", "name"), ("USD/image", "costPerImage"), ("needs", "needs"), ("description", "description"))
@@ -150,7 +151,7 @@ def usage(session: Session, *, by: str, start: str | None, end: str | None, ever
 @click.argument("what", metavar="JOB|ORDER")
 @with_session
 def cancel(session: Session, what: str) -> int:
-    """Cancel a job, or what an open order has ordered. Nothing is charged for what has not finished."""
+    """Cancel a job, or what an open order has ordered. What fal finishes all the same is delivered and charged."""
     path, server = f"/api/jobs/{quote(what, safe='')}/cancel", session.server
     if ORDER_ID.fullmatch(what):
         order = session.files.load(what)
@@ -164,5 +165,7 @@ def cancel(session: Session, what: str) -> int:
     if session.as_json:
         emit(answer)
     else:
-        say(f"{answer.get('jobId') or answer.get('batchId')} is now: {answer['status']}")
+        name = answer.get("jobId") or answer.get("batchId")
+        asked = answer.get("cancelRequested") and answer["status"] in ("pending", "processing")
+        say(f"{name}: fal has been asked to stop; {ALL_THE_SAME}" if asked else f"{name} is now: {answer['status']}")
     return 0

@@ -50,7 +50,10 @@ class FalOutput:
 
 
 class Stopped(StrEnum):
-    """What came of asking fal to drop a request: done (or unknown there), finished already, or no answer."""
+    """What came of asking fal to drop a request: it knows of that (or of no such request), finished already, or no answer.
+
+    YES is not the end of a request: one that runs is only told.
+    """
 
     YES = "yes"
     TOO_LATE = "too_late"
@@ -117,6 +120,9 @@ class FalQueue:
             answer = self._results.put(receipt.cancel_url)
         except httpx.HTTPError:
             return Stopped.SILENT
+        body = _json_or_text(answer.content)
+        if not isinstance(body, dict) or body.get("success") is False:
+            return Stopped.SILENT  # Some proxy's page, or fal's own "no".
         if answer.is_success or answer.status_code == 404:
             return Stopped.YES
         return Stopped.TOO_LATE if answer.status_code == 400 else Stopped.SILENT

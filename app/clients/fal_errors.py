@@ -70,7 +70,7 @@ def model_failure(status: int, body: Any, error_type: str | None) -> ProviderRef
     kind = error_type or (named if isinstance(named, str) else None)
     kind = kind or next((problem["type"] for problem in problems if problem.get("type")), None)
     message = next((problem["msg"] for problem in problems if problem.get("msg")), None) or _text_of(body)
-    code = kind if kind in NARROW_CODES else "generation_failed"
+    code = kind if kind in NARROW_CODES else "client_cancelled" if status == 499 else "generation_failed"
     details: dict[str, Any] = {"falStatus": status}
     if kind:
         details["falErrorType"] = kind[:MAX_TEXT_CHARS]

@@ -89,13 +89,18 @@ class TaskQueue:
         """Ask for an overdue job to be ended. Raises QueueUnavailable."""
         self._enqueue(COLLECT_QUEUE, "workers.tasks.expire", job_id)
 
+    def enqueue_cancel(self, job_id: str) -> None:
+        """Ask for fal to be told of a user's wish to cancel a job. Raises QueueUnavailable."""
+        self._enqueue(COLLECT_QUEUE, "workers.tasks.cancel", job_id)
+
     def enqueue_settle(self, job_id: str) -> None:
         """Ask for a job that was just ended to be settled. Raises QueueUnavailable."""
         self._enqueue(COLLECT_QUEUE, "workers.tasks.settle", job_id)
 
-    def enqueue_batch_settles(self, job_ids: Iterable[str]) -> None:
-        """Ask for many ended jobs of a batch to be settled, in one round trip. Raises QueueUnavailable."""
-        tasks = [Queue.prepare_data("workers.tasks.settle", args=[job_id], result_ttl=0, failure_ttl=86400) for job_id in job_ids]
+    def enqueue_batch_cancels(self, *, over: Iterable[str], at_fal: Iterable[str]) -> None:
+        """Ask for canceled jobs of a batch to be settled, and for fal to be told of others, in one round trip. Raises QueueUnavailable."""
+        names = dict.fromkeys(over, "workers.tasks.settle") | dict.fromkeys(at_fal, "workers.tasks.cancel")
+        tasks = [Queue.prepare_data(name, args=[job_id], result_ttl=0, failure_ttl=86400) for job_id, name in names.items()]
         try:
             self._queues[BATCH_QUEUE].enqueue_many(tasks)
         except RedisError as exc:

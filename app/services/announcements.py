@@ -48,6 +48,8 @@ class Announcer:
             code = job.failure.code if job.failure else entry.status.value
             return SocketEvent(FAILED, room_of(job.user_id), {**payload, "error": entry.message, "code": code})
         payload |= {"progress": entry.progress, "message": entry.message, "status": entry.status.value}
+        if job.cancel_requested_at is not None and entry.at >= job.cancel_requested_at:
+            payload["cancelRequested"] = True
         if entry.queue_position is not None:
             payload["queuePosition"] = entry.queue_position
         return SocketEvent(PROGRESS, room_of(job.user_id), payload)

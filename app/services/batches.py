@@ -26,6 +26,7 @@ from app.errors import (
 )
 from app.job import TERMINAL, Job
 from app.pricing import usd
+from app.services.announcements import Announcer
 from app.services.batch_turns import Turns
 from app.services.funds import Funds
 from app.services.generation import Generation
@@ -71,6 +72,7 @@ class Batches:
         funds: Funds,
         turns: Turns,
         queue: TaskQueue,
+        announcer: Announcer,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._registry = registry
@@ -82,6 +84,7 @@ class Batches:
         self._funds = funds
         self._turns = turns
         self._queue = queue
+        self._announcer = announcer
         self._now = now
 
     # -- accepting, in order --------------------------------------------------------------------------------------------------------
@@ -219,7 +222,7 @@ class Batches:
         )
 
     def cancel(self, batch_id: str, *, user_id: str | None) -> BatchView:
-        """Cancel every job of a batch that has not finished; nothing is charged for those. Raises NotFound, AlreadyFinished."""
+        """Cancel every job of a batch that has not finished, each as a single one is. Raises NotFound, AlreadyFinished."""
         view = self.view(batch_id, user_id=user_id)
         if view.is_over:
             raise AlreadyFinished("Every job of the batch has finished already")
@@ -246,11 +249,14 @@ class Batches:
     def _cancel_jobs(self, batch: Batch) -> None:
         last = ""
         while page := self._batch_jobs.open_after(batch.id, last, limit=CANCEL_PAGE):
-            canceled = [job.id for job in page if self._jobs.change(job, lambda j: j.canceled(now=self._now()))]
+            wished = [found for job in page if (found := self._jobs.change(job, lambda j: j.cancel_requested(now=self._now())))]
+            at_fal = [job for job in wished if not job.is_terminal]
             try:
-                self._queue.enqueue_batch_settles(canceled)
+                self._queue.enqueue_batch_cancels(over=[j.id for j in wished if j.is_terminal], at_fal=[j.id for j in at_fal])
             except QueueUnavailable:
-                log.warning("canceled jobs are settled by the sweep", extra={"batch_id": batch.id})
+                log.warning("canceled jobs are attended to by the sweep", extra={"batch_id": batch.id})
+            for job in at_fal:
+                self._announcer.announce(job)
             last = page[-1].id
         self._batches.move(batch.id, BatchState.CANCELING, to=BatchState.CLOSED, attention_at=None)
 

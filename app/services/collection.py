@@ -72,7 +72,8 @@ class Collector:
             done = self._failed(job, index, exc)
         except ResultUnusable as exc:
             tried = job.requests[index].collect_attempts + 1
-            done = self._failed(job, index, exc) if tried >= UNUSABLE_TRIES else self._postponed(job, index, exc)
+            over = tried >= UNUSABLE_TRIES or job.is_stop(index, exc.code)
+            done = self._failed(job, index, exc) if over else self._postponed(job, index, exc)
         except (ResultUnavailable, StorageUnavailable) as exc:
             ended_at = job.requests[index].ended_at or self._now()
             lost = self._now() - ended_at > GIVE_UP_AFTER

@@ -137,6 +137,8 @@ class Dispatcher:
         retry_at = now + timedelta(seconds=delay)
         log.warning("submit put back", extra={"job_id": job.id, "index": index, "code": exc.code, "attempts": attempts})
         put_back = self._jobs.change(job, lambda j: j.put_back(index, retry_at=retry_at, counts=not account_trouble, now=now))
+        if put_back and put_back.is_terminal:
+            self._settler.settle(put_back)  # It was canceled meanwhile.
         if put_back and account_trouble:
             noted = self._jobs.change(put_back, lambda j: j.progressed(j.progress, exc.message, now=self._now()))
             if noted:

@@ -11,6 +11,7 @@ from app.clients.queue import TaskQueue
 from app.clients.storage import Storage
 from app.errors import AlreadyFinished, Gone, NotFinished, NotFound, QueueUnavailable
 from app.job import Job, Settlement
+from app.services.announcements import Announcer
 from app.services.generation import Accepted, Generation
 from app.services.idempotency import OrderKey
 from app.services.orders import Order
@@ -35,6 +36,7 @@ class Lifecycle:
         queue: TaskQueue,
         generation: Generation,
         token_prices: TokenPrices,
+        announcer: Announcer,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
@@ -44,6 +46,7 @@ class Lifecycle:
         self._queue = queue
         self._generation = generation
         self._token_prices = token_prices
+        self._announcer = announcer
         self._now = now
 
     def job(self, job_id: str, *, user_id: str | None) -> Job:
@@ -57,30 +60,24 @@ class Lifecycle:
         raise NotFound("No such job")
 
     def cancel(self, job_id: str, *, user_id: str | None) -> Job:
-        """End a live job: nothing is charged, nothing kept. Raises AlreadyFinished where another end was faster.
+        """Cancel a live job: it has ended when fal had not begun it, else fal is asked and its answer decides. Raises AlreadyFinished.
 
-        The transition decides; a worker then gives the tokens back and asks fal to stop. If none is told, the sweep does it.
+        The wish is in the job before anybody acts on it; a worker then settles what has ended, or asks fal. If none is told, the sweep
+        does it. Repeating the wish changes nothing.
         """
-        job = self.job(job_id, user_id=user_id)
-        unanswered: list[int] = []
-
-        def ended(current: Job) -> Job | None:
-            unanswered[:] = current.unanswered
-            return current.canceled(now=self._now())
-
-        canceled = self._jobs.change(job, ended)
-        if canceled is None:
-            raise AlreadyFinished("The job has finished already")
-        if unanswered:
-            log.warning(
-                "canceled before its submit was answered: unless that follows, look for it in fal's dashboard",
-                extra={"job_id": job.id, "indexes": unanswered},
-            )
+        job = self._jobs.change(self.job(job_id, user_id=user_id), lambda j: j.cancel_requested(now=self._now()))
+        if job is None:
+            job = self.job(job_id, user_id=user_id)
+            if job.is_terminal:
+                raise AlreadyFinished("The job has finished already")
+            return job
         try:
-            self._queue.enqueue_settle(canceled.id)
+            self._queue.enqueue_settle(job.id) if job.is_terminal else self._queue.enqueue_cancel(job.id)
         except QueueUnavailable:
-            log.warning("a canceled job is settled by the sweep", extra={"job_id": canceled.id})
-        return canceled
+            log.warning("a canceled job is attended to by the sweep", extra={"job_id": job.id})
+        if not job.is_terminal:
+            self._announcer.announce(job)
+        return job
 
     def retry(self, job_id: str, *, user_id: str | None, key: OrderKey | None, caller_key: str | None = None) -> Accepted:
         """Order the same again as a new job, at today's price. Raises NotFinished for a live one.

@@ -76,6 +76,8 @@ class Recovery:
             # Its web process died between writing the job and holding what pays for it: nobody was told of this job.
             self._settle_if_over(self._jobs.change(job, lambda j: j.given_up(UNPAID, now=self._now())))
             return
+        if self._jobs.change(job, lambda j: j.cancel_claimed(until=self._now() + TASK_PATIENCE, now=self._now())):
+            self._queue.enqueue_cancel(job.id)
         for request in job.requests:
             if not request.is_closed and request.next_at is not None and request.next_at <= self._now():
                 self._attend_request(job, request)

@@ -69,6 +69,8 @@ def state_document(job: Job) -> Document:
         "history": [_entry_document(entry) for entry in job.history],
         "settlement": job.settlement.value,
         "settleAt": job.settle_at,
+        "cancelRequestedAt": job.cancel_requested_at,
+        "cancelAt": job.cancel_at,
         "attentionAt": job.attention_at,
         "deadlineAt": job.deadline_at,
         "expiryAt": job.expiry_at,
@@ -104,6 +106,8 @@ def from_document(doc: Document, patience: Patience) -> Job:
         history=tuple(_entry(e) for e in doc["history"]),
         settlement=Settlement(doc["settlement"]),
         settle_at=doc["settleAt"],
+        cancel_requested_at=doc.get("cancelRequestedAt"),  # Older jobs lack it: a cancel ended them at once.
+        cancel_at=doc.get("cancelAt"),
         charged_micros=doc["cost"]["chargedMicros"],
         actual=_actual(doc["cost"]),
         deadline_at=doc["deadlineAt"],
@@ -231,6 +235,7 @@ def _request_document(request: FalRequest) -> Document:
         "error": _failure_document(request.failure),
         "billableUnits": request.billable_units,
         "seed": request.seed,
+        "cancelHeardAt": request.cancel_heard_at,
     }
 
 
@@ -259,6 +264,7 @@ def _request(doc: Document) -> FalRequest:
         failure=_failure(doc["error"]),
         billable_units=doc["billableUnits"],
         seed=doc["seed"],
+        cancel_heard_at=doc.get("cancelHeardAt"),
     )
 
 

@@ -22,6 +22,8 @@ KINDS: dict[str, frozenset[str]] = {
     "run": OUTCOMES,
     "status": ASKING,
     "result": ASKING,
+    # `stop`: a running request ends at once. Without an order it is only told, and completes all the same.
+    "cancel": frozenset({"stop", "error_503", "hang", "drop", "html", "not_found", "bad_key_401"}),
     "file": frozenset({"error_503", "hang", "drop"}),
     "webhook": frozenset({"repeat", "delayed", "wrong_signature", "old_timestamp", "withheld"}),
 }  # fmt: skip
@@ -123,8 +125,8 @@ def _used(fault: Fault) -> Fault:
 def directives_in(prompt: str) -> dict[str, str]:
     """Read `[emulator: seconds=10, fail=content_policy]`.
 
-    Known words: seconds, queue (seconds), fail (an outcome of the run), submit, status, result, file and webhook (a
-    kind each, every time). Others are ignored: a typing error does not refuse a prompt.
+    Known words: seconds, queue (seconds), fail (an outcome of the run), submit, status, result, cancel, file and webhook
+    (a kind each, every time). Others are ignored: a typing error does not refuse a prompt.
     """
     found = _DIRECTIVE.search(prompt)
     if found is None:

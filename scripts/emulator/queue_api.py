@@ -218,7 +218,10 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     if isinstance(job, web.Response):
         return job
     world.state.count("cancels")
+    fault = world.fault_for("cancel", job)
+    if fault is not None and (spoiled := await misbehave(request, fault.kind, job.request_id)) is not None:
+        return spoiled
     if job.status is Status.COMPLETED:
         return answer({"status": "ALREADY_COMPLETED"}, 400, job.request_id)
-    world.runner.cancel(job)
+    world.runner.cancel(job, stop=fault is not None and fault.kind == "stop")
     return answer({"status": "CANCELLATION_REQUESTED"}, 202, job.request_id)

@@ -48,14 +48,18 @@ class Runner:
         waited = (time.time() - job.received_at) / job.queue_seconds if job.queue_seconds else 1.0
         return max(bisect_left(self._queued, job.sequence), int(2.99 * max(0.0, 1.0 - waited)))
 
-    def cancel(self, job: Job) -> None:
-        """Remove a waiting request; a running one is only told, and completes anyway."""
+    def cancel(self, job: Job, *, stop: bool = False) -> None:
+        """Remove a waiting request; a running one is only told, and completes anyway unless its application obeys (`stop`)."""
         job.cancel_requested = True
-        if job.status is not Status.IN_QUEUE or job.canceled:
+        is_running = job.status is Status.IN_PROGRESS
+        if job.canceled or (is_running and (not stop or self._is_ending(job))):
             return
         if job.timer is not None:
             job.timer.cancel()
         job.canceled = True
+        if is_running:
+            self._stop(job)
+            return
         self._leave_queue(job)
         self._finish(job)
 
@@ -80,7 +84,13 @@ class Runner:
         seconds = min(job.seconds, INVALID_SECONDS) if job.invalid else job.seconds
         job.timer = asyncio.get_running_loop().call_later(seconds, self._stop, job)
 
+    @staticmethod
+    def _is_ending(job: Job) -> bool:
+        """Tell whether its time is up and its pictures are just being promised."""
+        return job.timer is None and job.outcome != "never"
+
     def _stop(self, job: Job) -> None:
+        job.timer = None
         self.running -= 1
         self._finish(job)
         self.pump()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.people import Person
-from tests.acceptance.service import Service, a_prompt
+from tests.acceptance.service import Service, a_prompt, wait_until
 from tests.acceptance.terminal import ROOT, TIMEOUT_S, Terminal
 
 
@@ -101,11 +101,15 @@ def test_an_interrupted_client_says_how_to_go_on(terminal: Terminal, number: sig
 
 
 def test_an_order_can_be_left_and_canceled(terminal: Terminal) -> None:
-    terminal.service.emulator.settings(seconds=20)
-    left = terminal.document("generate", "flux-pro", a_prompt(), "--async")
+    terminal.service.emulator.settings(seconds=60)
+    prompt = f"{a_prompt()} [emulator: cancel=stop]"
+    left = terminal.document("generate", "flux-pro", prompt, "--async")
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in terminal.service.posts(prompt)), 20, "fal to begin")
 
-    terminal.run("cancel", left["orderId"])
+    said, _ = terminal.run("cancel", left["orderId"])
 
+    assert said.strip().endswith("fal has been asked to stop; what it finishes all the same is delivered and charged")
+    wait_until(lambda: terminal.service.job(left["jobId"])["status"] != "processing", 20, "the cancel")
     assert terminal.service.job(left["jobId"])["status"] == "canceled"
     assert terminal.document("resume", left["orderId"], code=1)["status"] == "canceled"
 

@@ -278,3 +278,18 @@ def test_a_picture_in_the_body_is_kept_as_an_upload_and_reaches_fal_as_bytes(ser
     assert re.fullmatch(f"upload:{UUID7.pattern}", kept)
     assert sent_to_fal(service, prompt)["arguments"]["image_url"] == uri
     assert (body["images"][0]["width"], body["images"][0]["height"]) == (48, 32)
+
+
+def test_a_cancel_of_what_fal_works_on_is_asked_for_and_told_until_fal_has_decided(service: Service) -> None:
+    prompt = f"{a_prompt()} [emulator: seconds=60, cancel=stop]"
+    job_id = service.generate({**order(prompt), "async": True}).json()["jobId"]
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in service.posts(prompt)), 20, "fal to begin")
+
+    asked = service.client.post(f"/api/jobs/{job_id}/cancel")
+    wait_until(lambda: service.job(job_id)["status"] == "canceled", 20, "the cancel")
+    over = service.client.post(f"/api/jobs/{job_id}/cancel")
+
+    assert (asked.status_code, asked.json()["cancelRequested"], asked.json()["message"][:9]) == (202, True, "Canceling")
+    assert (service.job(job_id)["cost"], service.job(job_id)["cancelRequested"]) == (0, True)
+    assert (over.status_code, over.json()["code"]) == (409, "already_finished")
+    assert '"cancelRequested":true' in service.client.get(f"/api/jobs/{job_id}/events").text.replace(" ", "")

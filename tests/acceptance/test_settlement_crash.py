@@ -15,7 +15,7 @@ from app.stores.jobs import JobStore
 from app.stores.ledger import LedgerStore
 from tests.acceptance.people import Person
 from tests.acceptance.service import Service, wait_until
-from tests.support.factories import certain, make_facts, make_image, make_job, make_receipt
+from tests.support.factories import STOPPED, certain, make_facts, make_image, make_job, make_receipt
 
 
 @pytest.fixture
@@ -95,7 +95,8 @@ def test_a_capture_that_was_made_before_the_death_is_not_made_again(ada: Person)
 
 def test_a_job_canceled_by_a_process_that_died_gives_its_tokens_back(ada: Person) -> None:
     crash = Crash(ada)
-    job = certain(crash.jobs.change(crash.processing(), lambda j: j.canceled(now=clock.now())))
+    wished = certain(crash.jobs.change(crash.processing(), lambda j: j.cancel_requested(now=clock.now())))
+    job = certain(crash.jobs.change(wished, lambda j: j.request_failed(0, STOPPED, now=clock.now())))
 
     assert settled(ada.service, job)
 

@@ -46,7 +46,7 @@ class Customer:
         return found
 
     def cancel(self, job_id: str) -> int:
-        """Cancel a job; return the answer's status: 200, or 409 where it had ended before."""
+        """Cancel a job; return the answer's status: 200, 202 where fal is asked, or 409 where it had ended before."""
         return self.client.post(f"/api/jobs/{job_id}/cancel", headers=self.headers).status_code
 
     def balance(self) -> tuple[int, int]:

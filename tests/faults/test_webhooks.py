@@ -138,17 +138,19 @@ def test_calls_about_nothing_are_taken_and_change_nothing(place: Place, signer: 
 
 
 def test_a_late_call_for_a_canceled_job_brings_nothing_back(place: Place, signer: Signer) -> None:
-    place.emulator.settings(seconds=1.0)
+    place.emulator.settings(seconds=60.0)
+    place.emulator.fault("cancel", "stop")
+    place.emulator.fault("webhook", "delayed", seconds=2.0)
     customer, prompt = place.customer(), a_prompt()
     job_id = customer.order(prompt)
-    wait_until(lambda: place.document(job_id)["requests"][0]["requestId"], 10, "the submit")
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in place.posts(prompt)), 20, "fal to begin")
 
     canceled = customer.cancel(job_id)
 
-    wait_until(lambda: place.posts(prompt)[0]["deliveries"], 10, "fal's call")
+    wait_until(lambda: place.posts(prompt)[0]["deliveries"], 30, "fal's call")
     place.settle_down(20)
     job = customer.job(job_id)
-    assert canceled == 200
+    assert canceled == 202
     assert (job["status"], job["images"], job["cost"]) == ("canceled", [], 0)
     assert customer.balance() == (1000, 0)
 

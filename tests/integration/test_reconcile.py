@@ -164,7 +164,7 @@ def test_a_request_that_failed_costs_what_the_bill_says_if_anything(jobs: JobSto
 def test_only_ended_jobs_of_the_range_are_looked_at(jobs: JobStore, fal: PlatformServer, reconcile: Run) -> None:
     before, first = completed(SINCE - timedelta(seconds=1), "r-0"), completed(SINCE, "r-1")
     last, behind = completed(UNTIL - timedelta(seconds=1), "r-2"), completed(UNTIL, "r-3")
-    live, never_sent = ordered(DAY, "r-4"), certain(make_job(id=id_at(DAY), now=DAY).canceled(now=DAY))
+    live, never_sent = ordered(DAY, "r-4"), certain(make_job(id=id_at(DAY), now=DAY).cancel_requested(now=DAY))
     stored(jobs, before, first, last, behind, live, never_sent)
 
     found = reconcile()

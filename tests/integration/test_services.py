@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app import clock
-from app.errors import AlreadyFinished, Gone, InvalidRequest, MissingInputs, NotFound, UnknownModelName
+from app.errors import Gone, InvalidRequest, MissingInputs, NotFound, UnknownModelName
 from app.job import JobStatus, Settlement
 from app.stores.jobs import JobFilter
 from tests.support.factories import certain
-from tests.support.fal_calls import wait_until
 from tests.support.gateway import Gateway
 
 PRICE = 25_000
@@ -131,41 +130,6 @@ def test_a_refused_order_leaves_nothing_behind(gateway: Gateway) -> None:
 
     assert gateway.tasks() == []
     assert gateway.services.jobs.count(JobFilter()) == 0
-
-
-def test_a_canceled_job_is_dropped_at_fal_and_leaves_nothing_to_pay_or_keep(gateway: Gateway) -> None:
-    gateway.fal.outcome("never", times=None)
-    job = gateway.dispatch(gateway.order(num_images=2))
-    gateway.tasks()
-
-    canceled = gateway.services.lifecycle.cancel(job.id, user_id="user-1")
-    tasks = gateway.tasks()
-    gateway.services.recovery.settle(job.id)
-
-    settled = gateway.job(job.id)
-    assert tasks == [("settle", [job.id])]
-    assert (canceled.status, settled.settlement, settled.charged_micros) == (JobStatus.CANCELED, Settlement.DONE, 0)
-    assert gateway.fal.requests()[0]["cancelRequested"]
-    with pytest.raises(AlreadyFinished):
-        gateway.services.lifecycle.cancel(job.id, user_id="user-1")
-
-
-def test_a_cancel_and_a_collection_that_race_leave_either_pictures_or_nothing(gateway: Gateway) -> None:
-    for _ in range(5):
-        job = gateway.dispatch(gateway.order())
-        wait_until(lambda: gateway.fal.requests()[-1]["state"] == "COMPLETED")
-
-        with ThreadPoolExecutor(2) as threads:
-            collecting = threads.submit(gateway.services.collector.run, job.id, 0)
-            canceling = threads.submit(gateway.services.jobs.change, job.id, lambda j: j.canceled(now=clock.now()))
-        collecting.result()
-        canceling.result()
-        gateway.services.recovery.settle(job.id)
-
-        ended = gateway.job(job.id)
-        folder = gateway.folder_of(job)
-        files = len(list(folder.glob("*"))) if folder.is_dir() else 0
-        assert (files, len(ended.images), ended.charged_micros > 0) in ((1, 1, True), (0, 0, False))
 
 
 def test_a_deleted_job_is_gone_with_its_pictures(gateway: Gateway) -> None:

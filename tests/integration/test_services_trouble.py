@@ -207,7 +207,7 @@ def test_what_fal_finished_while_nobody_looked_is_fetched_though_the_deadline_ha
 def test_while_fal_is_silent_an_overdue_job_is_not_given_up_for_a_day(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway.fal.outcome("never")
     job = gateway.dispatch(gateway.order())
-    monkeypatch.setattr(gateway.services.expiry._fal, "cancel", lambda receipt: Stopped.SILENT)
+    monkeypatch.setattr(gateway.services.cancellation._fal, "cancel", lambda receipt: Stopped.SILENT)
 
     late = gateway.sweep(gateway.wait(job, 10_000))
     again = gateway.sweep(gateway.wait(late, 3600))

@@ -16,7 +16,7 @@ from app.bootstrap import Services
 from app.clients.fal_status import FalState, FalStatus
 from app.clients.queue import TaskQueue, connect_redis
 from app.job import Job
-from tests.support.factories import certain, make_receipt, submitted_job
+from tests.support.factories import STOPPED, certain, make_receipt, submitted_job
 from tests.support.gateway import Gateway
 from workers import tracking
 from workers.tracking import EARLY_SHARE, Tracked, Tracker
@@ -194,7 +194,7 @@ def test_a_reload_tracks_what_was_never_heard_of_and_drops_what_has_ended(servic
     async def scenario(tracker: Tracker) -> tuple[set[Any], set[Any]]:
         await tracker.add(ended.id)
         before = set(tracker.requests)
-        services.jobs.change(ended.id, lambda job: job.canceled(now=clock.now()))
+        services.jobs.change(ended.id, lambda job: job.request_failed(0, STOPPED, now=clock.now()))
         await tracker.reload()
         return before, set(tracker.requests)
 

@@ -19,7 +19,7 @@ from app.stores.database import Database
 from app.stores.usage import UsageStore
 from app.stores.usage_days import UsageDayStore, id_of
 from app.usage import GroupBy, Period, Tally, UsageRow, period_of
-from tests.support.factories import NOON, certain, completed_job, submitted_job
+from tests.support.factories import NOON, canceled_job, certain, completed_job, submitted_job
 
 RACERS = 20
 TODAY = "2026-10-01"
@@ -137,7 +137,7 @@ def test_statuses_have_tallies_of_their_own_and_only_delivered_pictures_count(da
     half_done = completed_job()
     settle(completed_job(requests=(4,)))
     settle(failed())
-    settle(certain(submitted_job(requests=(1,)).canceled(now=NOON)), images=half_done.images)
+    settle(canceled_job(), images=half_done.images)
 
     assert everything(days, GroupBy.STATUS) == {
         "completed": Tally(1, 4, 4 * UNIT),

@@ -55,7 +55,7 @@ def test_a_follower_learns_of_a_change_whose_event_was_lost(gateway: Gateway, wa
     story = waiters.follow(job, pulse_s=PULSE_S)
     first = next(story)
 
-    gateway.services.jobs.change(job.id, lambda current: current.canceled(now=clock.now()))  # The store tells nobody.
+    gateway.services.jobs.change(job.id, lambda current: current.cancel_requested(now=clock.now()))  # The store tells nobody.
     rest = [current for current in islice(story, 10) if current]
 
     assert first is not None

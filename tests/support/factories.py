@@ -13,13 +13,14 @@ from typing import Any
 from PIL import Image
 
 from app import clock
-from app.fal_request import FalRequest, Receipt, ResultFacts
+from app.fal_request import Failure, FalRequest, Receipt, ResultFacts
 from app.job import Job, Operation, Patience, StoredImage, new_job
 from app.pricing import Quote
 from app.upload import Purpose, Upload
 
 NOON = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
 UNIT_MICROS = 25_000
+STOPPED = Failure("client_cancelled", "fal.ai: Request was cancelled by the client")
 
 
 def after(seconds: float) -> datetime:
@@ -101,6 +102,14 @@ def submitted_job(*, requests: Sequence[int] = (1,), **fields: Any) -> Job:
     for index in range(len(requests)):
         job = certain(job.submitting(index, now=after(1)))
         job = certain(job.submitted(index, make_receipt(f"req-{index}"), now=after(1)))
+    return job
+
+
+def canceled_job(*, requests: Sequence[int] = (1,), **fields: Any) -> Job:
+    """Return a job whose user wished to cancel it while fal worked on it, and which fal has stopped."""
+    job = certain(submitted_job(requests=requests, **fields).cancel_requested(now=after(2)))
+    for index in range(len(requests)):
+        job = certain(job.request_failed(index, STOPPED, now=after(3)))
     return job
 
 

@@ -152,5 +152,6 @@ def _earlier(job: Job, by: timedelta) -> Job:
         deadline_at=job.deadline_at - by,
         expiry_at=job.expiry_at and job.expiry_at - by,
         settle_at=job.settle_at and job.settle_at - by,
+        cancel_at=job.cancel_at and job.cancel_at - by,
         updated_at=clock.now() - by,
     )

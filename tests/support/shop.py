@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from app import clock
 from app.account import Balance
 from app.batch import Batch
+from app.fal_request import Failure
 from app.job import Job
 from app.services.batches import ACCEPT_PATIENCE, Batches
 from app.services.idempotency import OrderKey, order_key
@@ -40,6 +42,11 @@ class Shop:
     def paid(self, items: int = 3, *, key: OrderKey | None = None) -> Batch:
         """Order what costs Ada 100 tokens an item and draws on her budget."""
         return self.order(items, user_id=self.ada, tokens_per_image=100, key=key)
+
+    def single(self, *, num_images: int = 1, prompt: str = "a red bicycle") -> Job:
+        """Order one job that costs Ada 100 tokens an image and draws on her budget."""
+        (order,) = orders(1, user_id=self.ada, inputs={"prompt": prompt}, tokens_per_image=100)
+        return self.services.generation.submit(replace(order, options={**order.options, "num_images": num_images})).job
 
     def budget(self, monthly: str) -> None:
         self.services.budgets.set_monthly(f"user:{self.ada}", Decimal(monthly))
@@ -85,7 +92,7 @@ class Shop:
                 elif name == "submit":
                     job = self.gateway.job(arguments[0])
                     order.append(job.user_id)
-                    self.services.jobs.change(job, lambda j: j.canceled(now=clock.now()))
+                    self.services.jobs.change(job, lambda j: j.given_up(Failure("ended", "Ended"), now=clock.now()))
                     self.services.recovery.settle(job.id)
                 elif name == "settle":
                     self.services.recovery.settle(arguments[0])

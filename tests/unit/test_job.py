@@ -6,8 +6,11 @@ import pytest
 
 from app.fal_request import CLOSED_STATES, Failure, RequestState
 from app.job import TERMINAL, TRANSITIONS, Job, JobStatus, Settlement
+from app.job_parts import CANCELING
 from tests.support.factories import (
     NOON,
+    STOPPED,
+    UNIT_MICROS,
     after,
     certain,
     completed_job,
@@ -72,7 +75,9 @@ def test_an_ended_job_refuses_every_change() -> None:
     assert job.unknown_expired(0, OOPS, now=now) is None
     assert job.deadline_passed(LATE, now=after(10_000)) is None
     assert job.given_up(OOPS, now=now) is None
-    assert job.canceled(now=now) is None
+    assert job.cancel_requested(now=now) is None
+    assert job.cancel_claimed(until=now, now=now) is None
+    assert job.cancel_heard(0, now=now) is None
     assert job.settled(now=now) is None
 
 
@@ -239,23 +244,97 @@ def test_the_deadline_spares_requests_that_fal_has_finished() -> None:
     assert job.deadline_passed(LATE, now=after(2000)) is None
 
 
-def test_a_canceled_job_closes_what_is_open_and_charges_nothing() -> None:
-    job = certain(submitted_job(requests=(1, 1, 1), tokens_per_image=2).request_failed(0, OOPS, now=after(3)))
-    half = certain(job.collected(1, [make_image(1)], make_facts(), now=after(4)))
-
-    canceled = certain(half.canceled(now=after(5)))
-    settled = certain(canceled.settled(now=after(6)))
-
-    assert (canceled.status, canceled.message, canceled.settlement) == (JobStatus.CANCELED, "Canceled", Settlement.DUE)
-    assert [r.state for r in canceled.requests] == [RequestState.FAILED, RequestState.COLLECTED, RequestState.CANCELED]
-    assert (canceled.charged_micros, canceled.tokens_used, settled.images) == (0, 0, ())
-    assert [receipt.request_id for receipt in canceled.abandoned_receipts] == ["req-2"]
+# -- a wish to cancel ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_job_can_be_canceled_before_anything_is_sent() -> None:
-    canceled = certain(make_job().canceled(now=after(1)))
+    canceled = certain(make_job(requests=(4, 1), tokens_per_image=2).cancel_requested(now=after(1)))
 
-    assert (canceled.status, canceled.abandoned_receipts, canceled.seq) == (JobStatus.CANCELED, [], 2)
+    assert (canceled.status, canceled.message, canceled.settlement) == (JobStatus.CANCELED, "Canceled", Settlement.DUE)
+    assert (canceled.abandoned_receipts, canceled.seq, canceled.charged_micros, canceled.tokens_used) == ([], 2, 0, 0)
+
+
+def test_a_wish_to_cancel_ends_nothing_that_fal_has() -> None:
+    job = with_request(submitted_job(requests=(1, 1)), 1, state=RequestState.NEW, receipt=None)
+
+    wished = certain(job.cancel_requested(now=after(5)))
+
+    assert (wished.status, wished.message, wished.settlement) == (JobStatus.PROCESSING, CANCELING, Settlement.NONE)
+    assert [request.state for request in wished.requests] == [RequestState.SUBMITTED, RequestState.CANCELED]
+    assert ([request.index for request in wished.to_cancel], wished.attention_at) == ([0], after(5 + wished.patience.task_s))
+    assert wished.cancel_requested(now=after(6)) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "is_heard", "status"),
+    [
+        ("client_cancelled", False, JobStatus.CANCELED),
+        ("client_cancelled", True, JobStatus.CANCELED),
+        ("result_gone", True, JobStatus.CANCELED),
+        ("result_gone", False, JobStatus.FAILED),
+        ("content_policy_violation", True, JobStatus.FAILED),
+        ("deadline_exceeded", True, JobStatus.FAILED),
+    ],
+)
+def test_what_fal_makes_of_a_wish_is_how_the_job_ends(code: str, is_heard: bool, status: JobStatus) -> None:
+    wished = certain(submitted_job().cancel_requested(now=after(2)))
+    wished = certain(wished.cancel_heard(0, now=after(3))) if is_heard else wished
+
+    ended = certain(wished.request_failed(0, Failure(code, "no"), now=after(4)))
+
+    assert (ended.status, ended.charged_micros, ended.settlement) == (status, 0, Settlement.DUE)
+
+
+def test_nobodys_wish_is_no_cancellation() -> None:
+    assert certain(submitted_job().request_failed(0, STOPPED, now=after(4))).status is JobStatus.FAILED
+
+
+def test_what_was_delivered_in_spite_of_a_wish_is_charged_and_only_that() -> None:
+    wished = certain(submitted_job(requests=(2, 1), tokens_per_image=2).cancel_requested(now=after(2)))
+
+    half = certain(wished.collected(0, [make_image(0), make_image(1)], make_facts(), now=after(3)))
+    ended = certain(half.request_failed(1, STOPPED, now=after(4)))
+
+    assert (half.is_terminal, ended.status, ended.message) == (False, JobStatus.COMPLETED, "2 of 3 images were delivered")
+    assert (ended.charged_micros, ended.tokens_used, ended.failure) == (2 * UNIT_MICROS, 4, None)
+
+
+def test_a_submit_on_its_way_is_told_of_as_soon_as_its_answer_is_here() -> None:
+    wished = certain(certain(make_job().submitting(0, now=after(1))).cancel_requested(now=after(2)))
+
+    sent = certain(wished.submitted(0, make_receipt(), now=after(3)))
+
+    assert (wished.status, wished.to_cancel) == (JobStatus.PENDING, [])
+    assert (sent.status, sent.message, sent.attention_at) == (JobStatus.PROCESSING, CANCELING, after(3))
+    assert [request.index for request in sent.to_cancel] == [0]
+
+
+def test_a_submit_on_its_way_that_fal_did_not_take_is_canceled() -> None:
+    wished = certain(certain(make_job().submitting(0, now=after(1))).cancel_requested(now=after(2)))
+
+    ended = certain(wished.put_back(0, retry_at=after(9), counts=True, now=after(3)))
+
+    assert (ended.status, ended.requests[0].state, ended.charged_micros) == (JobStatus.CANCELED, RequestState.CANCELED, 0)
+
+
+def test_a_wish_is_told_to_fal_again_until_it_has_heard_of_it() -> None:
+    wished = certain(submitted_job(requests=(1, 1)).cancel_requested(now=after(2)))
+
+    again = certain(wished.cancel_claimed(until=after(60), now=after(30)))
+    half = certain(again.cancel_heard(0, now=after(31)))
+    heard = certain(half.cancel_heard(1, now=after(32)))
+
+    assert (wished.cancel_claimed(until=after(60), now=after(3)), again.attention_at) == (None, after(60))
+    assert [request.index for request in half.to_cancel] == [1]
+    assert (heard.to_cancel, heard.attention_at, heard.cancel_claimed(until=after(99), now=after(70))) == ([], heard.deadline_at, None)
+
+
+def test_progress_of_a_job_being_canceled_goes_on_saying_so() -> None:
+    wished = certain(submitted_job().cancel_requested(now=after(2)))
+
+    told = certain(wished.progressed(50, "Generating", now=after(3)))
+
+    assert (told.message, told.progress, told.progressed(51, "Generating", now=after(4))) == (CANCELING, 50, None)
 
 
 def test_a_request_given_up_at_the_deadline_is_abandoned_at_fal() -> None:

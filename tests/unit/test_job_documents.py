@@ -19,7 +19,10 @@ CHANGES: dict[str, tuple[Job, Job | None]] = {
     "progressed": ((sent := submitted_job()), sent.progressed(50, "Generating", now=LATER)),
     "postponed": (sent, sent.collection_postponed(0, retry_at=LATER, now=LATER)),
     "failed": (sent, sent.request_failed(0, Failure("x", "y"), now=LATER)),
-    "canceled": (sent, sent.canceled(now=LATER)),
+    "canceled before it was sent": (new, new.cancel_requested(now=LATER)),
+    "cancel requested": (sent, (wished := certain(sent.cancel_requested(now=LATER)))),
+    "cancel claimed": (wished, wished.cancel_claimed(until=LATER, now=LATER + timedelta(hours=1))),
+    "cancel heard": (wished, wished.cancel_heard(0, now=LATER)),
     "expiring": (sent, sent.expiring(until=LATER, now=LATER)),
     "given up": (sent, sent.deadline_passed(LATE, now=LATER)),
     "collected": (sent, completed_job(id=sent.id)),
@@ -39,8 +42,8 @@ def test_a_change_touches_nothing_but_the_state(name: str) -> None:
     assert changed <= set(state_document(before))
 
 
-def test_a_job_is_the_same_after_being_written_and_read() -> None:
-    job = completed_job(requests=(2,))
+@pytest.mark.parametrize("job", [completed_job(requests=(2,)), certain(wished.cancel_heard(0, now=LATER))])
+def test_a_job_is_the_same_after_being_written_and_read(job: Job) -> None:
 
     read = from_document(to_document(job), job.patience)
 

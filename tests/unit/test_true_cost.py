@@ -19,7 +19,7 @@ from app.stores.job_documents import from_document, to_document
 from registry.loader import Registry, load_registry
 from registry.request import check_options
 from registry.spec import RegistryError
-from tests.support.factories import after, certain, completed_job, make_facts, make_image, make_job, make_quote, submitted_job
+from tests.support.factories import after, canceled_job, certain, completed_job, make_facts, make_image, make_job, make_quote, submitted_job
 
 REGISTRY = load_registry()
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -235,16 +235,20 @@ def test_a_part_that_was_sent_and_failed_may_have_been_billed() -> None:
 
 
 def test_a_job_of_which_nothing_was_sent_has_cost_nothing() -> None:
-    canceled = certain(make_job().canceled(now=after(1)))
+    canceled = certain(make_job().cancel_requested(now=after(1)))
 
     assert cost_view(canceled) == {"estimated": 0.025, "actual": 0.0, "source": "units"}
 
 
 @pytest.mark.parametrize("late", [submitted_job(), certain(make_job().submitting(0, now=after(1)))])
 def test_what_was_sent_and_not_collected_has_an_unknown_cost(late: Job) -> None:
-    canceled = certain(late.canceled(now=after(2)))
+    failed = certain(late.given_up(OOPS, now=after(2)))
 
-    assert cost_view(canceled) == {"estimated": 0.025, "actual": None, "source": "estimate"}
+    assert cost_view(failed) == {"estimated": 0.025, "actual": None, "source": "estimate"}
+
+
+def test_what_fal_has_stopped_may_have_been_billed_all_the_same() -> None:
+    assert cost_view(canceled_job()) == {"estimated": 0.025, "actual": None, "source": "estimate"}
 
 
 # -- the invoice, and what is stored ----------------------------------------------------------------------------------------------------
