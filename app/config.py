@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.store_addresses import mongodb_problems, redis_problems, storage_problems
+
 MIN_SECRET_CHARS = 32
 OPEN_PRODUCTION = "in-production"
 PRODUCTION_SUBMITS = "600/minute"
@@ -132,10 +134,12 @@ class _Reader:
     def _check_together(self, settings: Settings) -> None:
         if settings.jwt_jwks_url and not (settings.jwt_issuer and settings.jwt_audience):
             self._problems.append("JWT_JWKS_URL: also set JWT_ISSUER and JWT_AUDIENCE, which every token is checked against")
-        if settings.mongodb_uri and not urlsplit(settings.mongodb_uri).path.strip("/"):
-            self._problems.append("MONGODB_URI: name the database, as in mongodb://localhost:27017/imagegw")
-        if settings.storage_url and urlsplit(settings.storage_url).scheme not in ("file", "s3"):
-            self._problems.append("STORAGE_URL: use file:///folder or s3://bucket/prefix")
+        for key, address, problems_of in (
+            ("MONGODB_URI", settings.mongodb_uri, mongodb_problems),
+            ("REDIS_URL", settings.redis_url, redis_problems),
+            ("STORAGE_URL", settings.storage_url, storage_problems),
+        ):
+            self._problems.extend(f"{key}: {problem}" for problem in (problems_of(address) if address else ()))
 
     def _fal_hosts(self) -> frozenset[str]:
         run = self._text("FAL_RUN_HOST", "fal.run")
@@ -161,7 +165,7 @@ class _Reader:
 
     def _url(self, key: str, schemes: tuple[str, ...]) -> str | None:
         value = self._optional(key)
-        if value and (urlsplit(value).scheme not in schemes or not urlsplit(value).netloc):
+        if value and not _is_url(value, schemes):
             self._problems.append(f"{key}: not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
         return value
 
@@ -207,3 +211,11 @@ class _Reader:
         if value not in ("true", "false", "1", "0", "yes", "no"):
             self._problems.append(f"{key}: {value!r} is not true or false")
         return value in ("true", "1", "yes")
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

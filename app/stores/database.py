@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import Any, TypeVar
@@ -11,7 +12,9 @@ import bson
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import PyMongoError
+from pymongo.uri_parser import split_options
 
+from app.config import BadSettings
 from app.errors import StoreUnavailable
 
 Document = dict[str, Any]
@@ -60,19 +63,42 @@ INDEXES: Mapping[str, list[IndexModel]] = {
 }
 
 
-def connect(uri: str, *, pool: int = 100, timeout_s: float = 5.0) -> Database:
-    """Return the database the URI names. Opens nothing yet: the driver connects at the first call."""
-    client: MongoClient[Document] = MongoClient(
-        uri,
-        tz_aware=True,
-        tzinfo=UTC,
-        maxPoolSize=pool,
-        serverSelectionTimeoutMS=int(timeout_s * 1000),
-        connectTimeoutMS=int(timeout_s * 1000),
-        socketTimeoutMS=30_000,
-        appname="imagegw",
-    )
-    return client.get_default_database()
+def connect(uri: str, *, timeout_s: float = 5.0) -> Database:
+    """Return the database the URI names, changed only with the consent of a majority's journals and read from the primary.
+
+    Opens nothing and resolves nothing: the driver does at the first call, and again until it can. What the URI says of timeouts and of the
+    pool stands, else ours. Raises BadSettings for a URI that the driver does not take.
+    """
+    defaults: dict[str, Any] = {
+        "maxPoolSize": 100,
+        "serverSelectionTimeoutMS": int(timeout_s * 1000),
+        "connectTimeoutMS": int(timeout_s * 1000),
+        "socketTimeoutMS": 30_000,
+        "retryWrites": True,
+        "appname": "imagegw",
+    }
+    try:
+        options = split_options(query, validate=True, warn=False) if (query := uri.partition("?")[2]) else {}
+        said = {name.lower() for name in options}
+        client: MongoClient[Document] = MongoClient(
+            uri,
+            connect=False,
+            tz_aware=True,
+            tzinfo=UTC,
+            w="majority",
+            journal=True,
+            readPreference="primary",
+            **{name: value for name, value in defaults.items() if name.lower() not in said},
+        )
+        return client.get_default_database()
+    except (PyMongoError, ValueError, TypeError) as exc:
+        raise BadSettings([f"MONGODB_URI: the driver does not take it{_why(exc, uri)}; see docs/stores.md"]) from exc
+
+
+def _why(exc: Exception, uri: str) -> str:
+    """Return the driver's own words, unless they repeat a part of the credentials."""
+    secrets = re.split(r"[:@/?&=]", uri.partition("://")[2].rpartition("@")[0])
+    return "" if any(secret and secret in str(exc) for secret in secrets) else f": {exc}"
 
 
 def ensure_indexes(database: Database) -> None:

@@ -171,7 +171,9 @@ class LedgerStore:
             if docs:
                 self._ledger.insert_many([dict(doc) for doc in docs], ordered=False)
         except BulkWriteError as exc:
-            if any(error["code"] != DUPLICATE_KEY for error in exc.details["writeErrors"]):
+            # An entry that is there already is there by an earlier copy. One that a majority has not confirmed may yet be rolled back.
+            errors = exc.details["writeErrors"]
+            if exc.details["writeConcernErrors"] or not errors or any(error["code"] != DUPLICATE_KEY for error in errors):
                 raise
         ids = [doc["_id"] for doc in docs]
         self._accounts.update_one({"_id": user_id}, {"$pull": {"outbox": {"_id": {"$in": ids}}}})

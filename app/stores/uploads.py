@@ -42,9 +42,12 @@ class UploadStore:
         self._uploads = database["uploads"]
 
     def insert(self, upload: Upload) -> None:
-        """Record a picture that is stored already; repeating it changes nothing."""
+        """Record a picture that is stored already; repeating it changes nothing.
+
+        Not an insert: the driver reports its duplicate and not that a majority has yet to confirm it, and the job is then settled.
+        """
         try:
-            self._uploads.insert_one(_document(upload, State.STORED))
+            self._uploads.update_one({"_id": upload.id}, {"$setOnInsert": _document(upload, State.STORED)}, upsert=True)
         except DuplicateKeyError:
             return
 

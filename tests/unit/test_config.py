@@ -134,3 +134,84 @@ def test_submits_are_limited_in_production_and_free_in_development() -> None:
     assert load().rate_limit_submit is None
     assert load(RATE_LIMIT_SUBMIT="5/second").rate_limit_submit == "5/second"
     assert load(APP_ENV="production", RATE_LIMIT_SUBMIT="off").rate_limit_submit is None
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("w=0", "w=0"),
+        ("w=1", "an election"),
+        ("w=2", "w=2"),
+        ("W=dc1", "W=dc1"),
+        ("journal=false", "journal=false"),
+        ("j=false", "j=false"),
+        ("fsync=true", "fsync=true"),
+        ("readPreference=secondary", "readPreference=secondary"),
+        ("readPreference=primaryPreferred", "primaryPreferred"),
+        ("readpreferencetags=dc:ny", "readpreferencetags"),
+        ("maxStalenessSeconds=120", "maxStalenessSeconds"),
+        ("readConcernLevel=available", "readConcernLevel"),
+        ("socketTimeoutMS=0", "socketTimeoutMS=0"),
+        ("serverSelectionTimeoutMS=3600000", "serverSelectionTimeoutMS"),
+        ("connectTimeoutMS=soon", "connectTimeoutMS=soon"),
+        ("retryWrites", "an option"),
+        ("appName=%zz", "options with a value"),
+        ("w=majority&readPreference=primary&W=1", "W=1"),
+    ],
+)
+def test_an_option_of_mongodb_that_would_lose_what_was_promised_is_refused(option: str, named: str) -> None:
+    (problem,) = problems(MONGODB_URI=f"mongodb://app:mongo-password@db:27017/imagegw?{option}")
+
+    assert problem.startswith("MONGODB_URI: ")
+    assert named in problem or "option" in problem
+    assert "mongo-password" not in problem
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://a:1,b:2,[::1]:3/db?replicaSet=rs0&w=majority&journal=true&readPreference=primary&readConcernLevel=local",
+        "mongodb+srv://user:p%40ss@cluster0.example.mongodb.net/db?retryWrites=true&w=majority&appName=Cluster0",
+        "mongodb://u:p@h:10255/db?ssl=true&replicaSet=globaldb&retrywrites=false&maxIdleTimeMS=120000&appName=@u@",
+        "mongodb://u:p@h/db?tls=true&tlsCAFile=/etc/rds.pem&retryWrites=false&socketTimeoutMS=20000&maxPoolSize=50",
+        "mongodb://%2Frun%2Fmongodb.sock/db",
+    ],
+)
+def test_the_uris_of_what_is_supported_are_taken(uri: str) -> None:
+    assert load(MONGODB_URI=uri).mongodb_uri == uri
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        *(("MONGODB_URI", uri) for uri in ("db", "mongo://db/x", "mongodb://", "mongodb:///x", "mongodb://h:x/db", "mongodb://h:70000/db")),
+        *(
+            ("MONGODB_URI", uri)
+            for uri in ("mongodb://[::1/db", "mongodb://h,/db", "mongodb://a b/db", "mongodb://h/a b", "mongodb://h/a.b")
+        ),
+        *(("MONGODB_URI", uri) for uri in ("mongodb://u:p/secret@h/db", "mongodb://u:se@cret@h/db", "mongodb://u:%secret@h/db")),
+        *(
+            ("REDIS_URL", url)
+            for url in ("cache:6379", "http://cache", "redis://", "redis://h:port/0", "redis://[::1", "redis://h:99999/0")
+        ),
+        *(
+            ("REDIS_URL", url)
+            for url in ("redis://h/zero", "redis://h:6379/0?db=one", "unix://", "redis://:se%cret@h/0", "redis://:a/secret@h")
+        ),
+        *(("STORAGE_URL", url) for url in ("bucket", "s3:", "s3://", "s3://a", "s3://Under_Score", "s3://[bucket", "file://", "file:///")),
+        *(("STORAGE_URL", url) for url in ("file://folder/x", "s3://user:secret@bucket", "s3://bucket:99999999/x")),
+    ],
+)
+def test_an_address_that_is_none_is_a_bad_setting_and_its_secrets_stay_unsaid(key: str, address: str) -> None:
+    found = problems(**{key: address})
+
+    assert {problem.partition(":")[0] for problem in found} == {key}
+    assert "cret" not in "".join(found)
+
+
+@pytest.mark.parametrize("key", ["S3_ENDPOINT_URL", "PUBLIC_ASSET_URL", "PUBLIC_URL", "FAL_API_URL"])
+@pytest.mark.parametrize("url", ["https://[::1", "https://h:port", "https://h:99999"])
+def test_a_url_that_cannot_be_taken_apart_is_a_bad_setting(key: str, url: str) -> None:
+    (problem,) = problems(**{key: url})
+
+    assert problem.startswith(f"{key}: ")
