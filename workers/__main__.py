@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.bootstrap import open_registry
+from app.bootstrap import check_addresses, open_registry
 from app.clients.queue import QUEUES, WORKER_TTL_S, connect_worker
 from app.config import BadSettings, Settings, load_settings
 from app.logs import configure_logging
@@ -39,7 +39,9 @@ PARENT_LOOK_S = 2.0
 def main() -> int:
     try:
         settings = load_settings(os.environ)
-        open_registry(settings)  # The workers read it again; but a fault in it must end the start, not every worker in turn.
+        # The workers read both again; but a fault in them must end the start, not every worker in turn.
+        open_registry(settings)
+        check_addresses(settings)
     except (BadSettings, RegistryError) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2

@@ -9,5 +9,6 @@ from app.bootstrap.build import build_services
 from app.bootstrap.catalog import open_registry
 from app.bootstrap.clients import open_platform
 from app.bootstrap.services import Services
+from app.bootstrap.stores import check_addresses
 
-__all__ = ["Services", "build_services", "open_platform", "open_registry"]
+__all__ = ["Services", "build_services", "check_addresses", "open_platform", "open_registry"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.clients.queue import connect_redis
 from app.config import Settings
 from app.job import Patience
 from app.stores.accounts import AccountStore
@@ -55,3 +56,9 @@ def build_stores(settings: Settings, patience: Patience) -> Stores:
         usage=UsageStore(database),
         usage_days=UsageDayStore(database),
     )
+
+
+def check_addresses(settings: Settings) -> None:
+    """Have the drivers read the stores' addresses, as the clients' makers do, and connect to nothing. Raises BadSettings."""
+    connect(settings.mongodb_uri).client.close()
+    connect_redis(settings.redis_url)

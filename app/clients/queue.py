@@ -13,6 +13,7 @@ from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from app.config import BadSettings
 from app.errors import QueueUnavailable
 from app.fal_request import News
 
@@ -44,9 +45,13 @@ WORKER_TTL_S = 25
 def connect_redis(url: str, *, pool: int = 64) -> Redis:
     """Return a client whose pool makes callers wait when it is empty. Opens nothing yet.
 
-    Without BlockingConnectionPool a burst of requests is answered with errors (measured: 144 of 2,000).
+    Without BlockingConnectionPool a burst of requests is answered with errors (measured: 144 of 2,000). Raises BadSettings for a URL that
+    the driver does not take.
     """
-    return Redis(connection_pool=BlockingConnectionPool.from_url(url, max_connections=pool, timeout=10, **_CONNECTION))
+    try:
+        return Redis(connection_pool=BlockingConnectionPool.from_url(url, max_connections=pool, timeout=10, **_CONNECTION))
+    except (ValueError, TypeError) as exc:
+        raise BadSettings(["REDIS_URL: the driver does not take it; see docs/stores.md"]) from exc
 
 
 def connect_worker(url: str) -> Redis:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ from tests.support.factories import completed_job, make_job, make_upload
 from tests.support.services import Backing, fresh_database
 from tests.support.strange_mongo import NOT_CONFIRMED, Message, StrangeMongo, honest, strange_mongo
 
+ROOT = Path(__file__).resolve().parents[2]
 WRITES = {"insert", "update", "delete", "findAndModify", "createIndexes", "dropIndexes"}
 
 
@@ -244,3 +248,23 @@ def test_every_method_of_every_store_writes_to_a_majoritys_journals_and_reads_th
     elsewhere = [c for c in sent if c.get("$readPreference", {"mode": "primary"}) != {"mode": "primary"}]
     assert (weak, elsewhere, silent) == ([], [], set())
     assert {c["name"] for c in sent} >= {"insert", "update", "delete", "findAndModify", "find", "aggregate", "createIndexes"}
+
+
+@pytest.mark.parametrize("module", ["app", "workers", "workers.watcher"])
+def test_no_process_starts_with_an_address_that_its_driver_does_not_take(module: str, tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "MONGODB_URI": "mongodb://ada:s3cret@127.0.0.1:1/imagegw?tls=maybe",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "STORAGE_URL": tmp_path.as_uri(),
+        "FAL_KEY": "an-id:a-secret",
+        "JWT_SECRET": "x" * 40,
+    }
+
+    done = subprocess.run([sys.executable, "-m", module], env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2, done.stderr
+    assert "  MONGODB_URI: the driver does not take it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stderr
