@@ -39,6 +39,8 @@ class Settings:
     redis_url: str = field(default="", repr=False)
     storage_url: str = ""
     s3_endpoint_url: str | None = None
+    s3_addressing_style: str = "auto"
+    aws_region: str | None = None
     public_asset_url: str | None = None
     public_url: str | None = None
     fal_key: str = field(default="", repr=False)
@@ -100,6 +102,8 @@ class _Reader:
             redis_url=self._required("REDIS_URL", "redis://localhost:6379/0"),
             storage_url=self._required("STORAGE_URL", "file:///var/lib/imagegw or s3://bucket/prefix"),
             s3_endpoint_url=self._url("S3_ENDPOINT_URL", ("http", "https")),
+            s3_addressing_style=self._choice("S3_ADDRESSING_STYLE", defaults.s3_addressing_style, ("auto", "virtual", "path")),
+            aws_region=self._optional("AWS_REGION") or self._optional("AWS_DEFAULT_REGION"),
             public_asset_url=self._url("PUBLIC_ASSET_URL", ("http", "https")),
             public_url=self._url("PUBLIC_URL", ("http", "https")),
             fal_key=self._required("FAL_KEY", "the key of your fal.ai account"),

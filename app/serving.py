@@ -16,8 +16,9 @@ import eventlet.tpool
 from app import create_app, web_server
 from app.api import sockets
 from app.bootstrap import build_services
+from app.clients.storage import Storage
 from app.config import Settings
-from app.errors import StoreUnavailable
+from app.errors import StorageUnavailable, StoreUnavailable
 from app.logs import configure_logging
 from app.stores.database import Database, ensure_indexes
 from app.web_server import LIMITS, Limits
@@ -44,6 +45,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     services = build_services(settings, offload=eventlet.tpool.execute)
     if not _indexed(services.database):
         eventlet.spawn(_index_later, services.database)
+    eventlet.spawn(_prove_storage, services.storage)
     app = create_app(settings, services)
     sockets.init_app(app, settings, services.redis, ping_s=(limits.ping_interval_s, limits.ping_timeout_s))
     _collect_less_garbage()
@@ -88,6 +90,14 @@ def _index_later(database: Database) -> None:
     """Go on until the indexes are there: the unique ones are what keeps two orders with one key from becoming two jobs."""
     while not _indexed(database):
         eventlet.sleep(INDEX_PAUSE_S)
+
+
+def _prove_storage(storage: Storage) -> None:
+    """Say at the start, and not at the first picture, that none can be stored."""
+    try:
+        storage.ping()
+    except StorageUnavailable as exc:
+        log.error("no picture can be stored: %s", exc.message)  # noqa: TRY400 - what lies behind is in the line before
 
 
 def _wait_for_signal() -> None:

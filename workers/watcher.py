@@ -121,6 +121,8 @@ class Watcher:
 
     async def _mend(self) -> None:
         while True:
+            with _surviving("no picture can be stored"):
+                await self.in_thread(self._services.storage.ping)
             await asyncio.sleep(RELOAD_S)
             if self._tracker.active:
                 with _surviving("mending failed"):

@@ -23,7 +23,9 @@ def file(key: str) -> Response:
         raise NotFound("No such file")
     body = storage.open(key)
     response = send_file(body, mimetype=content_type, conditional=False)
-    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    # Behind an address of the operator's for pictures, caches in between may keep what they see.
+    audience = "public" if services().settings.public_asset_url else "private"
+    response.headers["Cache-Control"] = f"{audience}, max-age=31536000, immutable"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response.headers["Content-Disposition"] = f'inline; filename="{key.rpartition("/")[2]}"'
     response.content_length = body.seek(0, 2)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,16 +11,11 @@ from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-import boto3
-from botocore.client import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from app.clients.bucket import S3Storage
 from app.config import Settings
 from app.errors import Misconfigured, NotFound, StorageUnavailable
 
-LINK_LIFETIME_S = 24 * 3600
 PARTS_FOLDER = ".parts"
-IN_MEMORY_BYTES = 1 << 20
 ABANDONED_AFTER = timedelta(minutes=15)
 
 
@@ -47,8 +40,11 @@ class Storage(Protocol):
     def provider_url(self, key: str) -> str | None:
         """Return a link fal can fetch, or None where it cannot reach this storage: the bytes then travel as a data URI."""
 
+    def link_period(self) -> str:
+        """Return what changes well before links of this moment end, empty where they do not: part of what makes an answer a new one."""
+
     def ping(self) -> None:
-        """Raise StorageUnavailable unless objects can be written."""
+        """Raise StorageUnavailable unless objects can be written, read and deleted."""
 
     def sweep(self) -> int:
         """Remove what killed processes left half written; returns how many."""
@@ -69,6 +65,8 @@ def open_storage(settings: Settings) -> LocalStorage | S3Storage:
             parts.path.strip("/"),
             endpoint_url=settings.s3_endpoint_url,
             public_base=settings.public_asset_url,
+            region=settings.aws_region,
+            addressing_style=settings.s3_addressing_style,
         )
     raise Misconfigured("STORAGE_URL: use file:///folder or s3://bucket/prefix")
 
@@ -123,11 +121,20 @@ class LocalStorage:
     def provider_url(self, key: str) -> str | None:
         return self.url(key) if self._reachable and self._base_url.startswith("https://") else None
 
+    def link_period(self) -> str:
+        return ""
+
     def ping(self) -> None:
+        """Write a few bytes, read and delete them: a full disk or one that went read-only says nothing before."""
+        content, part = uuid.uuid4().bytes, self.root / PARTS_FOLDER / uuid.uuid4().hex
         with _translated_os():
-            (self.root / PARTS_FOLDER).mkdir(parents=True, exist_ok=True)
-            if not os.access(self.root / PARTS_FOLDER, os.W_OK):
-                raise StorageUnavailable("The storage folder is not writable")
+            part.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                part.write_bytes(content)
+                if part.read_bytes() != content:
+                    raise StorageUnavailable("The storage folder gives back something else than was stored")
+            finally:
+                part.unlink(missing_ok=True)
 
     def sweep(self) -> int:
         return self.sweep_parts(older_than=ABANDONED_AFTER)
@@ -153,97 +160,9 @@ class LocalStorage:
         return path
 
 
-class S3Storage:
-    """A bucket on S3, R2 or MinIO. Credentials and region come from AWS's own variables."""
-
-    def __init__(self, bucket: str, prefix: str, *, endpoint_url: str | None, public_base: str | None) -> None:
-        self._bucket = bucket
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._public_base = public_base.rstrip("/") if public_base else None
-        self._s3 = boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=5,
-                # Two tries: a half-open connection is noticed within a minute, and the work is repeated by whoever asked for it.
-                read_timeout=25,
-                max_pool_connections=32,
-                retries={"max_attempts": 2, "mode": "standard"},
-            ),
-        )
-
-    def put(self, key: str, body: IO[bytes], content_type: str) -> None:
-        with _translated_s3():
-            self._s3.put_object(
-                Bucket=self._bucket,
-                Key=self._prefix + key,
-                Body=body,
-                ContentType=content_type,
-                CacheControl="private, max-age=31536000, immutable",
-            )
-
-    def open(self, key: str) -> IO[bytes]:
-        """Fetch the whole object first: a body that breaks off while it is read would raise the vendor's errors."""
-        file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - handed to the caller
-        try:
-            with _translated_s3():
-                shutil.copyfileobj(self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"], file)
-        except BaseException:
-            file.close()
-            raise
-        file.seek(0)
-        return file
-
-    def delete(self, key: str) -> None:
-        with _translated_s3():
-            self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + key)
-
-    def delete_tree(self, folder: str) -> None:
-        with _translated_s3():
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/")
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    self._s3.delete_object(Bucket=self._bucket, Key=entry["Key"])
-
-    def url(self, key: str) -> str:
-        if self._public_base:
-            return f"{self._public_base}/{quote(self._prefix + key)}"
-        return self._s3.generate_presigned_url(
-            "get_object", Params={"Bucket": self._bucket, "Key": self._prefix + key}, ExpiresIn=LINK_LIFETIME_S
-        )
-
-    def provider_url(self, key: str) -> str | None:
-        url = self.url(key)
-        return url if url.startswith("https://") else None
-
-    def sweep(self) -> int:
-        """Do nothing: an object is put whole, in one request, or not at all."""
-        return 0
-
-    def ping(self) -> None:
-        try:
-            with _translated_s3():
-                self._s3.head_bucket(Bucket=self._bucket)
-        except NotFound as exc:
-            raise StorageUnavailable("The storage bucket cannot be used right now") from exc
-
-
 @contextlib.contextmanager
 def _translated_os() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
         raise StorageUnavailable("The storage folder cannot be used right now") from exc
-
-
-@contextlib.contextmanager
-def _translated_s3() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as exc:
-        if exc.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
-            raise NotFound("No such file") from exc
-        raise StorageUnavailable("The storage bucket cannot be used right now") from exc
-    except BotoCoreError as exc:
-        raise StorageUnavailable("The storage bucket cannot be reached right now") from exc

@@ -15,7 +15,8 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from app.clients.storage import PARTS_FOLDER, LocalStorage, S3Storage, Storage, open_storage
+from app.clients.bucket import S3Storage
+from app.clients.storage import PARTS_FOLDER, LocalStorage, Storage, open_storage
 from app.config import Settings
 from app.errors import Misconfigured, NotFound, StorageUnavailable
 
