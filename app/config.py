@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.addresses import Network, networks_of
 from app.store_addresses import mongodb_problems, redis_problems, storage_problems
 
 MIN_SECRET_CHARS = 32
@@ -55,6 +56,7 @@ class Settings:
     jwt_audience: str | None = None
     allow_anonymous: bool = False
     cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     sync_wait_seconds: float = 120.0
     job_deadline_seconds: float = 900.0
     submit_unknown_seconds: float = 120.0
@@ -118,6 +120,7 @@ class _Reader:
             jwt_audience=self._optional("JWT_AUDIENCE"),
             allow_anonymous=self._anonymous(is_production=app_env == "production"),
             cors_origins=tuple(o.strip() for o in self._text("CORS_ORIGINS", "").split(",") if o.strip()),
+            trusted_proxies=self._networks("TRUSTED_PROXIES"),
             sync_wait_seconds=self._number("SYNC_WAIT_SECONDS", defaults.sync_wait_seconds, 0, 3600),
             job_deadline_seconds=self._number("JOB_DEADLINE_SECONDS", defaults.job_deadline_seconds, 1, 86400),
             submit_unknown_seconds=self._number("SUBMIT_UNKNOWN_SECONDS", defaults.submit_unknown_seconds, 1, 86400),
@@ -172,6 +175,13 @@ class _Reader:
         if value and not _is_url(value, schemes):
             self._problems.append(f"{key}: not a URL that starts with {' or '.join(s + '://' for s in schemes)}")
         return value
+
+    def _networks(self, key: str) -> tuple[Network, ...]:
+        try:
+            return networks_of(self._text(key, ""))
+        except ValueError as exc:
+            self._problems.append(f"{key}: {exc}; list networks such as 10.0.0.0/8, 192.0.2.7")
+            return ()
 
     def _number(self, key: str, default: float, low: float, high: float) -> float:
         text = self._text(key, str(default))

@@ -12,13 +12,15 @@ import io
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import eventlet
 import eventlet.websocket
 import eventlet.wsgi
+
+from app.addresses import Network, client_address
 
 log = logging.getLogger("web")
 
@@ -49,13 +51,15 @@ class Limits:
     #: How often a Socket.IO client is asked whether it is there, and how long it has to answer.
     ping_interval_s: float = 25.0
     ping_timeout_s: float = 20.0
+    #: How long a Socket.IO session may be without a credential.
+    stranger_s: float = 15.0
 
 
 LIMITS = Limits()
 
 
-def run(listener: Any, app: Application, pool: eventlet.GreenPool, limits: Limits) -> None:
-    """Serve connections in `pool` until this green thread is killed."""
+def run(listener: Any, app: Application, pool: eventlet.GreenPool, limits: Limits, trusted: Sequence[Network] = ()) -> None:
+    """Serve connections in `pool` until this green thread is killed. `trusted`: the proxies whose word counts for who their client is."""
     eventlet.websocket.RFC6455WebSocket.Message = BoundedMessage
     eventlet.wsgi.server(
         listener,
@@ -63,7 +67,7 @@ def run(listener: Any, app: Application, pool: eventlet.GreenPool, limits: Limit
         custom_pool=pool,
         # Otherwise eventlet holds events back until they make 4 kB. (Flask-SocketIO copies the environ: one request cannot ask for it.)
         minimum_chunk_size=1,
-        protocol=functools.partial(LimitedProtocol, limits),
+        protocol=functools.partial(LimitedProtocol, limits, trusted),
         log_output=False,
         debug=False,
         url_length_limit=MAX_URL_CHARS,
@@ -151,8 +155,8 @@ class UnbufferedWriter(io.RawIOBase):
 class LimitedProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     """One connection, request after request."""
 
-    def __init__(self, limits: Limits, conn_state: list[Any], server: Any) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, trusted: Sequence[Network], conn_state: list[Any], server: Any) -> None:
+        self._limits, self._trusted = limits, trusted
         self._is_first = True
         super().__init__(conn_state, server)  # This serves the connection, to its end.
 
@@ -184,6 +188,12 @@ class LimitedProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             return False
         self._reader.expect("body", self._limits.body_s, bytes_per_s=self._limits.body_bytes_per_s)
         return is_right
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        # Whoever asks for the address, for a limit or for the log, gets the client's.
+        environ["REMOTE_ADDR"] = client_address(environ["REMOTE_ADDR"], environ.get("HTTP_X_FORWARDED_FOR", ""), self._trusted)
+        return environ
 
     def finish(self) -> None:
         self.connection.settimeout(FAREWELL_S)

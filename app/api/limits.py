@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app.addresses import household
 from app.api.auth import caller
 from app.api.context import services
 from app.config import Settings
@@ -16,10 +16,15 @@ from app.config import Settings
 def _submitter() -> str:
     """Name whose submits are counted: the user, the key, or the address of somebody without a credential."""
     scope = caller().scope
-    return scope if scope != "anonymous" else f"address:{get_remote_address()}"
+    return scope if scope != "anonymous" else f"address:{address()}"
 
 
-limiter = Limiter(key_func=get_remote_address, headers_enabled=False, swallow_errors=True)
+def address() -> str:
+    """Return whose requests count together where there is no credential."""
+    return household(request.remote_addr or "")
+
+
+limiter = Limiter(key_func=address, headers_enabled=False, swallow_errors=True)
 
 submits = limiter.shared_limit(
     lambda: services().settings.rate_limit_submit or "1/second",

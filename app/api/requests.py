@@ -64,7 +64,7 @@ def _finish(response: Response) -> Response:
             request.method,
             request.path,
             response.status_code,
-            extra={"method": request.method, "status": response.status_code, "seconds": g.seconds},
+            extra={"method": request.method, "status": response.status_code, "seconds": g.seconds, "address": request.remote_addr},
         )
     return response
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+import socketio
 from flask import Flask, current_app, request
 from flask_socketio import ConnectionRefusedError as RefusedError
 from flask_socketio import SocketIO, emit, join_room
@@ -13,6 +15,7 @@ from redis import Redis
 
 from app.api.auth import Caller, of_token
 from app.api.context import services
+from app.api.engine import Engine, SessionLimits
 from app.api.schemas import MAX_USER_ID_CHARS
 from app.clients.events import SocketManager, room_of
 from app.config import Settings
@@ -25,11 +28,13 @@ MAX_REPLAYED_JOBS = 100
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
-def init_app(app: Flask, settings: Settings, redis: Redis, *, ping_s: tuple[float, float]) -> SocketIO:
+def init_app(app: Flask, settings: Settings, redis: Redis, *, ping_s: tuple[float, float], stranger_s: float) -> SocketIO:
     """Serve Socket.IO beside the application; events of other processes come through Redis.
 
     `ping_s`: how often a client is asked whether it is there, and how long it has to answer before it is dropped.
+    `stranger_s`: how long a session may be without a credential.
     """
+    socketio.Server._engineio_server_class = lambda _: Engine  # noqa: SLF001 - made to be replaced, and the only way to do so
     sockets = SocketIO(
         app,
         async_mode="eventlet",
@@ -41,9 +46,17 @@ def init_app(app: Flask, settings: Settings, redis: Redis, *, ping_s: tuple[floa
         manage_session=False,
         always_connect=False,
     )
+    sockets.server.eio.limits = SessionLimits(stranger_s=stranger_s)
+    sockets.server.eio.is_member = functools.partial(_is_member, sockets.server.manager)
     sockets.on_event("connect", _connected)
     sockets.on_error_default(_failed)
     return sockets
+
+
+def _is_member(manager: Any, engine_sid: str) -> bool:
+    """Tell whether a session is one that a credential was accepted in, and that has not left again."""
+    found = ((manager.sid_from_eio_sid(engine_sid, space), space) for space in manager.get_namespaces())
+    return any(sid is not None and manager.is_connected(sid, space) for sid, space in found)
 
 
 def _connected(auth: Any = None) -> None:

@@ -27,7 +27,7 @@ from app.config import load_settings
 from app.serving import serve
 from app.web_server import Limits
 s = {PATIENCE_S}
-limits = Limits(head_s=s, idle_s=s, body_s=s, body_bytes_per_s={BYTES_PER_S}, write_s=s, ping_interval_s=1, ping_timeout_s=1)
+limits = Limits(head_s=s, idle_s=s, body_s=s, body_bytes_per_s={BYTES_PER_S}, write_s=s, ping_interval_s=1, ping_timeout_s=1, stranger_s=s)
 serve(load_settings(os.environ), limits)
 """
 
@@ -44,6 +44,9 @@ class Web:
 
     def connections(self) -> int:
         return open_connections(self.port)
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.address}{path}", timeout=10, trust_env=False)
 
     def health_s(self) -> float:
         """Return how long another client waits for an answer now."""

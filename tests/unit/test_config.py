@@ -215,3 +215,9 @@ def test_a_url_that_cannot_be_taken_apart_is_a_bad_setting(key: str, url: str) -
     (problem,) = problems(**{key: url})
 
     assert problem.startswith(f"{key}: ")
+
+
+def test_trusted_proxies_are_networks() -> None:
+    assert [str(network) for network in load(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7").trusted_proxies] == ["10.0.0.0/8", "192.0.2.7/32"]
+    with pytest.raises(BadSettings, match="TRUSTED_PROXIES"):
+        load(TRUSTED_PROXIES="10.0.0.1/8")
