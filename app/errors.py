@@ -21,6 +21,7 @@ GatewayError
  |   `- ResultUnusable       (bought, but what comes is not a picture: a few tries)
  `- ServiceError           we are at fault
      |- StoreUnavailable, StorageUnavailable, QueueUnavailable
+     |- Busy                (too much at once: come again)
      `- Misconfigured
 """
 
@@ -195,6 +196,11 @@ class StorageUnavailable(ServiceError):
 
 class QueueUnavailable(ServiceError):
     code = "queue_unavailable"
+
+
+class Busy(ServiceError):
+    code = "busy"
+    retryable = True
 
 
 class Misconfigured(ServiceError):

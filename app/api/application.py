@@ -8,6 +8,7 @@ from flask_cors import CORS
 from app.api import (
     accounts,
     batches,
+    bodies,
     budgets,
     docs,
     errors,
@@ -53,6 +54,7 @@ def build(settings: Settings, services: Services) -> Flask:
     requests.init_app(app)
     errors.init_app(app)
     metrics.init_app(app, services)
+    bodies.init_app(app)
     limits.init_app(app, settings)
     api = docs.init_app(app)
     for documented in (images, jobs, streams, accounts, generations, tokens, templates, uploads, usage, batches, budgets):

@@ -71,7 +71,9 @@ def error_body(
 
 def _domain_error(error: GatewayError) -> Response:
     status = status_of(error)
-    if status >= 500:
+    if isinstance(error, errors.Busy):
+        log.warning("%s", error.message)
+    elif status >= 500:
         log.error("%s: %s", error.code, error.message, exc_info=error)
     body = error_body(status, error.code, error.message, retryable=error.retryable, details=error.details)
     if isinstance(error, InvalidRequest) and error.errors:

@@ -12,6 +12,7 @@ from flask import Response, request
 from app.api import examples, paging
 from app.api import generation_schemas as schemas
 from app.api.auth import signed_in
+from app.api.bodies import json_body
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.generation_views import item_view, queued_view
@@ -112,7 +113,7 @@ def _reference_request() -> ReferenceRequest:
         image = uploaded_file(request, "image")
         fields = {name: value for name, value in request.form.items() if value != "" or name == "prompt"}
     elif request.mimetype == "application/json":
-        image, fields = None, parse_json(request.get_data())
+        image, fields = None, json_body(request, parse_json)
     else:
         raise UnsupportedMediaType("Send multipart/form-data (with an image file) or application/json (with referenceImageId)")
     body = _checked_fields(fields)

@@ -6,6 +6,7 @@ from flask import Request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from app.api.bodies import end_chunked_body
 from app.errors import FieldError, InvalidRequest, TooLarge
 from app.services.uploads import MAX_UPLOAD_BYTES
 
@@ -40,9 +41,7 @@ def uploaded_file(request: Request, *names: str) -> FileStorage | None:
 def limit_body(request: Request) -> None:
     """Let reading this request's body end with RequestEntityTooLarge above 11 MB, whether or not its length is announced."""
     request.max_content_length = MAX_MULTIPART_BYTES
-    if "eventlet.input" in request.environ:
-        # eventlet ends a chunked body where it ends, but does not say so; without this werkzeug takes it for an empty one.
-        request.environ["wsgi.input_terminated"] = True
+    end_chunked_body(request)
 
 
 def _is_empty(file: FileStorage) -> bool:

@@ -16,6 +16,7 @@ from flask import Flask, Request, Response, g, request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 
+from app.api.bodies import json_body
 from app.api.deferred import Deferred
 from app.errors import CallerError, FieldError, InvalidRequest
 
@@ -23,6 +24,8 @@ log = logging.getLogger("http")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_JSON_DEPTH = 32
+#: 500 orders with all their options are some 20,000.
+MAX_JSON_VALUES = 100_000
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -79,7 +82,7 @@ class StrictParser(FlaskParser):
     def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs' signature
         if req.mimetype != "application/json":
             raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
-        return parse_json(req.get_data(cache=True))
+        return json_body(req, parse_json)
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
         raise refusal_of(error)
@@ -104,7 +107,10 @@ class BodySchema(ma.Schema):
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the parsed body. Raises InvalidRequest for broken JSON, NaN, doubled names and absurd depth."""
+    """Return the parsed body. Raises InvalidRequest for broken JSON, NaN, doubled names, absurd depth and too many values."""
+    # Counted before they are made: each takes some 100 bytes and the loop's time, and a byte of text can be one.
+    if sum(content.count(mark) for mark in b",[{") > MAX_JSON_VALUES:
+        raise InvalidRequest(f"The body has more than {MAX_JSON_VALUES} values")
     try:
         body = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except RecursionError as exc:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
+from app.api.bodies import read_body
 from app.api.context import services
 
 blueprint = Blueprint("webhooks", __name__)
-
-MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
 @blueprint.post("/api/webhooks/fal/<job_id>/<int:index>")
 def fal_called(job_id: str, index: int) -> Response:
     """Take fal's call; answers 200 to all that fal has signed, so that it is not sent again."""
-    request.max_content_length = MAX_BODY_BYTES
-    news = services().webhooks.received(job_id, index, dict(request.headers), request.get_data())
+    news = services().webhooks.received(job_id, index, dict(request.headers), read_body(request))
     return jsonify({"received": True, "news": news})

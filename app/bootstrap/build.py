@@ -27,11 +27,14 @@ def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inli
     orders = build_orders(foundation, money, pictures)
     work = build_work(foundation, money, pictures, orders)
     web = build_web(foundation, money, pictures, orders, offload)
-    return _gather(foundation, money=money, pictures=pictures, orders=orders, work=work, web=web)
+    return _gather(foundation, money=money, pictures=pictures, orders=orders, work=work, web=web, offload=offload)
 
 
-def _gather(foundation: Foundation, *, money: Money, pictures: Pictures, orders: Orders, work: Work, web: Web) -> Services:
+def _gather(
+    foundation: Foundation, *, money: Money, pictures: Pictures, orders: Orders, work: Work, web: Web, offload: Callable[..., Any]
+) -> Services:
     return Services(
+        offload=offload,
         settings=foundation.settings,
         registry=foundation.catalog.registry,
         operations=foundation.catalog.operations,

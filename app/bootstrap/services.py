@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
 
@@ -48,6 +49,8 @@ class Services:
     """Everything a process entry or a route may call."""
 
     settings: Settings
+    #: Runs what would hold up the process for long.
+    offload: Callable[..., Any]
     registry: Registry
     database: Database
     redis: Redis

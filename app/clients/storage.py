@@ -15,6 +15,8 @@ from app.clients.bucket import S3Storage
 from app.config import Settings
 from app.errors import Misconfigured, NotFound, StorageUnavailable
 
+#: What file systems let a name have, and a key S3's limit.
+MAX_NAME_BYTES, MAX_KEY_CHARS = 255, 1024
 PARTS_FOLDER = ".parts"
 ABANDONED_AFTER = timedelta(minutes=15)
 
@@ -154,6 +156,8 @@ class LocalStorage:
         """Return the key's path; a key that would leave the folder, or name its hidden parts, does not exist."""
         if "\0" in key or key.startswith("/"):
             raise NotFound("No such file")
+        if any(len(part.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES for part in key.split("/")) or len(key) > MAX_KEY_CHARS:
+            raise NotFound("No such file")  # The file system could not have it, and says so in an error of its own.
         path = (self.root / key).resolve()
         if not path.is_relative_to(self.root) or path == self.root or path.relative_to(self.root).parts[0].startswith("."):
             raise NotFound("No such file")

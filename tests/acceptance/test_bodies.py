@@ -1,0 +1,107 @@
+"""How bodies are read: after the credential, each route its own size, chunked or announced, and large ones beside everything else."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.acceptance.service import Service, a_prompt, order
+
+WRONG_KEY = {"X-API-Key": "wrong", "Content-Type": "application/json"}
+QUICK_S = 1.0
+
+
+def spoken(service: Service, request: bytes) -> tuple[int, dict[str, object]]:
+    """Send a request as it stands; return the status and the body of the answer."""
+    with socket.create_connection(("127.0.0.1", service.client.base_url.port or 80), timeout=10) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "path", ["images/generate", "images/batch", "images/estimate-cost", "generate/text-to-image", "generate/image-reference", "uploads"]
+)
+def test_a_body_is_not_waited_for_where_the_credential_is_wrong(service: Service, path: str) -> None:
+    head = f"POST /api/{path} HTTP/1.1\r\nHost: x\r\nX-API-Key: wrong\r\nContent-Type: application/json\r\nContent-Length: 20000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.client.base_url.port or 80), timeout=10) as client:
+        client.sendall(head.encode())
+
+        assert client.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("path", ["auth/login", "auth/register", "tokens/topup", "jobs/0/cancel", "generate/text-to-image"])
+def test_a_body_above_what_a_route_needs_is_too_large(service: Service, path: str) -> None:
+    answer = service.client.post(
+        f"/api/{path}", content=b'{"email": "' + b"a" * 70_000 + b'"}', headers={"Content-Type": "application/json"}
+    )
+
+    assert answer.status_code in ((413,) if "cancel" not in path and "text" not in path and "topup" not in path else (401, 404, 413))
+
+
+def in_chunks(body: bytes, size: int = 7) -> Iterator[bytes]:
+    yield from (body[start : start + size] for start in range(0, len(body), size))
+
+
+def test_a_chunked_body_is_taken(service: Service) -> None:
+    body = json.dumps({**order(a_prompt()), "async": True}).encode()
+
+    answer = service.client.post("/api/images/generate", content=in_chunks(body), headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 202, answer.text
+
+
+def test_a_chunked_body_is_bounded_as_any_other(service: Service) -> None:
+    body = b'{"email": "' + b"a" * 70_000 + b'"}'
+
+    answer = service.client.post("/api/auth/login", content=in_chunks(body, 9000), headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b'{"a":' * 5000 + b"1" + b"}" * 5000, b'{"model": [' + b"1," * 150_000 + b"1]}"])
+def test_absurd_depth_and_absurdly_many_values_are_refused(service: Service, content: bytes) -> None:
+    answer = service.client.post("/api/images/generate", content=content, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_request"
+
+
+def test_large_bodies_do_not_hold_up_the_others(service: Service) -> None:
+    large = json.dumps({"model": "flux-pro", "inputs": {"prompt": "a", "x": "b" * 25_000_000}, "userId": "user123"}).encode()
+    many = b'{"model": [' + b"1," * 12_000_000 + b"1]}"
+    headers = {"Content-Type": "application/json"}
+    posts = [
+        threading.Thread(
+            target=httpx.post,
+            args=(f"{service.client.base_url}/api/images/generate",),
+            kwargs={"content": body, "headers": headers, "timeout": 60},
+        )
+        for body in (large, many, large, many)
+    ]
+    for post in posts:
+        post.start()
+    waits = []
+    while any(post.is_alive() for post in posts):
+        began = time.monotonic()
+        service.client.get("/healthz")
+        waits.append(time.monotonic() - began)
+
+    assert max(waits) < QUICK_S
+
+
+def test_a_wrong_credential_costs_nothing_however_large_its_body(service: Service) -> None:
+    began = time.monotonic()
+
+    answer = service.client.post("/api/images/generate", content=b'{"a":' * 5_000_000, headers=WRONG_KEY)
+
+    assert answer.status_code == 401
+    assert time.monotonic() - began < 5
