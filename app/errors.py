@@ -15,12 +15,13 @@ GatewayError
  |   |- ProviderRefused      (definite answer: this request will never succeed)
  |   |- ProviderBusy         (definite answer: not now; nothing was bought, try again)
  |   |   |- ProviderLocked   (the operator's balance at fal is empty)
- |   |   `- ProviderBadKey
+ |   |   |- ProviderBadKey
+ |   |   `- ProviderForbidden (of one endpoint; of several: the key)
  |   |- SubmitOutcomeUnknown (sent, no answer: never post again)
  |   |- ResultUnavailable    (bought, cannot be fetched yet: as long as it takes)
  |   `- ResultUnusable       (bought, but what comes is not a picture: a few tries)
  `- ServiceError           we are at fault
-     |- StoreUnavailable, StorageUnavailable, QueueUnavailable
+     |- StoreUnavailable, StorageUnavailable, QueueUnavailable, InternalError
      |- Busy                (too much at once: come again)
      `- Misconfigured
 """
@@ -163,6 +164,12 @@ class ProviderBadKey(ProviderBusy):
     code = "provider_bad_key"
 
 
+class ProviderForbidden(ProviderBusy):
+    """fal refuses the key at this endpoint and does not say why: nobody else's order need wait, until another endpoint does the same."""
+
+    code = "provider_bad_key"
+
+
 class SubmitOutcomeUnknown(ProviderError):
     """The request left, no usable answer came: fal may be working on it. It must never be posted again."""
 
@@ -201,6 +208,12 @@ class QueueUnavailable(ServiceError):
 class Busy(ServiceError):
     code = "busy"
     retryable = True
+
+
+class InternalError(ServiceError):
+    """Our own code failed at something. It is tried a few times, and then given up."""
+
+    code = "internal_error"
 
 
 class Misconfigured(ServiceError):

@@ -7,7 +7,8 @@
     submitted | ended -> canceled                               (its user's wish, and fal stopped it)
 
 `next_at` is when the sweep looks at the request if nothing has happened to it by then; None while the watcher polls it.
-`not_before` is the backoff of a refused submit.
+`not_before` is the backoff of a refused submit. `bad_tries` counts those that brought something unusable, or broke our own code: they are
+few, however often a store or fal was merely away (`collect_attempts`).
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class FalRequest:
     state: RequestState = RequestState.NEW
     attempts: int = 0
     collect_attempts: int = 0
+    bad_tries: int = 0
     next_at: datetime | None = None
     not_before: datetime | None = None
     receipt: Receipt | None = None

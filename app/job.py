@@ -118,7 +118,15 @@ class Job(JobRecord):
             return None
         return self._noted(self.status, progress, message, now, queue_position)
 
-    def collection_postponed(self, index: int, *, retry_at: datetime, now: datetime) -> Job | None:
+    def broken_off(self, index: int, *, retry_at: datetime, now: datetime) -> Job | None:
+        """Count a try at which our own code failed, of a request that is not posted or not collected yet."""
+        request = self.requests[index]
+        if request.state is RequestState.NEW and not self.is_terminal:
+            later = replace(request, bad_tries=request.bad_tries + 1, next_at=retry_at, not_before=retry_at)
+            return self._with_request(later, now)
+        return self.collection_postponed(index, retry_at=retry_at, now=now, was_bad=True)
+
+    def collection_postponed(self, index: int, *, retry_at: datetime, now: datetime, was_bad: bool = False) -> Job | None:
         """Record that fal has finished a request whose pictures cannot be had yet; they are tried again at `retry_at`."""
         request = self.requests[index]
         if self.is_terminal or request.state not in BOUGHT_STATES:
@@ -128,6 +136,7 @@ class Job(JobRecord):
             state=RequestState.ENDED,
             ended_at=request.ended_at or now,
             collect_attempts=request.collect_attempts + 1,
+            bad_tries=request.bad_tries + was_bad,
             next_at=retry_at,
         )
         return self._with_request(ended, now)

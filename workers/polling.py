@@ -8,12 +8,15 @@ made the next, shorter generation wait.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Iterable
 
 from app.clients.fal_status import FalStatusClient
 from app.errors import ProviderBusy
 from workers.tracking import Tracked, Tracker
+
+log = logging.getLogger("watcher")
 
 FLOOR_S = 0.1
 #: While fal's webhooks arrive, polling is only there for what they miss.
@@ -97,6 +100,10 @@ class Poller:
     async def _ask(self, tracked: Tracked) -> None:
         try:
             await self._asked_once(tracked)
+        except Exception:
+            # As at a task's boundary: it is asked again, more slowly, and the deadline ends it.
+            tracked.due_at = self._loop.time() + max(TROUBLE_PAUSE_S, self.interval_s())
+            log.exception("our own code fails at fal's news", extra={"job_id": tracked.job.id, "index": tracked.index})
         finally:
             tracked.is_asked = False
 

@@ -155,11 +155,13 @@ class Watcher:
 
 @contextlib.contextmanager
 def _surviving(what: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Log our own and the stores' failures and go on: the next round does it again."""
+    """Log our own and the stores' failures and go on: the next round does it again. No loop ends the others by what one job holds."""
     try:
         yield
     except (GatewayError, RedisError):
         log.warning("%s, trying again", what, exc_info=True)
+    except Exception:
+        log.exception("%s: our own code fails, trying again", what)
 
 
 async def watch(services: Services) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, jsonify
 
 from app.api.context import services
 from app.clients import queue
+from app.clients.breaker import ACCOUNT
 from app.errors import GatewayError
 from app.stores import database
 
@@ -28,11 +29,18 @@ def ready() -> Response:
         "redis": _check(lambda: queue.ping(services().redis)),
         "storage": _check(services().storage.ping),
     }
-    pause = services().breaker.reason()
-    body = {"checks": checks, "details": {"provider": f"submits are paused: {pause}" if pause else "ok"}}
+    body = {"checks": checks, "details": {"provider": _provider(services().breaker.pauses())}}
     response = jsonify(body)
     response.status_code = 200 if all(check == "ok" for check in checks.values()) else 503
     return response
+
+
+def _provider(pauses: Mapping[str, str]) -> str:
+    """Say what pauses and why: the reason alone for the whole account, else with each endpoint's name."""
+    if not pauses:
+        return "ok"
+    told = [reason if name == ACCOUNT else f"{reason} ({name})" for name, reason in pauses.items()]
+    return f"submits are paused: {', '.join(told)}"
 
 
 def _check(ping: Callable[[], None]) -> str:

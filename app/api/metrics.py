@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from app.api.deferred import Deferred
 from app.bootstrap import Services
+from app.clients.breaker import ACCOUNT
 from app.clients.metrics import BOUNDS, Sample
 from app.services.stages import STAGE_SECONDS
 
@@ -20,6 +21,7 @@ COUNTERS = {
     "imagegw_jobs_total": "Jobs that ended.",
     "imagegw_provider_requests_total": "Submits to fal and how they went.",
     "imagegw_provider_cost_usd_total": "What completed jobs cost the operator, as far as it was known at their end.",
+    "imagegw_task_errors_total": "Tasks at which our own code failed, and whether the request was tried again or given up.",
     "imagegw_webhook_deliveries_total": "Calls of fal's webhooks.",
     "imagegw_events_replayed_total": "Events sent again to reconnecting clients.",
 }
@@ -63,9 +65,19 @@ class _Shared(Collector):
         for name, text in HISTOGRAMS.items():
             yield _histogram(name, text, by_name)
         yield from self._queues()
-        paused = GaugeMetricFamily("imagegw_provider_paused", "1 while submits to fal are paused.")
-        paused.add_metric([], 1.0 if self._services.breaker.reason() else 0.0)
+        yield from self._pauses()
+
+    def _pauses(self) -> Iterator[Metric]:
+        pauses = self._services.breaker.pauses()
+        paused = GaugeMetricFamily("imagegw_provider_paused", "1 while all submits to fal are paused.")
+        paused.add_metric([], 1.0 if pauses.pop(ACCOUNT, None) else 0.0)
         yield paused
+        endpoints = GaugeMetricFamily(
+            "imagegw_endpoint_paused", "1 while submits to one of fal's endpoints are paused.", labels=["endpoint"]
+        )
+        for endpoint in pauses:
+            endpoints.add_metric([endpoint], 1.0)
+        yield endpoints
 
     def _queues(self) -> Iterator[Metric]:
         depth = GaugeMetricFamily("imagegw_queue_depth", "Tasks waiting for a worker.", labels=["queue"])

@@ -65,6 +65,7 @@ def _gather(
         expiry=work.expiry,
         recovery=work.recovery,
         reconciliation=work.reconciliation,
+        task_errors=work.task_errors,
         accounts=web.accounts,
         tokens=web.tokens,
         web_generation=web.web_generation,

@@ -30,6 +30,7 @@ from app.services.lifecycle import Lifecycle
 from app.services.reconciliation import Reconciliation
 from app.services.recovery import Recovery
 from app.services.stages import StageTimes
+from app.services.task_errors import TaskErrors
 from app.services.token_prices import TokenPrices
 from app.services.tokens import Tokens
 from app.services.uploads import Uploads
@@ -86,6 +87,7 @@ class Services:
     durations: DurationStore
     webhooks: Webhooks
     reconciliation: Reconciliation
+    task_errors: TaskErrors
 
     def mend(self) -> None:
         """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""

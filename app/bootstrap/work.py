@@ -15,6 +15,7 @@ from app.services.expiry import Expiry
 from app.services.reconciliation import Reconciliation
 from app.services.recovery import Recovery
 from app.services.settlement import Settler
+from app.services.task_errors import TaskErrors
 from app.services.webhooks import Webhooks
 
 
@@ -27,6 +28,7 @@ class Work:
     expiry: Expiry
     recovery: Recovery
     reconciliation: Reconciliation
+    task_errors: TaskErrors
 
 
 def build_work(foundation: Foundation, money: Money, pictures: Pictures, orders: Orders) -> Work:
@@ -41,6 +43,7 @@ def build_work(foundation: Foundation, money: Money, pictures: Pictures, orders:
         expiry=Expiry(jobs=jobs, cancellation=cancellation, settler=settler),
         recovery=Recovery(jobs=jobs, queue=clients.queue, settler=settler, funds=money.funds),
         reconciliation=Reconciliation(jobs=jobs, platform=clients.platform),
+        task_errors=TaskErrors(jobs=jobs, settler=settler, metrics=clients.metrics),
     )
 
 

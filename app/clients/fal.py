@@ -1,6 +1,7 @@
 """fal's queue: submit, result, cancel. Polling is in `fal_status.py`.
 
-A submit is posted exactly once: fal-client retries it blindly (ten posts were seen from one `submit()`), and fal has no idempotency key.
+A submit is posted exactly once, and not through fal-client, which retries it blindly (ten posts were seen from one `submit()`) and loses
+the status of an answer that it cannot read; fal has no idempotency key.
 """
 
 from __future__ import annotations
@@ -9,44 +10,32 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import fal_client
 import fal_client.client
 import httpx
 
-from app.clients.fal_errors import result_failure, submit_refusal
+from app.clients.fal_answers import FalOutput, FalPicture, TooLong, output_of, parsed, read_bounded
+from app.clients.fal_errors import error_beside_nothing, result_failure, submit_refusal
 from app.errors import ProviderBusy, ResultUnavailable, ResultUnusable, SubmitOutcomeUnknown
 from app.fal_request import Receipt
 
-#: A module global of fal-client 1.0.3 (dependencies are locked; a test counts the posts): no blind retries, of anything.
-fal_client.client.MAX_ATTEMPTS = 1
+__all__ = ["FalOutput", "FalPicture", "FalQueue", "Stopped"]
+
 #: It prints every URL, with the webhook's address in it.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 SUBMIT_TIMEOUT_S = 30.0
 RESULT_TIMEOUT_S = 30.0
 MAX_RESULT_BYTES = 256 << 20  # sync_mode answers carry pictures as data URIs.
+#: The answer to a submit is a few addresses, and a refusal some lines, even where it repeats what was sent.
+MAX_SUBMIT_BYTES = 4 << 20
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-
-
-@dataclass(frozen=True)
-class FalPicture:
-    url: str
-    flagged: bool
-
-
-@dataclass(frozen=True)
-class FalOutput:
-    """A finished request's output. `billable_units` is fal's header as it came; `seed` is text since it may exceed 64 bits."""
-
-    pictures: tuple[FalPicture, ...]
-    billable_units: str | None
-    seed: str | None
+MAX_URL_CHARS = 2048
 
 
 class Stopped(StrEnum):
@@ -65,26 +54,31 @@ class FalQueue:
 
     def __init__(self, key: str, hosts: frozenset[str]) -> None:
         self._hosts = hosts
-        self._submits = fal_client.SyncClient(key=key, default_timeout=SUBMIT_TIMEOUT_S)
-        self._results = httpx.Client(headers={"Authorization": f"Key {key}"}, timeout=RESULT_TIMEOUT_S)
+        headers = {"Authorization": f"Key {key}"}
+        # fal-client's own transport turns to fal's second domain where the first cannot be connected to.
+        transport = fal_client.client.BackupDomainTransport()
+        self._submits = httpx.Client(transport=transport, headers=headers, timeout=SUBMIT_TIMEOUT_S)
+        self._results = httpx.Client(headers=headers, timeout=RESULT_TIMEOUT_S)
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str | None = None) -> Receipt:
         """Post one request, once.
 
         Raises ProviderBusy where fal surely did not take it, ProviderRefused where it never will, SubmitOutcomeUnknown where it may have
-        been taken: then it must not be posted again.
+        been taken: then it must not be posted again. An answer's status decides, whatever its body is.
         """
+        content = json.dumps(arguments).encode()
+        query = "?" + urlencode({"fal_webhook": webhook_url}) if webhook_url else ""
+        url = f"{fal_client.client.QUEUE_URL_FORMAT}{endpoint}{query}"
         try:
-            handle = self._submits.submit(endpoint, dict(arguments), webhook_url=webhook_url)
+            with self._submits.stream("POST", url, content=content, headers={"Content-Type": "application/json"}) as response:
+                body = _body_of(response)
         except NEVER_SENT as exc:
             raise ProviderBusy("fal cannot be reached") from exc
-        except httpx.HTTPError as exc:
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise SubmitOutcomeUnknown("The request was sent to fal, but no answer came back") from exc
-        except fal_client.FalClientHTTPError as exc:
-            raise submit_refusal(exc.status_code, _body_of(exc), exc.error_type) from exc
-        except (ValueError, KeyError, TypeError) as exc:
-            raise SubmitOutcomeUnknown("The request was sent to fal, but its answer cannot be read") from exc
-        return self._receipt(endpoint, handle)
+        if not response.is_success:
+            raise submit_refusal(response.status_code, body, response.headers.get("x-fal-error-type"))
+        return self._receipt(endpoint, body)
 
     def result(self, receipt: Receipt) -> FalOutput:
         """Fetch a finished request's output. Raises ResultUnavailable, ResultUnusable or ProviderRefused (the model's own failure).
@@ -93,10 +87,11 @@ class FalQueue:
         """
         try:
             with self._results.stream("GET", receipt.response_url) as response:
-                text = _read_bounded(response)
-        except httpx.HTTPError as exc:
+                body = parsed(read_bounded(response, MAX_RESULT_BYTES))
+        except TooLong as exc:
+            raise ResultUnusable("fal's result is too large") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ResultUnavailable("fal's result cannot be fetched right now") from exc
-        body = _json_or_text(text)
         if response.status_code in (502, 503, 504) and not self._ended_in_error(receipt):
             # The gateway's trouble, and not how the request ended: a paid picture waits behind it.
             raise ResultUnavailable(f"fal does not hand out the result yet (HTTP {response.status_code})")
@@ -104,40 +99,42 @@ class FalQueue:
             raise result_failure(response.status_code, body, response.headers)
         if not isinstance(body, dict):
             raise ResultUnusable("fal's result is not what its model promises")
-        return _output(body, response.headers.get("x-fal-billable-units"))
+        output = output_of(body, response.headers.get("x-fal-billable-units"))
+        if not output.pictures and (failure := error_beside_nothing(body, response.headers)):
+            raise failure
+        return output
 
     def _ended_in_error(self, receipt: Receipt) -> bool:
         """Ask the request's own state whether it failed; False where nobody tells."""
         try:
-            body = self._results.get(receipt.status_url).json()
-        except (httpx.HTTPError, ValueError):
+            with self._results.stream("GET", receipt.status_url) as response:
+                body = parsed(read_bounded(response, MAX_SUBMIT_BYTES))
+        except (httpx.HTTPError, httpx.InvalidURL, TooLong):
             return False
         return isinstance(body, dict) and bool(body.get("error") or body.get("error_type"))
 
     def cancel(self, receipt: Receipt) -> Stopped:
         """Ask fal to drop a request. Best effort: a running one may finish, and cost, all the same."""
         try:
-            answer = self._results.put(receipt.cancel_url)
-        except httpx.HTTPError:
+            with self._results.stream("PUT", receipt.cancel_url) as answer:
+                status, body = answer.status_code, parsed(read_bounded(answer, MAX_SUBMIT_BYTES))
+        except (httpx.HTTPError, httpx.InvalidURL, TooLong):
             return Stopped.SILENT
-        body = _json_or_text(answer.content)
         if not isinstance(body, dict) or body.get("success") is False:
             return Stopped.SILENT  # Some proxy's page, or fal's own "no".
-        if answer.is_success or answer.status_code == 404:
+        if 200 <= status < 300 or status == 404:
             return Stopped.YES
-        return Stopped.TOO_LATE if answer.status_code == 400 else Stopped.SILENT
+        return Stopped.TOO_LATE if status == 400 else Stopped.SILENT
 
-    def _receipt(self, endpoint: str, handle: Any) -> Receipt:
+    def _receipt(self, endpoint: str, body: Any) -> Receipt:
         """Return the receipt, with addresses our key may be sent to: on fal's hosts, or rebuilt there from the request's id."""
-        request_id = str(handle.request_id)
-        if not REQUEST_ID.fullmatch(request_id):
+        request_id = body.get("request_id") if isinstance(body, dict) else None
+        if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id):
             raise SubmitOutcomeUnknown("The request was sent to fal, but its answer cannot be read")
-        urls = (handle.status_url, handle.response_url, handle.cancel_url)
-        if all(self._is_fals(url) for url in urls):
-            status_url, response_url, cancel_url = urls
-        else:
-            return self.receipt(endpoint, request_id)
-        return Receipt(request_id=request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url)
+        status_url, response_url, cancel_url = (body.get(name) for name in ("status_url", "response_url", "cancel_url"))
+        if all(self._is_fals(url) for url in (status_url, response_url, cancel_url)):
+            return Receipt(request_id=request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url)
+        return self.receipt(endpoint, request_id)
 
     @staticmethod
     def receipt(endpoint: str, request_id: str) -> Receipt:
@@ -146,8 +143,14 @@ class FalQueue:
         return Receipt(request_id=request_id, status_url=f"{base}/status", response_url=base, cancel_url=f"{base}/cancel")
 
     def _is_fals(self, url: Any) -> bool:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        return parts is not None and parts.scheme == "https" and parts.netloc in self._hosts
+        """Tell whether a value is an address our key may be sent to, in characters that every client sends as they are."""
+        if not isinstance(url, str) or not url.isascii() or not url.isprintable() or len(url) > MAX_URL_CHARS:
+            return False
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
+        return parts.scheme == "https" and parts.netloc in self._hosts
 
 
 def _request_url(endpoint: str, request_id: str) -> str:
@@ -157,35 +160,13 @@ def _request_url(endpoint: str, request_id: str) -> str:
     return f"{fal_client.client.QUEUE_URL_FORMAT}{namespace}{app.owner}/{app.alias}/requests/{request_id}"
 
 
-def _body_of(exc: fal_client.FalClientHTTPError) -> Any:
-    return _json_or_text(exc.response.content) if exc.response is not None else exc.message
-
-
-def _read_bounded(response: httpx.Response) -> bytes:
-    content = bytearray()
-    for chunk in response.iter_bytes():
-        content += chunk
-        if len(content) > MAX_RESULT_BYTES:
-            raise ResultUnusable("fal's result is too large")
-    return bytes(content)
-
-
-def _json_or_text(content: bytes) -> Any:
+def _body_of(response: httpx.Response) -> Any:
+    """Return a submit's answer. Of a refusal the status has said all that matters: its body may break off, or be of any size."""
     try:
-        return json.loads(content)
-    except ValueError:
-        return content[:4096].decode(errors="replace")
-
-
-def _output(body: dict[str, Any], units: str | None) -> FalOutput:
-    several = body.get("images")
-    entries: list[Any] = several if isinstance(several, list) else [body.get("image")]
-    flags = body.get("has_nsfw_concepts")
-    flags = flags if isinstance(flags, list) else []
-    pictures = tuple(
-        FalPicture(entry["url"], flagged=number < len(flags) and flags[number] is True)
-        for number, entry in enumerate(entries)
-        if isinstance(entry, dict) and isinstance(entry.get("url"), str)
-    )
-    seed = body.get("seed")
-    return FalOutput(pictures, units[:64] if units else None, str(seed)[:64] if isinstance(seed, int) else None)
+        return parsed(read_bounded(response, MAX_SUBMIT_BYTES))
+    except TooLong:
+        return None
+    except httpx.HTTPError:
+        if response.is_success:
+            raise
+        return None

@@ -17,6 +17,8 @@ from app.fal_request import Receipt
 STATUS_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 64
 MAX_BODY_BYTES = 256 * 1024
+#: No queue is longer; and the store has no room for any integer.
+MAX_POSITION = 1_000_000_000
 
 
 class FalState(StrEnum):
@@ -64,7 +66,7 @@ class FalStatusClient:
                     return FalStatus(FalState.GONE)
                 body = json.loads(await _body(response))
                 return FalStatus(FalState(body["status"]), _position(body.get("queue_position")))
-        except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise ProviderBusy("fal does not tell the request's state right now") from exc
 
 
@@ -79,4 +81,4 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _position(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_POSITION else None

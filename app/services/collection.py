@@ -71,9 +71,9 @@ class Collector:
         except ProviderRefused as exc:
             done = self._failed(job, index, exc)
         except ResultUnusable as exc:
-            tried = job.requests[index].collect_attempts + 1
+            tried = job.requests[index].bad_tries + 1
             over = tried >= UNUSABLE_TRIES or job.is_stop(index, exc.code)
-            done = self._failed(job, index, exc) if over else self._postponed(job, index, exc)
+            done = self._failed(job, index, exc) if over else self._postponed(job, index, exc, was_bad=True)
         except (ResultUnavailable, StorageUnavailable) as exc:
             ended_at = job.requests[index].ended_at or self._now()
             lost = self._now() - ended_at > GIVE_UP_AFTER
@@ -155,11 +155,11 @@ class Collector:
             flagged=picture.flagged,
         )
 
-    def _postponed(self, job: Job, index: int, exc: GatewayError) -> Job | None:
+    def _postponed(self, job: Job, index: int, exc: GatewayError, *, was_bad: bool = False) -> Job | None:
         wait = min(60.0, 2.0 ** (job.requests[index].collect_attempts + 1))
         log.warning("collection postponed: %s", exc.message, extra={"job_id": job.id, "index": index, "code": exc.code})
         retry_at = self._now() + timedelta(seconds=wait)
-        return self._jobs.change(job, lambda j: j.collection_postponed(index, retry_at=retry_at, now=self._now()))
+        return self._jobs.change(job, lambda j: j.collection_postponed(index, retry_at=retry_at, now=self._now(), was_bad=was_bad))
 
     def _failed(self, job: Job, index: int, exc: GatewayError) -> Job | None:
         failure = Failure(exc.code, exc.message, exc.details)
@@ -171,6 +171,6 @@ def _raise_worth_waiting(job: Job, index: int, errors: Sequence[GatewayError], *
     passing = next((e for e in errors if isinstance(e, ResultUnavailable | StorageUnavailable)), None)
     if passing:
         raise passing
-    tries_left = job.requests[index].collect_attempts + 1 < UNUSABLE_TRIES
+    tries_left = job.requests[index].bad_tries + 1 < UNUSABLE_TRIES
     if errors and (tries_left or not have_some):
         raise errors[0]

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from app import clock
 from app.clients.breaker import Breaker
@@ -15,10 +16,12 @@ from app.clients.fal import FalQueue
 from app.clients.metrics import Metrics
 from app.errors import (
     GatewayError,
+    InternalError,
     NotFound,
     ProviderBadKey,
     ProviderBusy,
     ProviderError,
+    ProviderForbidden,
     ProviderLocked,
     StorageUnavailable,
     StoreUnavailable,
@@ -82,7 +85,7 @@ class Dispatcher:
         request = job.requests[index]
         if request.state is not RequestState.NEW or not self._is_due(request):
             return None
-        if pause := self._breaker.pause_left_s():
+        if pause := self._breaker.pause_left_s(job.endpoint):
             return self._wait(job, index, pause)
         claimed = self._jobs.change(job, lambda j: j.submitting(index, now=self._now()))
         return self._post(claimed, index) if claimed else None
@@ -96,12 +99,9 @@ class Dispatcher:
 
     def _post(self, job: Job, index: int) -> Job | None:
         try:
-            arguments = self._references.for_provider(job)
-            if job.takes_num_images:
-                arguments["num_images"] = job.requests[index].num_images
-            receipt = self._fal.submit(job.endpoint, arguments, webhook_url=self._webhook_url(job, index))
-        except (ProviderBusy, StorageUnavailable, StoreUnavailable) as exc:
-            # Of ours, only what a reference image needs can be away here: nothing was sent yet.
+            receipt = self._fal.submit(job.endpoint, self._arguments(job, index), webhook_url=self._webhook_url(job, index))
+        except (ProviderBusy, StorageUnavailable, StoreUnavailable, InternalError) as exc:
+            # Of ours, only what the arguments need can be away or fail here: nothing was sent yet.
             self._counted(exc.code)
             return self._put_back(job, index, exc)
         except SubmitOutcomeUnknown as exc:
@@ -114,8 +114,19 @@ class Dispatcher:
             self._counted(exc.code)
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
         self._counted("ok")
-        self._breaker.succeeded()
+        self._breaker.succeeded(job.endpoint)
         return self._keep(job, index, receipt)
+
+    def _arguments(self, job: Job, index: int) -> dict[str, Any]:
+        """Return what is posted. Raises InternalError where our own code fails at it: then surely nothing was sent."""
+        try:
+            arguments = self._references.for_provider(job)
+        except GatewayError:
+            raise
+        except Exception as exc:
+            log.exception("a request cannot be made ready", extra={"job_id": job.id, "index": index})
+            raise InternalError("Something went wrong here; the operator's log has the details") from exc
+        return arguments | ({"num_images": job.requests[index].num_images} if job.takes_num_images else {})
 
     def _counted(self, outcome: str) -> None:
         self._metrics.count("imagegw_provider_requests_total", provider="fal", outcome=outcome)
@@ -126,11 +137,9 @@ class Dispatcher:
     def _put_back(self, job: Job, index: int, exc: GatewayError) -> Job | None:
         """Return the request to `new`, to be posted later: fal surely did not take it."""
         now, attempts = self._now(), job.requests[index].attempts
-        account_trouble = isinstance(exc, ProviderLocked | ProviderBadKey)
-        if account_trouble:
-            self._breaker.open(exc.code, LOCKED_PAUSE_S)
-        elif isinstance(exc, ProviderBusy):
-            self._breaker.failed(exc.code)
+        account_trouble = isinstance(exc, ProviderLocked | ProviderBadKey | ProviderForbidden)
+        if isinstance(exc, ProviderBusy):
+            self._pause(job.endpoint, exc)
         if not account_trouble and attempts >= MAX_SUBMITS:
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
         delay = LOCKED_PAUSE_S if account_trouble else min(60.0, 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311
@@ -145,6 +154,16 @@ class Dispatcher:
                 self._announcer.announce(noted)
             return noted or put_back
         return put_back
+
+    def _pause(self, endpoint: str, exc: ProviderBusy) -> None:
+        """Keep other orders from the same refusal: all of them where the account or the key is meant, or fal is not to be reached."""
+        if isinstance(exc, ProviderLocked | ProviderBadKey):
+            self._breaker.open(exc.code, LOCKED_PAUSE_S)
+        elif isinstance(exc, ProviderForbidden):
+            self._breaker.forbidden(exc.code, LOCKED_PAUSE_S, endpoint)
+        else:
+            answered = exc.details is not None
+            self._breaker.failed(exc.code, endpoint if answered else None)
 
     def _fail(self, job: Job, index: int, failure: Failure) -> Job | None:
         failed = self._jobs.change(job, lambda j: j.request_failed(index, failure, now=self._now()))

@@ -14,6 +14,7 @@ from app.clients.queue import TaskQueue
 from app.errors import GatewayError
 from app.fal_request import Failure, FalRequest, RequestState
 from app.job import Job, JobStatus
+from app.services.collection import GIVE_UP_AFTER
 from app.services.funds import Funds
 from app.services.settlement import Settler
 from app.stores.jobs import JobStore
@@ -26,6 +27,10 @@ TASK_PATIENCE = timedelta(seconds=30)
 
 EXPIRY_PATIENCE = timedelta(seconds=60)
 
+#: Whoever collects gives up after a day and says why. After this nobody does: each of its tasks is cut off before it can tell.
+COLLECT_LIMIT = GIVE_UP_AFTER + timedelta(hours=1)
+
+UNFETCHED = Failure("result_unavailable", "The finished picture could not be fetched for a day; nothing was charged")
 UNPAID = Failure("not_accepted", "The service was interrupted before the job was paid for; nothing was charged. Send it again")
 UNKNOWN = Failure(
     "submit_outcome_unknown",
@@ -57,6 +62,9 @@ class Recovery:
                 self.attend(job)
             except GatewayError:
                 log.warning("job could not be attended to, later", extra={"job_id": job.id}, exc_info=True)
+            except Exception:
+                # As at a task's boundary: what one job does to our code must not keep all others from being mended.
+                log.exception("our own code fails at a job", extra={"job_id": job.id})
         return len(due)
 
     def settle(self, job_id: str) -> None:
@@ -86,6 +94,9 @@ class Recovery:
         index, now = request.index, self._now()
         if request.state is RequestState.NEW and self._claim(job, request):
             self._queue.enqueue_submit(job.id, in_batch=job.batch_id is not None)
+        elif request.state is RequestState.ENDED and now - (request.ended_at or now) > COLLECT_LIMIT:
+            log.error("a finished request is given up: nobody could fetch it", extra={"job_id": job.id, "index": index})
+            self._settle_if_over(self._jobs.change(job.id, lambda j: j.request_failed(index, UNFETCHED, now=now)))
         elif request.state is RequestState.ENDED and self._claim(job, request):
             self._queue.enqueue_collect(job.id, index, again=True)
         elif request.state is RequestState.SUBMITTING:

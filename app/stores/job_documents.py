@@ -222,6 +222,7 @@ def _request_document(request: FalRequest) -> Document:
         "state": request.state.value,
         "attempts": request.attempts,
         "collectAttempts": request.collect_attempts,
+        "badTries": request.bad_tries,
         "nextAt": request.next_at,
         "notBefore": request.not_before,
         "requestId": receipt.request_id if receipt else None,
@@ -254,6 +255,7 @@ def _request(doc: Document) -> FalRequest:
         state=RequestState(doc["state"]),
         attempts=doc["attempts"],
         collect_attempts=doc["collectAttempts"],
+        bad_tries=doc.get("badTries", 0),  # Requests from before they were counted lack it.
         next_at=doc["nextAt"],
         not_before=doc["notBefore"],
         receipt=receipt,

@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from scripts.emulator.faults import Fault
+
 HANG_SECONDS = 3_600
 SLOW_SECONDS = 5.0
 HUGE_BYTES = 64 * 1024 * 1024
@@ -30,6 +32,7 @@ _FIXED: dict[str, tuple[int, dict[str, Any]]] = {
         403,
         {"detail": "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."},
     ),
+    "restricted_403": (403, {"detail": "Access to this application is restricted"}),
     "bad_key_401": (401, {"detail": "No user found for Key ID and Secret"}),
     "bad_input_422": (422, {"detail": [{"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}]}),
     "too_early": (400, {"detail": "Request is still in progress"}),
@@ -59,8 +62,11 @@ def fixed(kind: str, request_id: str) -> web.Response | None:
     return response
 
 
-async def misbehave(request: web.Request, kind: str, request_id: str) -> web.StreamResponse | None:
-    """Carry out a failure of an answer; None when `kind` is not one of them."""
+async def misbehave(request: web.Request, fault: Fault, request_id: str) -> web.StreamResponse | None:
+    """Carry out a failure of an answer; None when its kind is not one of them. `answer` gives its `value`: a status, and a body."""
+    kind = fault.kind
+    if kind == "answer" and isinstance(fault.value, dict):
+        return answer(fault.value.get("body"), int(fault.value.get("status", 200)), request_id)
     if kind == "hang":
         await asyncio.sleep(HANG_SECONDS)
     if kind in {"hang", "drop", "drop_before_read", "drop_after_read"}:

@@ -12,12 +12,13 @@ OUTCOMES = frozenset({
     "content_policy", "error_500", "nsfw", "never", "fewer", "none", "not_an_image", "html_result", "missing_file",
     "huge_file", "bomb", "truncated_file", "private_url", "redirect_private", "slow_file",
 })  # fmt: skip
-ASKING = frozenset({"error_500", "error_503", "hang", "drop", "html", "too_early", "not_found"})
+ASKING = frozenset({"error_500", "error_503", "hang", "drop", "html", "too_early", "not_found", "answer"})
 
 KINDS: dict[str, frozenset[str]] = {
     "submit": frozenset({
         "drop_after_read", BEFORE_READ, "refuse_429", "error_500", "error_503", "error_503_nginx", "error_504",
-        "locked_403", "bad_key_401", "bad_input_422", "hang", "slow", "html", "huge", "foreign_urls",
+        "locked_403", "restricted_403", "bad_key_401", "bad_input_422", "hang", "slow", "html", "huge", "foreign_urls",
+        "answer",
     }),
     "run": OUTCOMES,
     "status": ASKING,

@@ -35,7 +35,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
     if "Authorization" in request.headers:
         world.state.count("filesFetchedWithKey")
     if (fault := world.fault_for("file", file.job)) is not None:
-        spoiled = await misbehave(request, fault.kind, file.job.request_id)
+        spoiled = await misbehave(request, fault, file.job.request_id)
         if spoiled is not None:
             return spoiled
     if file.outcome is None:

@@ -51,7 +51,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     fault = _fault(world, endpoint, arguments)
     if fault is not None and fault.kind not in AFTER_ACCEPTING:
         world.refuse(endpoint, arguments, fault.kind)
-        return await misbehave(request, fault.kind, "refused-request") or _unknown(fault.kind)
+        return await misbehave(request, fault, "refused-request") or _unknown(fault.kind)
     if _is_full(request, world, endpoint):
         world.refuse(endpoint, arguments, "fal_max_queue_length")
         return answer({"detail": "The queue is longer than fal_max_queue_length"}, 429, "queue-full")
@@ -106,7 +106,7 @@ async def _accepted(request: web.Request, world: World, job: Job, fault: Fault |
     body = _state_of(world, job, base_url, with_logs=False)
     if kind == "slow":
         await asyncio.sleep((fault.seconds if fault else None) or SLOW_SECONDS)
-    spoiled = await misbehave(request, kind, job.request_id) if kind else None
+    spoiled = await misbehave(request, fault, job.request_id) if fault else None
     return spoiled or answer(body, 200, job.request_id)
 
 
@@ -166,7 +166,7 @@ async def status(request: web.Request) -> web.StreamResponse:
     job.status_polls += 1
     world.state.count("statusPolls")
     if (fault := world.fault_for("status", job)) is not None:
-        spoiled = await misbehave(request, fault.kind, job.request_id)
+        spoiled = await misbehave(request, fault, job.request_id)
         if spoiled is not None:
             return spoiled
     code = 200 if job.status is Status.COMPLETED else 202
@@ -203,7 +203,7 @@ async def result(request: web.Request) -> web.StreamResponse:
     job.result_fetches += 1
     world.state.count("resultFetches")
     if (fault := world.fault_for("result", job)) is not None:
-        spoiled = await misbehave(request, fault.kind, job.request_id)
+        spoiled = await misbehave(request, fault, job.request_id)
         if spoiled is not None:
             return spoiled
     if job.answer is None:

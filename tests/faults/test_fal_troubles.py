@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.acceptance.service import Answer
 from tests.faults.customers import TOKENS_AN_IMAGE, Customer, register
 from tests.faults.place import Place, running_place
 from tests.faults.soundness import problems
+from tests.support.cases import fal_case
 
 DEADLINE_S = 3
 PRICE = 0.025  # flux-dev: one started megapixel.
@@ -28,10 +30,16 @@ class Trouble:
     code: str | None = None
     posts: tuple[str, ...] = ("taken",)
     reported: bool = False
+    case: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.on}-{self.kind}"
+        return f"{self.on}-{self.case or self.kind}"
+
+    @property
+    def value(self) -> Any:
+        """What the emulator answers, where it is to answer one of the cases."""
+        return dict(zip(("status", "body"), fal_case(self.case), strict=True)) if self.case else None
 
     @property
     def prompt(self) -> str:
@@ -58,6 +66,10 @@ TROUBLES = [
     Trouble("result", "error_503", times=1, delivered=1),
     Trouble("result", "html", times=1, delivered=1),
     Trouble("result", "drop", times=1, delivered=1),
+    Trouble("result", "answer", times=None, code="generation_failed", case="422_detail_half_emoji"),
+    Trouble("result", "answer", times=None, code="generation_failed", case="422_detail_object"),
+    Trouble("result", "answer", times=None, code="generation_failed", case="422_msg_null"),
+    Trouble("submit", "answer", code="generation_failed", posts=("answer",), case="submit_403_one_model_restricted"),
     Trouble("file", "error_503", times=1, ordered=2, delivered=2),
     Trouble("file", "drop", times=1, delivered=1),
 ]
@@ -83,7 +95,7 @@ def all_troubles_at_once() -> Played:
     with running_place() as place:
         customers = {trouble.name: place.customer() for trouble in TROUBLES}
         for trouble in TROUBLES:
-            place.emulator.fault(trouble.on, trouble.kind, times=trouble.times, promptContains=trouble.prompt)
+            place.emulator.fault(trouble.on, trouble.kind, times=trouble.times, promptContains=trouble.prompt, value=trouble.value)
         ids = {trouble.name: customers[trouble.name].order(trouble.prompt, num_images=trouble.ordered) for trouble in TROUBLES}
         place.settle_down(90)
         outcomes = {

@@ -15,7 +15,7 @@ from rq import Queue
 from rq.job import Job as Task
 from rq.serializers import JSONSerializer
 
-from app.clients.breaker import Breaker
+from app.clients.breaker import ENDPOINTS, Breaker
 from app.clients.events import (
     IN_FLIGHT_CHANNEL,
     JOB_CHANNEL,
@@ -30,7 +30,7 @@ from app.clients.events import (
 )
 from app.clients.queue import COLLECT_QUEUE, QUEUES, SUBMIT_QUEUE, TaskQueue, connect_redis, ping
 from app.errors import QueueUnavailable
-from tests.support.fal_calls import wait_until
+from tests.support.fal_calls import BANANA, FLUX, wait_until
 from tests.support.services import Backing
 
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -193,15 +193,56 @@ def test_events_fail_nobody_when_redis_is_away(caplog: pytest.LogCaptureFixture)
 
 def test_a_pause_holds_for_every_process_until_it_is_over(redis: Redis, backing: Backing) -> None:
     mine, others = Breaker(redis), Breaker(other := connect_redis(backing.redis_url))
-    assert (others.pause_left_s(), others.reason()) == (0, None)
+    assert (others.pause_left_s(FLUX), others.pauses()) == (0, {})
 
     mine.open("provider_locked", 30)
-    assert 29 < others.pause_left_s() <= 30
-    assert others.reason() == "provider_locked"
+    assert 29 < others.pause_left_s(FLUX) <= 30
+    assert others.pauses() == {"account": "provider_locked"}
 
     mine.open("provider_locked", 0.02)
-    wait_until(lambda: others.pause_left_s() == 0)
+    wait_until(lambda: others.pause_left_s(FLUX) == 0)
     other.connection_pool.disconnect()
+
+
+def test_the_trouble_of_one_endpoint_pauses_that_endpoint_only(redis: Redis) -> None:
+    breaker = Breaker(redis)
+
+    for _ in range(5):
+        breaker.failed("provider_unavailable", FLUX)
+
+    assert 0 < breaker.pause_left_s(FLUX) <= 5
+    assert breaker.pause_left_s(BANANA) == 0
+    assert breaker.pauses() == {FLUX: "provider_unavailable"}
+
+
+def test_a_key_that_one_endpoint_refuses_pauses_that_one_and_two_of_them_pause_all(redis: Redis) -> None:
+    breaker = Breaker(redis)
+
+    breaker.forbidden("provider_bad_key", 30, FLUX)
+    assert breaker.pauses() == {FLUX: "provider_bad_key"}
+
+    breaker.forbidden("provider_bad_key", 30, BANANA)
+    assert breaker.pauses() == {"account": "provider_bad_key", FLUX: "provider_bad_key"}
+
+
+def test_a_success_forgets_what_failed_before_it(redis: Redis) -> None:
+    breaker = Breaker(redis)
+    for _ in range(4):
+        breaker.failed("provider_unavailable", FLUX)
+
+    breaker.succeeded(FLUX)
+    breaker.failed("provider_unavailable", FLUX)
+
+    assert breaker.pauses() == {}
+
+
+def test_a_pause_that_is_over_is_named_no_longer(redis: Redis) -> None:
+    breaker = Breaker(redis)
+
+    breaker.open("provider_unavailable", 0.02, FLUX)
+
+    wait_until(lambda: breaker.pauses() == {})
+    assert redis.exists(ENDPOINTS) == 0
 
 
 def test_without_redis_there_is_no_pause() -> None:
@@ -209,4 +250,4 @@ def test_without_redis_there_is_no_pause() -> None:
 
     breaker.open("provider_locked", 30)
 
-    assert (breaker.pause_left_s(), breaker.reason()) == (0, None)
+    assert (breaker.pause_left_s(FLUX), breaker.pauses()) == (0, {})

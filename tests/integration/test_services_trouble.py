@@ -11,6 +11,7 @@ from app import clock
 from app.clients.fal import Stopped
 from app.fal_request import RequestState
 from app.job import JobStatus, Settlement
+from tests.support.cases import fal_case
 from tests.support.gateway import Gateway, StorageAway, wait_until
 
 
@@ -83,7 +84,7 @@ def test_a_locked_account_makes_jobs_wait_without_counting_and_they_go_on(gatewa
 
     assert (waiting.status, waiting.requests[0].state, waiting.requests[0].attempts) == (JobStatus.PENDING, RequestState.NEW, 0)
     assert "locked" in waiting.message
-    assert gateway.services.breaker.reason() == "provider_locked"
+    assert gateway.services.breaker.pauses() == {"account": "provider_locked"}
     assert len(gateway.posts()) == 1
 
     for _ in range(7):
@@ -94,6 +95,48 @@ def test_a_locked_account_makes_jobs_wait_without_counting_and_they_go_on(gatewa
     done = [gateway.generated(gateway.wait(job, 100)) for job in (first, second)]
 
     assert [job.status for job in done] == [JobStatus.COMPLETED] * 2
+
+
+def test_an_application_that_is_not_open_to_us_fails_its_own_order_at_once_and_no_other_waits(gateway: Gateway) -> None:
+    gateway.fal.fault("submit", "restricted_403", times=None, endpoint="flux/dev")
+
+    failed = gateway.dispatch(gateway.order())
+    done = gateway.generated(gateway.order(model="flux-pro"))
+
+    assert failed.failure is not None
+    assert (failed.status, failed.failure.message) == (JobStatus.FAILED, "fal.ai: Access to this application is restricted")
+    assert done.status is JobStatus.COMPLETED
+    assert gateway.services.breaker.pauses() == {}
+
+
+def test_an_endpoint_that_fails_again_and_again_makes_only_its_own_orders_wait(gateway: Gateway) -> None:
+    gateway.fal.fault("submit", "error_503", times=None, endpoint="flux/dev")
+
+    waiting = [gateway.dispatch(gateway.order()) for _ in range(6)]
+    done = gateway.generated(gateway.order(model="flux-pro"))
+
+    assert [job.status for job in waiting] == [JobStatus.PENDING] * 6
+    assert done.status is JobStatus.COMPLETED
+    assert gateway.services.breaker.pauses() == {"fal-ai/flux/dev": "provider_unavailable"}
+
+
+def test_a_result_that_tells_of_an_error_with_status_200_fails_at_once(gateway: Gateway) -> None:
+    gateway.fal.fault("result", "answer", value={"status": 200, "body": {"error": {"message": "out of memory"}}})
+
+    failed = gateway.generated(gateway.order())
+
+    assert (failed.status, failed.failure and failed.failure.message) == (JobStatus.FAILED, "fal.ai: out of memory")
+
+
+@pytest.mark.parametrize("name", ["422_detail_half_emoji", "422_detail_object", "422_msg_null"])
+def test_a_refusal_stays_one_whatever_its_words_hold(gateway: Gateway, name: str) -> None:
+    status, body = fal_case(name)
+    gateway.fal.fault("submit", "answer", value={"status": status, "body": body})
+
+    failed = gateway.dispatch(gateway.order())
+
+    assert (failed.status, failed.failure and failed.failure.code) == (JobStatus.FAILED, "generation_failed")
+    assert (failed.settlement, len(gateway.posts())) == (Settlement.DONE, 1)
 
 
 def test_what_a_model_refuses_fails_the_job_with_fals_words(gateway: Gateway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import select
 import ssl
@@ -70,7 +71,8 @@ class Emulator:
         self.http.close()
 
     def _json(self, method: str, path: str, body: Any = None) -> Any:
-        response = self.http.request(method, path, json=body)
+        # Not httpx' own JSON: it cannot say half an emoji, which fal can.
+        response = self.http.request(method, path, content=json.dumps(body), headers={"Content-Type": "application/json"})
         response.raise_for_status()
         return response.json()
 

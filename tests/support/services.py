@@ -92,7 +92,7 @@ def close(services: Services) -> None:
 
 
 def close_fal(fal: FalQueue) -> None:
-    fal._submits._client.close()
+    fal._submits.close()
     fal._results.close()
 
 

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import bson
 import pytest
 
-from app.clients.fal_errors import model_failure, result_failure, submit_refusal
+from app.clients.fal_errors import error_beside_nothing, model_failure, result_failure, submit_refusal, words_of
 from app.errors import (
     GatewayError,
     ProviderBadKey,
     ProviderBusy,
+    ProviderForbidden,
     ProviderLocked,
     ProviderRefused,
     ResultUnavailable,
     ResultUnusable,
 )
+from tests.support.cases import fal_case
 
 LOCKED = {"detail": "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."}
 POLICY = {
@@ -28,7 +31,13 @@ NGINX = "<html><head><title>503 Service Temporarily Unavailable</title></head>ng
         (400, {"detail": "bad"}, ProviderRefused),
         (401, {"detail": "No user found for Key ID and Secret"}, ProviderBadKey),
         (403, LOCKED, ProviderLocked),
-        (403, {"detail": "Forbidden"}, ProviderBadKey),
+        (403, {"detail": "Invalid key"}, ProviderBadKey),
+        (403, {"detail": "Forbidden"}, ProviderForbidden),
+        (403, None, ProviderForbidden),
+        (403, {"detail": "Access to this application is restricted"}, ProviderRefused),
+        (403, {"error": {"message": "You have no access to this model"}}, ProviderRefused),
+        (402, {"detail": "Exhausted balance"}, ProviderLocked),
+        (302, "", ProviderBusy),
         (404, {"detail": "Application not found"}, ProviderRefused),
         (408, None, ProviderBusy),
         (409, None, ProviderBusy),
@@ -95,11 +104,64 @@ def test_long_texts_are_cut() -> None:
     assert len(failure.message) < 600
 
 
+@pytest.mark.parametrize("body", [None, [], 7, NGINX, {"detail": None}, {"detail": [1, None]}, {"detail": []}, {"detail": {"msg": None}}])
+def test_an_answer_without_a_word_gives_a_plain_sentence(body: Any) -> None:
+    assert model_failure(418, body, None).message == "fal.ai: the request was refused without a reason"
+
+
 @pytest.mark.parametrize(
-    "body", [None, [], 7, NGINX, {"detail": None}, {"detail": {"msg": "x"}}, {"detail": [1, "x", None]}, {"detail": []}]
+    ("body", "words"),
+    [
+        ({"detail": "too dark"}, "too dark"),
+        ({"detail": ["too dark", "too small"]}, "too dark; too small"),
+        ({"detail": {"message": "too dark", "code": "x"}}, "too dark"),
+        ({"detail": {"error": {"reason": "too dark"}}}, "too dark"),
+        ({"detail": [{"msg": None, "type": None}, {"msg": "too dark"}]}, "too dark"),
+        ({"detail": [{"msg": None, "type": "image_too_small"}]}, "image_too_small"),
+        ({"detail": None, "error": "too dark"}, "too dark"),
+        ({"detail": [], "error": {"message": "too dark"}}, "too dark"),
+        ({"error": {"type": "t", "message": "too dark"}}, "too dark"),
+        ({"message": "too dark"}, "too dark"),
+        ("too dark", "too dark"),
+        (["too dark"], "too dark"),
+    ],
 )
-def test_an_answer_of_any_shape_gives_a_plain_text(body: Any) -> None:
-    assert model_failure(418, body, None).message == "fal.ai: HTTP 418"
+def test_fals_reason_is_found_in_every_shape_of_its_answers(body: Any, words: str) -> None:
+    assert words_of(body) == words
+    assert model_failure(422, body, None).message == f"fal.ai: {words}"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("422_detail_half_emoji", "fal.ai: bad \N{REPLACEMENT CHARACTER} half"),
+        ("422_detail_object", "fal.ai: prompt refused by filter"),
+        ("422_msg_null", "fal.ai: the request was refused without a reason"),
+    ],
+)
+def test_answers_that_were_once_passed_on_wrongly_say_what_fal_said(name: str, message: str) -> None:
+    status, body = fal_case(name)
+
+    failure = result_failure(status, body, {})
+
+    assert (type(failure), failure.message) == (ProviderRefused, message)
+    assert bson.encode({"failure": [failure.message, failure.details]})
+
+
+def test_an_application_that_is_not_open_to_the_key_concerns_only_who_ordered_it() -> None:
+    refusal = submit_refusal(*fal_case("submit_403_one_model_restricted"), None)
+
+    assert (type(refusal), refusal.message) == (ProviderRefused, "fal.ai: Access to this application is restricted")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [({"error": "too dark"}, "fal.ai: too dark"), ({"error": {}, "detail": "no"}, "fal.ai: no"), ({"images": [], "prompt": "x"}, None)],
+)
+def test_a_result_of_status_200_may_tell_of_a_failure(body: dict[str, Any], message: str | None) -> None:
+    failure = error_beside_nothing(body, {})
+
+    assert (failure and failure.message) == message
 
 
 @pytest.mark.parametrize("kind", [7, ["a"], {"a": 1}, True])
