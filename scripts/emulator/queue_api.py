@@ -219,7 +219,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
         return job
     world.state.count("cancels")
     fault = world.fault_for("cancel", job)
-    if fault is not None and (spoiled := await misbehave(request, fault.kind, job.request_id)) is not None:
+    if fault is not None and (spoiled := await misbehave(request, fault, job.request_id)) is not None:
         return spoiled
     if job.status is Status.COMPLETED:
         return answer({"status": "ALREADY_COMPLETED"}, 400, job.request_id)
