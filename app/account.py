@@ -1,10 +1,18 @@
-"""Users, keys and ledger entries as records. Pure."""
+"""Users and ledger entries as records. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+#: Whose things are meant: one user's, those of several users, or, with None, everybody's.
+Whose = str | tuple[str, ...] | None
+
+
+def is_among(user_id: str, whose: Whose) -> bool:
+    """Tell whether a user's things are meant."""
+    return whose is None or user_id == whose or (isinstance(whose, tuple) and user_id in whose)
 
 
 class Role(StrEnum):
@@ -22,14 +30,6 @@ class Account:
     role: Role
     tokens: int
     created_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApiKey:
-    id: str
-    name: str
-    created_at: datetime
-    revoked_at: datetime | None = None
 
 
 class EntryType(StrEnum):

@@ -7,15 +7,14 @@ does not answer.
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
 from app.account import Role
 from app.bootstrap import Services
-from app.clock import rfc3339
 from app.commands.budgets import budgets
 from app.commands.costs import costs
+from app.commands.keys import keys
 from app.commands.registry import registry
-from app.commands.running import console, settings, with_services
+from app.commands.running import settings, with_services
 from app.config import BadSettings
 from app.errors import GatewayError
 from registry.loader import RegistryError
@@ -47,41 +46,8 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(budgets)
 cli.add_command(costs)
+cli.add_command(keys)
 cli.add_command(registry)
-
-
-@cli.group()
-def keys() -> None:
-    """API keys for scripts and services."""
-
-
-@keys.command("create")
-@click.option("--name", required=True, help="What the key is for.")
-@with_services
-def create_key(services: Services, name: str) -> None:
-    """Make a key. Its text is shown this once; only a hash of it is kept."""
-    key, text = services.accounts.make_key(name)
-    click.echo(f"Key {key.id} ({name}). Keep it now, it is not shown again:", err=True)
-    click.echo(text)
-
-
-@keys.command("list")
-@with_services
-def list_keys(services: Services) -> None:
-    """List keys, revoked ones too."""
-    table = Table("id", "name", "created", "revoked")
-    for key in services.accounts.all_keys():
-        table.add_row(key.id, key.name, rfc3339(key.created_at), rfc3339(key.revoked_at) if key.revoked_at else "")
-    console.print(table)
-
-
-@keys.command("revoke")
-@click.argument("key_id")
-@with_services
-def revoke_key(services: Services, key_id: str) -> None:
-    """Revoke a key at once and for good."""
-    services.accounts.revoke_key(key_id)
-    click.echo(f"Key {key_id} is revoked")
 
 
 @cli.group()

@@ -6,7 +6,7 @@ GatewayError
  |   |   `- MissingInputs
  |   |- UnknownModelName
  |   |- NotFound, Gone, AlreadyFinished, NotFinished
- |   |- Unauthorized, Forbidden
+ |   |- Unauthorized, Forbidden, RateLimited
  |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
  |   |- ReferenceNotFound
  |   |- IdempotencyMismatch, EmailTaken
@@ -99,6 +99,15 @@ class Unauthorized(CallerError):
 
 class Forbidden(CallerError):
     code = "forbidden"
+
+
+class RateLimited(CallerError):
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__("Too many requests; wait as long as Retry-After says")
+        self.retry_after_s = retry_after_s
 
 
 class InsufficientTokens(CallerError):

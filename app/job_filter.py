@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from app.account import Whose, is_among
 from app.job import Job, JobStatus, Operation
 
 JOB_TYPE = "image-generation"
@@ -17,7 +18,7 @@ JOB_TYPE = "image-generation"
 class JobFilter:
     """None means any. Times are of the creation, the start included and the end not."""
 
-    user_id: str | None = None
+    user_id: Whose = None
     type: str | None = None
     status: JobStatus | None = None
     model: str | None = None
@@ -40,14 +41,13 @@ class JobFilter:
     def accepts(self, job: Job) -> bool:
         """Tell whether a job passes everything but the times, which are always a range of ids."""
         equal = (
-            (self.user_id, job.user_id),
             (self.status, job.status),
             (self.model, job.model),
             (self.project_id, job.project_id),
             (self.batch_id, job.batch_id),
             (self.operation, job.operation),
         )
-        if self.is_impossible or any(wanted not in (None, found) for wanted, found in equal):
+        if self.is_impossible or not is_among(job.user_id, self.user_id) or any(wanted not in (None, found) for wanted, found in equal):
             return False
         if self.statuses and job.status not in self.statuses:
             return False

@@ -8,18 +8,21 @@ from flask import Response
 
 from app.account import Account
 from app.api import account_schemas as schemas
+from app.api.access import needs_user, open_to_all
 from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.limits import logins
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
+from app.api_key import Scope
 from app.clock import rfc3339
 
 blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="Accounts of the web app's users")
 
 
 @blueprint.post("/register")
+@open_to_all
 @logins
 @blueprint.arguments(schemas.RegisterBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
 @blueprint.response(201, envelope_of(schemas.SessionAnswer))
@@ -32,6 +35,7 @@ def register(body: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/login")
+@open_to_all
 @logins
 @blueprint.arguments(schemas.LoginBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
 @blueprint.response(200, envelope_of(schemas.SessionAnswer))
@@ -44,6 +48,7 @@ def login(body: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/me")
+@needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.MeAnswer))
 @blueprint.alt_response(401, schema=ErrorAnswer)
 def me() -> Response:

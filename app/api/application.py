@@ -6,6 +6,7 @@ from flask import Flask
 from flask_cors import CORS
 
 from app.api import (
+    access,
     accounts,
     batches,
     bodies,
@@ -53,6 +54,7 @@ def build(settings: Settings, services: Services) -> Flask:
         CORS(app, origins=list(settings.cors_origins), expose_headers=list(EXPOSED_HEADERS))
     requests.init_app(app)
     errors.init_app(app)
+    access.init_app(app)
     metrics.init_app(app, services)
     bodies.init_app(app)
     limits.init_app(app, settings)

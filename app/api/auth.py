@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from flask import g, request
 
-from app.account import Account, Role
+from app.account import Account, Role, Whose
 from app.api.context import services
+from app.api_key import NO_LIMITS, ApiKey, OrderLimits, Scope
 from app.errors import FieldError, Forbidden, InvalidRequest, Unauthorized
 from app.services.accounts import is_key
 
@@ -17,41 +18,68 @@ NEED_ANY = "Send an API key (X-API-Key) or a token (Authorization: Bearer)"
 
 @dataclass(frozen=True)
 class Caller:
-    """A script may act for any user it names; a user only for itself."""
+    """A script may act for any user it names, or for those of its key; a user only for itself."""
 
     account: Account | None = None
-    key_id: str | None = None
+    key: ApiKey | None = None
 
     @property
-    def sees(self) -> str | None:
-        """The only user whose things this caller may see; None for all."""
-        return self.account.id if self.account else None
+    def key_id(self) -> str | None:
+        return self.key.id if self.key else None
 
     @property
-    def scope(self) -> str:
+    def sees(self) -> Whose:
+        """Whose things this caller may see."""
+        if self.account:
+            return self.account.id
+        return self.key.terms.users or None if self.key else None
+
+    @property
+    def identity(self) -> str:
         """Return whose idempotency keys and rate limits these are."""
         if self.account:
             return f"user:{self.account.id}"
-        return f"key:{self.key_id}" if self.key_id else "anonymous"
+        return f"key:{self.key_id}" if self.key else "anonymous"
 
-    def reads(self, user_id: str | None) -> str | None:
-        """Return whose things a request reads; None for everybody's. Raises Forbidden where a user names another."""
-        return user_id if self.account is None else self.acts_for(user_id)
+    @property
+    def order_limits(self) -> OrderLimits:
+        return self.key.terms.orders if self.key else NO_LIMITS
+
+    def reads(self, user_id: str | None) -> Whose:
+        """Return whose things a request reads: the named user's, or all that the caller sees. Raises Forbidden for another."""
+        return self.sees if user_id is None else self.acts_for(user_id)
 
     def acts_for(self, user_id: str | None) -> str:
-        """Return the user a request is for. Raises InvalidRequest where a script names none, Forbidden where a user names another."""
+        """Return the user a request is for. Raises InvalidRequest where nobody tells, Forbidden where the caller may not act for it."""
+        if self.account is not None:
+            if user_id not in (None, self.account.id):
+                raise Forbidden("userId must be your own, or left out")
+            return self.account.id
+        if user_id is None and self.key and self.key.terms.users:
+            return self.key.terms.users[0]
+        if user_id is None:
+            detail = "Missing data for required field."
+            raise InvalidRequest(f"userId: {detail}", [FieldError("/userId", detail)])
+        if self.key:
+            self.key.terms.require_user(user_id)
+        return user_id
+
+    def require_account(self) -> Account:
+        """Return the signed-in user. Raises Unauthorized for scripts, too."""
         if self.account is None:
-            if user_id is None:
-                detail = "Missing data for required field."
-                raise InvalidRequest(f"userId: {detail}", [FieldError("/userId", detail)])
-            return user_id
-        if user_id not in (None, self.account.id):
-            raise Forbidden("userId must be your own, or left out")
-        return self.account.id
+            raise Unauthorized(NEED_USER)
+        return self.account
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise Forbidden where the caller lacks a scope; Unauthorized where it only has to say who it is."""
+        if self.key:
+            self.key.terms.require_scope(scope)
+        elif scope is Scope.ADMIN and self.require_account().role is not Role.ADMIN:
+            raise Forbidden("This needs an administrator, or an API key with the scope 'admin'")
 
 
 def caller() -> Caller:
-    """Return who makes this request. Raises Unauthorized."""
+    """Return who makes this request. Raises Unauthorized, or Forbidden for a key that is not for this address."""
     if "caller" not in g:
         g.caller = identified(request.headers.get("X-API-Key"), request.headers.get("Authorization"))
     return g.caller  # type: ignore[no-any-return]
@@ -59,24 +87,13 @@ def caller() -> Caller:
 
 def signed_in() -> Account:
     """Return the user who makes this request. Raises Unauthorized for scripts, too: these routes need a user."""
-    account = caller().account
-    if account is None:
-        raise Unauthorized(NEED_USER)
-    return account
-
-
-def admin() -> Account:
-    """Return the administrator who makes this request. Raises Unauthorized or Forbidden."""
-    account = signed_in()
-    if account.role is not Role.ADMIN:
-        raise Forbidden("This needs an administrator")
-    return account
+    return caller().require_account()
 
 
 def identified(api_key: str | None, authorization: str | None) -> Caller:
     """Return whom the credentials name. A bad credential is refused, never taken for none."""
     if api_key:
-        return Caller(key_id=services().accounts.key_of(api_key.strip()).id)
+        return of_key(api_key.strip())
     if authorization:
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -89,6 +106,10 @@ def identified(api_key: str | None, authorization: str | None) -> Caller:
 
 def of_token(token: str) -> Caller:
     """Return whom a bearer text names: an API key or a user's token."""
-    if is_key(token):
-        return Caller(key_id=services().accounts.key_of(token).id)
-    return Caller(account=services().tokens.account_of(token))
+    return of_key(token) if is_key(token) else Caller(account=services().tokens.account_of(token))
+
+
+def of_key(text: str) -> Caller:
+    key = services().accounts.key_of(text)
+    key.terms.require_address(request.remote_addr)
+    return Caller(key=key)

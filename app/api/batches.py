@@ -9,12 +9,14 @@ from flask import Response, jsonify
 
 from app.api import batch_schemas as schemas
 from app.api import examples
+from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
 from app.api.idempotency import marked, order_key_of
 from app.api.limits import submits
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
+from app.api_key import Scope
 from app.batch import Batch, BatchView
 from app.budget import MICROS_PER_USD
 from app.clock import rfc3339
@@ -26,6 +28,7 @@ blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Ma
 
 
 @blueprint.post("/images/batch")
+@needs(Scope.GENERATE)
 @submits
 @blueprint.arguments(schemas.BatchBody, examples=examples.BATCH)
 @blueprint.response(202, schemas.BatchAccepted)
@@ -50,6 +53,7 @@ def create_batch(body: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/batches/<batch_id>")
+@needs(Scope.READ)
 @blueprint.response(200, schemas.BatchAnswer)
 @blueprint.alt_response(401, schema=ErrorAnswer)
 @blueprint.alt_response(404, schema=ErrorAnswer)
@@ -59,6 +63,7 @@ def show_batch(batch_id: str) -> Response:
 
 
 @blueprint.post("/batches/<batch_id>/cancel")
+@needs(Scope.GENERATE)
 @blueprint.response(200, schemas.BatchAnswer)
 @blueprint.alt_response(202, schema=schemas.BatchAnswer, description="Asked for: fal is working on some jobs, and its answer decides.")
 @blueprint.alt_response(401, schema=ErrorAnswer)
@@ -74,7 +79,7 @@ def _orders(body: dict[str, Any]) -> list[Order]:
     """Return the caller's orders; a signed-in user pays for each in tokens, as everywhere."""
     who = caller()
     shared = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
-    orders = [Order(**item, **shared, caller_key=who.key_id) for item in body["items"]]
+    orders = [Order(**item, **shared, caller_key=who.key_id, limits=who.order_limits) for item in body["items"]]
     return [services().token_prices.with_tokens(order) for order in orders] if who.account else orders
 
 

@@ -26,8 +26,6 @@ ROUTE_BYTES = {
     "generations.image_reference": PROMPT_BYTES,
     "webhooks.fal_called": WEBHOOK_BYTES,
 }
-#: Who logs in has no credential yet, and fal's calls are signed.
-OPEN_ROUTES = frozenset({"auth.register", "auth.login", "webhooks.fal_called"})
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 #: A body above this is parsed in a thread of its own; so many at once, since each takes several times its size in memory.
@@ -41,19 +39,17 @@ def init_app(app: Flask) -> None:
 
 
 def _bounded() -> None:
-    """Ask for the credential before a byte of the body is read, and bound what may be read then."""
+    """Bound what may be read of the body; the credential has been asked for by now."""
     if request.endpoint is None or request.method not in METHODS_WITH_BODY:
         return
     request.max_content_length = ROUTE_BYTES.get(request.endpoint, SMALL_BYTES)
-    if request.endpoint not in OPEN_ROUTES:
-        caller()
 
 
 def json_body(req: Request, parse: Callable[[bytes], Any]) -> Any:
     """Return what `parse` makes of a request's body. Raises Busy while too many large ones are read."""
     if not _is_large(req):
         return parse(read_body(req))
-    with large_bodies.taken(caller().scope, wait_s=LARGE_WAIT_S):
+    with large_bodies.taken(caller().identity, wait_s=LARGE_WAIT_S):
         return services().offload(parse, read_body(req))
 
 

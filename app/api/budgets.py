@@ -10,10 +10,11 @@ from flask import Response, jsonify
 from app import budget
 from app.api import budget_schemas as schemas
 from app.api import examples, paging
-from app.api.auth import admin
+from app.api.access import needs
 from app.api.context import services
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
+from app.api_key import Scope
 from app.budget import Budget
 from app.pricing import usd
 
@@ -21,6 +22,7 @@ blueprint = ApiBlueprint("budgets", __name__, url_prefix="/api/budgets", descrip
 
 
 @blueprint.get("")
+@needs(Scope.ADMIN)
 @blueprint.arguments(schemas.BudgetsQuery, location="query")
 @blueprint.response(200, schemas.BudgetsAnswer)
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -28,7 +30,6 @@ blueprint = ApiBlueprint("budgets", __name__, url_prefix="/api/budgets", descrip
 @blueprint.alt_response(403, schema=ErrorAnswer)
 def list_budgets(query: dict[str, Any]) -> Response:
     """List the budgets in force with what is spent and held in the current month (administrators)."""
-    admin()
     limit = query["limit"]
     found = services().budgets.after(paging.place_of(query["cursor"], _is_id) or "", limit=limit + 1)
     page, cursor = paging.cut(found, limit)
@@ -36,6 +37,7 @@ def list_budgets(query: dict[str, Any]) -> Response:
 
 
 @blueprint.put("")
+@needs(Scope.ADMIN)
 @blueprint.arguments(schemas.BudgetBody, examples=examples.BUDGET)
 @blueprint.response(200, schemas.BudgetAnswer)
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -47,11 +49,11 @@ def set_budget(body: dict[str, Any]) -> Response:
 
     It counts from now on. Below what is spent and held already it only refuses new work, with 402 `budget_exceeded`.
     """
-    admin()
     return jsonify(budget_view(services().budgets.set_monthly(_named(body), body["monthly"])))
 
 
 @blueprint.delete("")
+@needs(Scope.ADMIN)
 @blueprint.arguments(schemas.BudgetQuery, location="query")
 @blueprint.response(204)
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -60,7 +62,6 @@ def set_budget(body: dict[str, Any]) -> Response:
 @blueprint.alt_response(404, schema=ErrorAnswer)
 def remove_budget(query: dict[str, Any]) -> None:
     """Remove a budget (administrators): nothing limits its user or key any more."""
-    admin()
     services().budgets.remove(_named(query))
 
 

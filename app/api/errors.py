@@ -23,6 +23,7 @@ STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.EmailTaken, 409),
     (errors.Unauthorized, 401),
     (errors.Forbidden, 403),
+    (errors.RateLimited, 429),
     (errors.BudgetExceeded, 402),
     (errors.ReferenceNotFound, 500),  # The contract's own status for it.
     (errors.TooLarge, 413),
@@ -81,6 +82,8 @@ def _domain_error(error: GatewayError) -> Response:
     response = _answer(body, status)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.RateLimited):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     if status == 503:
         response.headers["Retry-After"] = "2"
     return response

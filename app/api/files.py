@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request, send_file
 
+from app.api.access import open_to_all
 from app.api.context import services
 from app.clients.storage import LocalStorage
 from app.errors import NotFound
@@ -15,6 +16,7 @@ TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items
 
 
 @blueprint.get("/files/<path:key>")
+@open_to_all
 def file(key: str) -> Response:
     """Serve one picture: its right type, cached for good since a key's content never changes."""
     storage = services().storage

@@ -11,6 +11,7 @@ from flask import Response, request
 
 from app.api import examples, paging
 from app.api import generation_schemas as schemas
+from app.api.access import needs_user
 from app.api.auth import signed_in
 from app.api.bodies import json_body
 from app.api.context import services
@@ -22,6 +23,7 @@ from app.api.multipart import uploaded_file
 from app.api.requests import ApiBlueprint, UnsupportedMediaType, parse_json, refusal_of
 from app.api.schemas import ErrorAnswer
 from app.api.stages import count_accept
+from app.api_key import Scope
 from app.errors import FieldError, InvalidRequest
 from app.job import JobStatus
 from app.job_filter import JobFilter
@@ -36,6 +38,7 @@ LOST = (JobStatus.FAILED, JobStatus.CANCELED)
 
 
 @blueprint.post("/text-to-image")
+@needs_user(Scope.GENERATE)
 @submits
 @blueprint.arguments(schemas.TextToImageBody, examples=examples.TEXT_TO_IMAGE)
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
@@ -54,6 +57,7 @@ def text_to_image(body: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/image-reference")
+@needs_user(Scope.GENERATE)
 @submits
 @blueprint.doc(requestBody={"required": True, "content": schemas.image_reference_content()})
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
@@ -76,6 +80,7 @@ def image_reference() -> Response:
 
 
 @blueprint.get("/queue/<generation_id>")
+@needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.GenerationAnswer))
 @blueprint.alt_response(401, schema=ErrorAnswer)
 @blueprint.alt_response(404, schema=ErrorAnswer)
@@ -86,6 +91,7 @@ def show_generation(generation_id: str) -> Response:
 
 
 @blueprint.get("/my-generations")
+@needs_user(Scope.READ)
 @blueprint.arguments(schemas.GenerationsQuery, location="query")
 @blueprint.response(200, envelope_of(schemas.GenerationsAnswer))
 @blueprint.alt_response(401, schema=ErrorAnswer)

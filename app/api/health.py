@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, jsonify
 
+from app.api.access import open_to_all
 from app.api.context import services
 from app.clients import queue
 from app.clients.breaker import ACCOUNT
@@ -16,12 +17,14 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
+@open_to_all
 def alive() -> Response:
     """Answer 200 without touching anything."""
     return jsonify({"status": "ok"})
 
 
 @blueprint.get("/readyz")
+@open_to_all
 def ready() -> Response:
     """Answer 200 where every store answers, else 503; trouble at fal degrades, but jobs wait for it and are accepted."""
     checks = {

@@ -34,7 +34,7 @@ def order_key_of(body: Mapping[str, Any]) -> OrderKey | None:
     key = idempotency_key()
     if key is None:
         return None
-    return order_key(caller=caller().scope, route=f"{request.method} {request.path}", key=key, body=body)
+    return order_key(caller=caller().identity, route=f"{request.method} {request.path}", key=key, body=body)
 
 
 def marked(response: Response, *, replayed: bool) -> Response:

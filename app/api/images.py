@@ -9,6 +9,7 @@ from flask import Response, jsonify, request
 
 from app import clock
 from app.api import examples, schemas
+from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
 from app.api.deferred import Deferred
@@ -18,6 +19,7 @@ from app.api.limits import submits
 from app.api.requests import ApiBlueprint, Preference, preference_of
 from app.api.stages import count_accept, count_answer
 from app.api.views import image_view, model_detail_view, model_view
+from app.api_key import Scope
 from app.errors import NotFound, ProviderError
 from app.job import Job, JobStatus
 from app.pricing import usd
@@ -28,23 +30,23 @@ blueprint = ApiBlueprint("images", __name__, url_prefix="/api/images", descripti
 
 
 @blueprint.get("/models")
+@needs(Scope.READ)
 @blueprint.response(200, schemas.ModelsAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 def list_models() -> dict[str, Any]:
     """List the models of the registry with their price of one image at default options."""
-    caller()
     now = clock.now()
     models = [model_view(spec, now) for spec in services().registry]
     return jsonify({"total": len(models), "models": models})  # type: ignore[return-value]
 
 
 @blueprint.get("/models/<name>")
+@needs(Scope.READ)
 @blueprint.response(200, schemas.ModelDetailAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)
 def show_model(name: str) -> Response:
     """Show one model with the JSON Schema that its requests are checked against, its prices and limits."""
-    caller()
     spec = services().registry.get(name)
     if spec is None:
         raise NotFound(f"No such model. Valid models: {', '.join(services().registry.names)}")
@@ -53,18 +55,20 @@ def show_model(name: str) -> Response:
 
 
 @blueprint.post("/estimate-cost")
+@needs(Scope.READ)
 @blueprint.arguments(schemas.EstimateBody, examples=examples.ESTIMATE)
 @blueprint.response(200, schemas.EstimateAnswer)
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 def estimate_cost(body: dict[str, Any]) -> Response:
     """Price a request without making it. Inputs may be left out; the same code prices the job."""
-    caller()
+    caller().order_limits.require_model(body["model"])
     quote = services().generation.estimate(body["model"], body["inputs"], body["options"])
     return jsonify({"costPerImage": usd(quote.unit_micros), "totalCost": usd(quote.micros), "numImages": quote.num_images})
 
 
 @blueprint.post("/generate")
+@needs(Scope.GENERATE)
 @submits
 @blueprint.arguments(schemas.GenerateBody, examples=examples.GENERATE)
 @blueprint.response(201, schemas.GenerateAnswer)
@@ -96,7 +100,7 @@ def _order(body: dict[str, Any], key: OrderKey | None) -> Order:
     """Return the caller's order. A signed-in user pays in tokens here as everywhere; a script's costs are on the operator's account."""
     who = caller()
     user_id = who.acts_for(body.pop("user_id"))
-    order = Order(user_id=user_id, caller_key=who.key_id, key=key, **body)
+    order = Order(user_id=user_id, caller_key=who.key_id, limits=who.order_limits, key=key, **body)
     return services().token_prices.with_tokens(order) if who.account else order
 
 

@@ -10,6 +10,7 @@ from flask import Response, jsonify, request
 
 from app.api import cursors, schemas
 from app.api import history_schemas as history
+from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
 from app.api.exports import documented, exported
@@ -19,12 +20,14 @@ from app.api.limits import submits
 from app.api.requests import ApiBlueprint
 from app.api.stages import count_accept
 from app.api.views import job_view
+from app.api_key import Scope
 from app.job_filter import JobFilter
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/jobs", description="Jobs and their history")
 
 
 @blueprint.get("")
+@needs(Scope.READ)
 @blueprint.arguments(history.JobsQuery, location="query")
 @blueprint.response(200, history.JobsAnswer)
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
@@ -47,6 +50,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/export")
+@needs(Scope.READ)
 @blueprint.arguments(history.JobsExportQuery, location="query")
 @blueprint.doc(responses=documented("The jobs, newest first: flat as CSV, as `GET /api/jobs/{jobId}` shows them as NDJSON."))
 @blueprint.alt_response(400, schema=schemas.ErrorAnswer)
@@ -65,6 +69,7 @@ def _filter_of(query: Mapping[str, Any]) -> JobFilter:
 
 
 @blueprint.get("/<job_id>")
+@needs(Scope.READ)
 @blueprint.response(200, schemas.JobAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)
@@ -78,6 +83,7 @@ def show_job(job_id: str) -> Response:
 
 
 @blueprint.post("/<job_id>/cancel")
+@needs(Scope.GENERATE)
 @blueprint.response(200, schemas.JobAnswer)
 @blueprint.alt_response(202, schema=schemas.JobAnswer, description="Asked for: fal is working on it, and its answer decides.")
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
@@ -94,6 +100,7 @@ def cancel_job(job_id: str) -> tuple[Response, int]:
 
 
 @blueprint.post("/<job_id>/retry")
+@needs(Scope.GENERATE)
 @submits
 @blueprint.response(202, schemas.JobAnswer)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
@@ -103,7 +110,7 @@ def cancel_job(job_id: str) -> tuple[Response, int]:
 def retry_job(job_id: str) -> Response:
     """Order a finished job's images again, as a new job at today's price. Takes an Idempotency-Key."""
     who = caller()
-    accepted = services().lifecycle.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id)
+    accepted = services().lifecycle.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id, limits=who.order_limits)
     count_accept(accepted)
     response = jsonify(job_view(accepted.job, services().storage))
     response.status_code = 202
@@ -112,6 +119,7 @@ def retry_job(job_id: str) -> Response:
 
 
 @blueprint.delete("/<job_id>")
+@needs(Scope.GENERATE)
 @blueprint.response(204)
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)

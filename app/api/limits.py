@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import time
+
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
+from limits import RateLimitItemPerMinute
+from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.addresses import household
-from app.api.auth import caller
+from app.api.auth import Caller, caller
 from app.api.context import services
 from app.config import Settings
+from app.errors import RateLimited
+
+log = logging.getLogger("http")
 
 
 def _submitter() -> str:
     """Name whose submits are counted: the user, the key, or the address of somebody without a credential."""
-    scope = caller().scope
-    return scope if scope != "anonymous" else f"address:{address()}"
+    identity = caller().identity
+    return identity if identity != "anonymous" else f"address:{address()}"
 
 
 def address() -> str:
@@ -37,6 +46,22 @@ logins = limiter.shared_limit(
     scope="login",
     exempt_when=lambda: services().settings.rate_limit_login is None,
 )
+
+
+def spend_request_of(who: Caller) -> None:
+    """Count a request of a key that may only make so many a minute. Raises RateLimited above them; without Redis nothing is counted."""
+    rate = who.key.terms.rate_per_minute if who.key else None
+    if rate is None:
+        return
+    window, counted = RateLimitItemPerMinute(rate), ("key-requests", who.identity)
+    try:
+        allowed = limiter.limiter.hit(window, *counted)
+        reset_at = limiter.limiter.get_window_stats(window, *counted).reset_time
+    except RedisError:
+        log.warning("a key's rate cannot be counted", exc_info=True)
+        return
+    if not allowed:
+        raise RateLimited(retry_after_s=max(1, math.ceil(reset_at - time.time())))
 
 
 def init_app(app: Flask, settings: Settings) -> None:

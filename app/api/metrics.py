@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.api.access import open_to_all
 from app.api.deferred import Deferred
 from app.bootstrap import Services
 from app.clients.breaker import ACCOUNT
@@ -45,7 +46,7 @@ def init_app(app: Flask, services: Services) -> None:
         return response
 
     app.after_request_funcs.setdefault(None, []).insert(0, observe)
-    app.add_url_rule("/metrics", "metrics", lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST))
+    app.add_url_rule("/metrics", "metrics", open_to_all(lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)))
 
 
 class _Shared(Collector):

@@ -13,13 +13,14 @@ from flask_socketio import ConnectionRefusedError as RefusedError
 from flask_socketio import SocketIO, emit, join_room
 from redis import Redis
 
-from app.api.auth import Caller, of_token
+from app.api.auth import Caller, of_key, of_token
 from app.api.context import services
 from app.api.engine import Engine, SessionLimits
 from app.api.schemas import MAX_USER_ID_CHARS
+from app.api_key import Scope
 from app.clients.events import SocketManager, room_of
 from app.config import Settings
-from app.errors import GatewayError, Unauthorized
+from app.errors import GatewayError, InvalidRequest, Unauthorized
 
 log = logging.getLogger("sockets")
 
@@ -76,15 +77,17 @@ def _user_of(credentials: Mapping[str, Any]) -> str:
     if isinstance(token, str) and token:
         caller = of_token(token)
     elif isinstance(key, str) and key:
-        caller = Caller(key_id=services().accounts.key_of(key).id)
+        caller = of_key(key)
     elif services().settings.allow_anonymous and token is None and key is None:
         caller = Caller()
     else:
         raise Unauthorized("Send auth: {token}, or {apiKey, userId}")
     named = user_id if isinstance(user_id, str) and 1 <= len(user_id) <= MAX_USER_ID_CHARS else None
-    if caller.account is None and named is None:
-        raise Unauthorized("Send userId with the key: whose events to hear")
-    return caller.acts_for(named)
+    caller.require_scope(Scope.READ)
+    try:
+        return caller.acts_for(named)
+    except InvalidRequest as exc:
+        raise Unauthorized("Send userId with the key: whose events to hear") from exc
 
 
 def _replay(user_id: str, since: Any) -> None:

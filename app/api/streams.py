@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from flask import Response, request
 
 from app.api import schemas
+from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
 from app.api.requests import ApiBlueprint
+from app.api_key import Scope
 from app.bootstrap import Services
 from app.job import Job
 
@@ -33,6 +35,7 @@ ANSWER = {
 
 
 @blueprint.get("/<job_id>/events")
+@needs(Scope.READ)
 @blueprint.doc(responses={"200": ANSWER}, parameters=[LAST_EVENT_ID])
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)

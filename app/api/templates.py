@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
+from app.api.access import open_to_all
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.generation_schemas import TemplatesAnswer
@@ -13,6 +14,7 @@ blueprint = ApiBlueprint("templates", __name__, url_prefix="/api/prompt-template
 
 
 @blueprint.get("")
+@open_to_all
 @blueprint.response(200, envelope_of(TemplatesAnswer))
 def list_templates() -> Response:
     """List the prompt templates that `promptTemplateId` of text-to-image may name."""

@@ -10,12 +10,14 @@ from flask import Response
 from app.account import Entry
 from app.api import account_schemas as schemas
 from app.api import examples, paging
-from app.api.auth import admin, signed_in
+from app.api.access import needs, needs_user
+from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.idempotency import HEADER, idempotency_key, marked
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
+from app.api_key import Scope
 from app.clock import rfc3339
 from app.errors import FieldError, InvalidRequest
 
@@ -25,6 +27,7 @@ SORT_ID = re.compile(r"\d{13}:.{1,300}")
 
 
 @blueprint.get("/balance")
+@needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.BalanceAnswer))
 @blueprint.alt_response(401, schema=ErrorAnswer)
 def balance() -> Response:
@@ -35,6 +38,7 @@ def balance() -> Response:
 
 
 @blueprint.get("/history")
+@needs_user(Scope.READ)
 @blueprint.arguments(schemas.HistoryQuery, location="query")
 @blueprint.response(200, envelope_of(schemas.HistoryAnswer))
 @blueprint.alt_response(401, schema=ErrorAnswer)
@@ -50,6 +54,7 @@ def history(query: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/topup")
+@needs(Scope.ADMIN)
 @blueprint.arguments(schemas.TopupBody, examples=examples.TOPUP)
 @blueprint.response(201, envelope_of(schemas.TopupAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -61,7 +66,6 @@ def topup(body: dict[str, Any]) -> Response:
 
     The key comes as `idempotencyKey` or in the header `Idempotency-Key`.
     """
-    admin()
     entry, replayed = services().billing.topup_once(body["user_id"], body["amount"], key=_key_of(body), notes=body["notes"])
     tokens = services().billing.balance(body["user_id"]).tokens
     return marked(enveloped("Tokens added", {"entry": entry_view(entry), "balance": tokens}, 201), replayed=replayed)

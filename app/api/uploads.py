@@ -8,12 +8,14 @@ from flask import Response, request
 
 from app.api import paging
 from app.api import upload_schemas as schemas
+from app.api.access import needs_user
 from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.multipart import uploaded_file
 from app.api.requests import ApiBlueprint, UnsupportedMediaType
 from app.api.schemas import ErrorAnswer
+from app.api_key import Scope
 from app.clients.storage import Storage
 from app.clock import rfc3339
 from app.errors import FieldError, InvalidRequest
@@ -24,6 +26,7 @@ blueprint = ApiBlueprint("uploads", __name__, url_prefix="/api/uploads", descrip
 
 
 @blueprint.post("")
+@needs_user(Scope.GENERATE)
 @blueprint.doc(requestBody=schemas.upload_body())
 @blueprint.response(201, envelope_of(schemas.UploadAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -55,6 +58,7 @@ def _no_file() -> InvalidRequest | UnsupportedMediaType:
 
 
 @blueprint.get("")
+@needs_user(Scope.READ)
 @blueprint.arguments(schemas.UploadsQuery, location="query")
 @blueprint.response(200, envelope_of(schemas.UploadsAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -69,6 +73,7 @@ def list_uploads(query: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/<upload_id>")
+@needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.UploadAnswer))
 @blueprint.alt_response(401, schema=ErrorAnswer)
 @blueprint.alt_response(404, schema=ErrorAnswer)
@@ -79,6 +84,7 @@ def show_upload(upload_id: str) -> Response:
 
 
 @blueprint.delete("/<upload_id>")
+@needs_user(Scope.GENERATE)
 @blueprint.response(204)
 @blueprint.alt_response(401, schema=ErrorAnswer)
 @blueprint.alt_response(404, schema=ErrorAnswer)

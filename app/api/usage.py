@@ -8,11 +8,13 @@ from typing import Any
 from flask import Response, jsonify
 
 from app.api import usage_schemas as schemas
+from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
 from app.api.exports import documented, exported
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
+from app.api_key import Scope
 from app.pricing import usd
 from app.usage import Tally
 
@@ -23,6 +25,7 @@ ROW_COLUMNS = ("day", "userId", "model", "status", "jobs", "images", "cost")
 
 
 @blueprint.get("")
+@needs(Scope.READ)
 @blueprint.arguments(schemas.UsageQuery, location="query")
 @blueprint.response(200, schemas.UsageAnswer)
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -33,13 +36,15 @@ def show_usage(query: dict[str, Any]) -> Response:
 
     A period is whole UTC days, the last 30 days by default. A job counts for the day it ended on; one on its way does not count yet.
     """
-    user_id = caller().reads(query["user_id"])
+    whose = caller().reads(query["user_id"])
     period = services().usage.period(query["created_from"], query["created_to"])
-    report = services().usage.report(user_id, period, query["group_by"])
+    report = services().usage.report(whose, period, query["group_by"])
+    user_id = whose if isinstance(whose, str) else None
     return jsonify({"userId": user_id, "totals": _tally_view(report.totals), "groups": list(_group_views(report.groups))})
 
 
 @blueprint.get("/export")
+@needs(Scope.READ)
 @blueprint.arguments(schemas.UsageExportQuery, location="query")
 @blueprint.doc(responses=documented("The rows, oldest first."))
 @blueprint.alt_response(400, schema=ErrorAnswer)
@@ -47,14 +52,14 @@ def show_usage(query: dict[str, Any]) -> Response:
 @blueprint.alt_response(403, schema=ErrorAnswer)
 def export_usage(query: dict[str, Any]) -> Response:
     """Export the usage of a period as CSV or NDJSON: a row for each day, user, model and status, or the groups that `groupBy` names."""
-    user_id = caller().reads(query["user_id"])
+    whose = caller().reads(query["user_id"])
     usage, period = services().usage, services().usage.period(query["created_from"], query["created_to"])
     if query["group_by"] is not None:
-        groups = _group_views(usage.report(user_id, period, query["group_by"]).groups)
+        groups = _group_views(usage.report(whose, period, query["group_by"]).groups)
         return exported("usage", query["format"], groups, GROUP_COLUMNS)
     rows = (
         {"day": row.day, "userId": row.user_id, "model": row.model, "status": row.status.value, **_tally_view(row.tally)}
-        for row in usage.rows(user_id, period)
+        for row in usage.rows(whose, period)
     )
     return exported("usage", query["format"], rows, ROW_COLUMNS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
+from app.api.access import open_to_all
 from app.api.bodies import read_body
 from app.api.context import services
 
@@ -11,6 +12,7 @@ blueprint = Blueprint("webhooks", __name__)
 
 
 @blueprint.post("/api/webhooks/fal/<job_id>/<int:index>")
+@open_to_all
 def fal_called(job_id: str, index: int) -> Response:
     """Take fal's call; answers 200 to all that fal has signed, so that it is not sent again."""
     news = services().webhooks.received(job_id, index, dict(request.headers), read_body(request))

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from app import clock
-from app.account import Account, ApiKey, Role, signup
-from app.errors import EmailTaken, NotFound, Unauthorized
+from app.account import Account, Role, signup
+from app.api_key import USUAL_TERMS, ApiKey, KeyTerms, checked
+from app.errors import EmailTaken, NotFound, StoreUnavailable, Unauthorized
 from app.stores.accounts import AccountStore
 from app.stores.keys import KeyStore
 
 SIGNUP_TOKENS = 1000
 KEY_PREFIX = "igk"
+USE_NOTED_EVERY = timedelta(minutes=1)
 WRONG_LOGIN = "The email or the password is wrong"
 
 
@@ -95,21 +98,31 @@ class Accounts:
         if not self._accounts.set_role(user_id, role):
             raise NotFound("No such user")
 
-    def make_key(self, name: str) -> tuple[ApiKey, str]:
-        """Make an API key for scripts; the text is returned this once and kept as a hash."""
+    def make_key(self, name: str, terms: KeyTerms = USUAL_TERMS) -> tuple[ApiKey, str]:
+        """Make an API key for scripts; the text is returned this once and kept as a hash. Raises InvalidRequest for impossible terms."""
+        now = self._now()
         secret = secrets.token_urlsafe(32)
-        key = ApiKey(id=secrets.token_hex(8), name=name, created_at=self._now())
+        key = ApiKey(id=secrets.token_hex(8), name=name, created_at=now, terms=checked(terms, now))
         self._keys.insert(key, _digest(secret))
         return key, f"{KEY_PREFIX}_{key.id}_{secret}"
 
     def key_of(self, text: str) -> ApiKey:
-        """Return the key a caller shows. Raises Unauthorized for unknown and revoked ones."""
+        """Return the key a caller shows, and note that it was used. Raises Unauthorized for unknown, revoked and expired ones."""
         prefix, _, rest = text.partition("_")
         key_id, _, secret = rest.partition("_")
         found = self._keys.get(key_id) if prefix == KEY_PREFIX and key_id and secret and text.isascii() else None
         if found is None or not hmac.compare_digest(found[1], _digest(secret)) or found[0].revoked_at:
             raise Unauthorized("This API key is not known, or was revoked")
-        return found[0]
+        key, now = found[0], self._now()
+        if key.has_expired(now):
+            raise Unauthorized("This API key has expired")
+        self._note_use(key, now)
+        return key
+
+    def _note_use(self, key: ApiKey, now: datetime) -> None:
+        if key.last_used_at is None or now - key.last_used_at >= USE_NOTED_EVERY:
+            with contextlib.suppress(StoreUnavailable):  # A note for the operator: no request fails for it.
+                self._keys.note_use(key.id, now, before=now - USE_NOTED_EVERY)
 
     def all_keys(self) -> list[ApiKey]:
         return self._keys.list()

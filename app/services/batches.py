@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app import clock
+from app.account import Whose, is_among
 from app.batch import Batch, BatchState, BatchView, waiting
 from app.clients.queue import TaskQueue
 from app.errors import (
@@ -58,7 +59,7 @@ class AcceptedBatch:
 
 
 class Batches:
-    """`user_id` is whose batches the caller may see; None for everybody's. Somebody else's is NotFound."""
+    """`user_id` is whose batches the caller may see. Somebody else's is NotFound."""
 
     def __init__(
         self,
@@ -147,6 +148,7 @@ class Batches:
     def _affordable(self, orders: Sequence[Order], priced: Sequence[PricedOrder], max_cost_micros: int | None) -> tuple[str, ...]:
         """Return the budgets that pay. Raises MaxCostExceeded; InsufficientTokens or BudgetExceeded early, the hold decides."""
         micros = sum(each.quote.micros for each in priced)
+        orders[0].limits.require_cost(micros)
         if max_cost_micros is not None and micros > max_cost_micros:
             details = {"cost": usd(micros), "maxCost": usd(max_cost_micros)}
             raise MaxCostExceeded(
@@ -208,10 +210,10 @@ class Batches:
 
     # -- afterwards -----------------------------------------------------------------------------------------------------------------
 
-    def view(self, batch_id: str, *, user_id: str | None) -> BatchView:
+    def view(self, batch_id: str, *, user_id: Whose) -> BatchView:
         """Return a batch with what its jobs say together. Raises NotFound."""
         batch = self._batches.get(batch_id) if clock.is_id(batch_id) else None
-        if batch is None or not _is_known(batch) or user_id not in (None, batch.user_id):
+        if batch is None or not _is_known(batch) or not is_among(batch.user_id, user_id):
             raise NotFound("No such batch")
         sums = self._batch_jobs.sums(batch.id)
         return BatchView(
@@ -221,7 +223,7 @@ class Batches:
             progress_sum=sum(100 * each.jobs if status in TERMINAL else each.progress for status, each in sums.items()),
         )
 
-    def cancel(self, batch_id: str, *, user_id: str | None) -> BatchView:
+    def cancel(self, batch_id: str, *, user_id: Whose) -> BatchView:
         """Cancel every job of a batch that has not finished, each as a single one is. Raises NotFound, AlreadyFinished."""
         view = self.view(batch_id, user_id=user_id)
         if view.is_over:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from app import clock, keys
+from app.account import Whose, is_among
+from app.api_key import NO_LIMITS, OrderLimits
 from app.clients.queue import TaskQueue
 from app.clients.storage import Storage
 from app.errors import AlreadyFinished, Gone, NotFinished, NotFound, QueueUnavailable
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """`user_id` is whose jobs the caller may see; None for everybody's. Somebody else's job is NotFound."""
+    """`user_id` is whose jobs the caller may see. Somebody else's job is NotFound."""
 
     def __init__(
         self,
@@ -49,17 +51,17 @@ class Lifecycle:
         self._announcer = announcer
         self._now = now
 
-    def job(self, job_id: str, *, user_id: str | None) -> Job:
+    def job(self, job_id: str, *, user_id: Whose) -> Job:
         """Return a job. Raises NotFound, or Gone for a deleted one."""
         job = self._jobs.get(job_id) if clock.is_id(job_id) else None
-        if job is not None and user_id in (None, job.user_id):
+        if job is not None and is_among(job.user_id, user_id):
             return job
         owner = self._tombstones.owner_of(job_id) if job is None and clock.is_id(job_id) else None
-        if owner is not None and user_id in (None, owner):
+        if owner is not None and is_among(owner, user_id):
             raise Gone("This job was deleted")
         raise NotFound("No such job")
 
-    def cancel(self, job_id: str, *, user_id: str | None) -> Job:
+    def cancel(self, job_id: str, *, user_id: Whose) -> Job:
         """Cancel a live job: it has ended when fal had not begun it, else fal is asked and its answer decides. Raises AlreadyFinished.
 
         The wish is in the job before anybody acts on it; a worker then settles what has ended, or asks fal. If none is told, the sweep
@@ -79,7 +81,9 @@ class Lifecycle:
             self._announcer.announce(job)
         return job
 
-    def retry(self, job_id: str, *, user_id: str | None, key: OrderKey | None, caller_key: str | None = None) -> Accepted:
+    def retry(
+        self, job_id: str, *, user_id: Whose, key: OrderKey | None, caller_key: str | None = None, limits: OrderLimits = NO_LIMITS
+    ) -> Accepted:
         """Order the same again as a new job, at today's price. Raises NotFinished for a live one.
 
         The budget of the caller's own API key pays; where it has none, that of the key which ordered the first. A user (who sees only
@@ -97,14 +101,15 @@ class Lifecycle:
             project_id=job.project_id,
             metadata=job.metadata,
             web=job.web,
-            tokens_per_image=job.tokens_per_image or (self._token_prices.at_script_api(job.model) if user_id else 0),
+            tokens_per_image=job.tokens_per_image or (self._token_prices.at_script_api(job.model) if isinstance(user_id, str) else 0),
             caller_key=caller_key or job.caller_key,
+            limits=limits,
             key=key,
             retry_of=job.id,
         )
         return self._generation.submit(order)
 
-    def delete(self, job_id: str, *, user_id: str | None) -> None:
+    def delete(self, job_id: str, *, user_id: Whose) -> None:
         """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.
 
         The tombstone first, the document last: where this is cut off, the same call again finishes it.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from app.api_key import NO_LIMITS, OrderLimits
 from app.errors import FieldError, InvalidRequest, Misconfigured, MissingInputs, UnknownModelName
 from app.job import Operation, WebDetails
 from app.pricing import Quote, quote
@@ -30,6 +31,7 @@ class Order:
     web: WebDetails | None = None
     tokens_per_image: int = 0
     caller_key: str | None = None
+    limits: OrderLimits = NO_LIMITS
     key: OrderKey | None = None
     retry_of: str | None = None
 
@@ -41,9 +43,15 @@ class PricedOrder:
 
 
 def price_order(registry: Registry, order: Order, at: datetime) -> PricedOrder:
-    """Check an order whole and price it. Raises UnknownModelName, MissingInputs or InvalidRequest, naming every problem."""
+    """Check an order whole and price it. Raises UnknownModelName, MissingInputs or InvalidRequest, naming every problem.
+
+    Raises Forbidden for a model, and MaxCostExceeded for a price, that the caller's key does not allow.
+    """
+    order.limits.require_model(order.model)
     with_checked = _checked(registry, order.model, order.inputs, order.options, complete=True)
-    return PricedOrder(with_checked, _priced(with_checked, at))
+    priced = PricedOrder(with_checked, _priced(with_checked, at))
+    order.limits.require_cost(priced.quote.micros)
+    return priced
 
 
 def tokens_of(order: Order, priced: PricedOrder) -> int:

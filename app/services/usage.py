@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app import clock
+from app.account import Whose
 from app.errors import FieldError, InvalidRequest
 from app.stores.usage_days import UsageDayStore
 from app.usage import GroupBy, Period, Tally, UsageRow, period_of
@@ -25,7 +26,7 @@ class Report:
 
 
 class Usage:
-    """`user_id` is whose usage; None for everybody's. A period is whole UTC days."""
+    """`user_id` is whose usage. A period is whole UTC days."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Usage:
         """Return the days of a period; without a start, the 30 days before its end."""
         return period_of(start or (end or self._now()) - USUAL_PERIOD, end)
 
-    def report(self, user_id: str | None, period: Period, by: GroupBy) -> Report:
+    def report(self, user_id: Whose, period: Period, by: GroupBy) -> Report:
         """Return the sums. Raises InvalidRequest where there are too many groups for one answer."""
         groups = self._days.groups(user_id, period, by, limit=self._max_groups + 1)
         if len(groups) > self._max_groups:
@@ -52,7 +53,7 @@ class Usage:
             raise InvalidRequest(f"groupBy: {detail}", [FieldError("/groupBy", detail)])
         return Report(sum((tally for _, tally in groups), Tally()), sorted(groups))
 
-    def rows(self, user_id: str | None, period: Period) -> Iterator[UsageRow]:
+    def rows(self, user_id: Whose, period: Period) -> Iterator[UsageRow]:
         """Yield every day, user, model and status, oldest first, a bounded number of them in memory. Raises StoreUnavailable on the way."""
         last: str | None = None
         while True:

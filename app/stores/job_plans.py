@@ -51,12 +51,12 @@ def plan(wanted: JobFilter) -> Plan:
 
 
 def _equalities(wanted: JobFilter) -> Document:
-    """Return the fields that have an index. A choice of statuses is equality too: MongoDB merges one walk for each."""
+    """Return the fields that have an index. A choice of statuses or users is equality too: MongoDB merges one walk for each."""
     status: Any = wanted.status.value if wanted.status else None
     if status is None and wanted.statuses and set(wanted.statuses) != set(JobStatus):
         status = {"$in": [status.value for status in wanted.statuses]}
     named = {
-        "userId": wanted.user_id,
+        "userId": {"$in": list(whose)} if isinstance(whose := wanted.user_id, tuple) else whose,
         "status": status,
         "model": wanted.model,
         "projectId": wanted.project_id,

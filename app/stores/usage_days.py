@@ -14,6 +14,7 @@ from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app import clock, keys
+from app.account import Whose
 from app.errors import StoreUnavailable
 from app.job import TERMINAL, Job, JobStatus
 from app.stores.database import Database, Document, store
@@ -60,7 +61,7 @@ class UsageDayStore:
                 guard = {"_id": day_id, "open": {"$elemMatch": other}}
                 self._days.update_one(guard, {"$inc": _increments(job, -1), "$pull": {"open": other}})
 
-    def groups(self, user_id: str | None, period: Period, by: GroupBy, *, limit: int) -> list[tuple[str, Tally]]:
+    def groups(self, user_id: Whose, period: Period, by: GroupBy, *, limit: int) -> list[tuple[str, Tally]]:
         """Return the sums of a user, or of all, by their keys; up to `limit` keys, in no order. Reads each day and model once."""
         sums = {f"{status.value}_{name}": {"$sum": f"${status.value}.{name}"} for status in ENDS for name in COUNTERS}
         pipeline: list[Document] = [{"$match": _query(user_id, period)}, {"$group": {"_id": GROUP_KEYS[by], **sums}}, {"$limit": limit}]
@@ -72,7 +73,7 @@ class UsageDayStore:
             return [(status.value, tally) for _, tallies in found for status, tally in tallies.items() if tally.jobs]
         return [(str(key), sum(tallies.values(), Tally())) for key, tallies in found]
 
-    def page(self, user_id: str | None, period: Period, *, after_id: str | None, limit: int) -> tuple[list[UsageRow], str | None]:
+    def page(self, user_id: Whose, period: Period, *, after_id: str | None, limit: int) -> tuple[list[UsageRow], str | None]:
         """Return the rows of up to `limit` documents by ascending day, and the id the next page is after; None at the end."""
         query = _query(user_id, period)
         if after_id is not None:
@@ -112,9 +113,11 @@ def id_of(day: str, user_id: str, model: str) -> str:
     return f"{day}/{keys.user_folder(user_id)}/{quote(model, safe='')}"
 
 
-def _query(user_id: str | None, period: Period) -> Document:
+def _query(user_id: Whose, period: Period) -> Document:
     days: Document = {"$gte": period.first, **({"$lt": period.end} if period.end else {})}
-    return {"_id": days} if user_id is None else {"userId": user_id, "_id": days}
+    if user_id is None:
+        return {"_id": days}
+    return {"userId": {"$in": list(user_id)} if isinstance(user_id, tuple) else user_id, "_id": days}
 
 
 def _increments(job: Job, sign: int) -> dict[str, int]:

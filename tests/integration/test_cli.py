@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from app.account import Role
+from app.api_key import KeyTerms, OrderLimits, Scope
 from app.errors import Unauthorized
 from app.services.accounts import Accounts
 from app.stores.accounts import AccountStore
@@ -60,6 +62,28 @@ def accounts(database: Database) -> Accounts:
     return Accounts(accounts=AccountStore(database), keys=KeyStore(database))
 
 
+def test_a_key_is_made_as_narrow_as_it_is_asked_for(run: Operator, accounts: Accounts) -> None:
+    limits = ["--user=ada", "--user=grace", "--scope=read", "--model=flux-*", "--expires-at=2999-01-31", "--rate-per-minute=60"]
+    more = ["--monthly-budget=25.5", "--max-cost-per-order=0.2", "--ip-range=203.0.113.9/24"]
+
+    made = run("keys", "create", "--name", "narrow", *limits, *more)
+    wrong = run("keys", "create", "--name", "wrong", "--ip-range=nonsense")
+    listed = run("keys", "list")
+
+    assert made.returncode == 0, made
+    assert accounts.key_of(made.stdout.strip()).terms == KeyTerms(
+        users=("ada", "grace"),
+        scopes=(Scope.READ,),
+        expires_at=datetime(2999, 1, 31, tzinfo=UTC),
+        rate_per_minute=60,
+        ip_ranges=("203.0.113.0/24",),
+        orders=OrderLimits(models=("flux-*",), max_micros=200_000),
+    )
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    for limit in ("users: ada, grace", "scopes: read", "models: flux-*", "60", "USD an order: 0.2", "USD a month: 25.5", "203.0.113.0/24"):
+        assert limit in listed.stdout
+
+
 def test_a_key_is_made_listed_and_revoked(run: Operator, accounts: Accounts) -> None:
     made = run("keys", "create", "--name", "nightly script")
     found = KEY.fullmatch(made.stdout.strip())
@@ -75,7 +99,7 @@ def test_a_key_is_made_listed_and_revoked(run: Operator, accounts: Accounts) -> 
     assert (listed.returncode, key_id in listed.stdout, "nightly script" in listed.stdout) == (0, True, True)
     assert text.rpartition("_")[2] not in listed.stdout
     assert (revoked.returncode, revoked.stdout.strip()) == (0, f"Key {key_id} is revoked")
-    assert len(re.findall(r"\dZ", listed.stdout)) == 2
+    assert len(re.findall(r"\dZ", listed.stdout)) == 3, "when it was made, used and revoked"
     assert (again.returncode, again.stderr.strip()) == (2, "No such key, or it was revoked before")
     with pytest.raises(Unauthorized):
         accounts.key_of(text)

@@ -137,6 +137,7 @@ def test_a_repeated_submit_writes_and_enqueues_nothing(client: FlaskClient, hear
 
 def test_an_api_key_costs_one_read_more(client: FlaskClient, served: Services, heard: Heard) -> None:
     _, secret = served.accounts.make_key("a script")
+    served.accounts.key_of(secret)  # That it was used is noted once a minute.
 
     commands, _ = heard.of(lambda: client.post("/api/images/generate", json=BODY, headers={"X-API-Key": secret}), 202)
 
