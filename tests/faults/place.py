@@ -89,7 +89,8 @@ class Place(Service):
 
     def reported(self, job_id: str) -> bool:
         """Tell whether a log line sends the operator to fal's dashboard for this job."""
-        lines = [line for name in ("web", "worker", "watcher") for line in self.stack.log(name).splitlines() if job_id in line]
+        names = [name for name in self.stack.names if name.startswith(("web", "worker", "watcher"))]
+        lines = [line for name in names for line in self.stack.log(name).splitlines() if job_id in line]
         return any("fal's dashboard" in line or "a paid request cannot be written down" in line for line in lines)
 
     def verify_ledger(self) -> subprocess.CompletedProcess[str]:

@@ -40,13 +40,17 @@ class Link:
 
 @dataclass
 class Proxy:
-    """One way to one server. `latency_s` delays each answer; `cut` holds back what goes one way until the network is whole again."""
+    """One way to one server. `latency_s` delays each answer; `cut` holds back what goes one way until the network is whole again.
+
+    The first request that holds `fatal_words` arrives, and makes every connection half-open: nobody hears what came of it.
+    """
 
     target: tuple[str, int]
     port: int = 0
     latency_s: float = 0.0
     cut: set[Way] = field(default_factory=set)
     refuses: bool = False
+    fatal_words: bytes | None = None
     links: list[Link] = field(default_factory=list)
 
     def silence(self) -> None:
@@ -58,7 +62,7 @@ class Proxy:
                 link.asked_at = now if link.last_way == "up" else None
 
     def heal(self) -> None:
-        self.latency_s, self.refuses = 0.0, False
+        self.latency_s, self.refuses, self.fatal_words = 0.0, False, None
         self.cut.clear()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,6 +93,9 @@ class Proxy:
                     link.last_way = way
                     sink.write(data)
                     await sink.drain()
+                    if way == "up" and self.fatal_words and self.fatal_words in data:
+                        self.fatal_words = None
+                        self.silence()
                 elif way == "up" and link.asked_at is None:
                     link.asked_at = time.monotonic()
         if way == "up":
