@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.addresses import Network, networks_of
-from app.store_addresses import mongodb_problems, redis_problems, storage_problems
+from app.redis_address import redis_problems
+from app.store_addresses import mongodb_problems, storage_problems
 
 MIN_SECRET_CHARS = 32
 OPEN_PRODUCTION = "in-production"

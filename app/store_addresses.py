@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
 MONGO_EXAMPLE = "mongodb://localhost:27017/imagegw"
@@ -72,20 +72,6 @@ def _option_problem(name: str, value: str) -> Iterable[str]:
         yield f"{name}={value} cannot be used: {why}"
     elif key in BOUNDED and not (value.isascii() and value.isdigit() and 0 < int(value) <= MAX_WAIT_MS):
         yield f"{name}={value} is not a number of milliseconds from 1 to {MAX_WAIT_MS}: a silent server would be waited for too long"
-
-
-def redis_problems(url: str) -> list[str]:
-    """Return what keeps a Redis URL from being used, each as the end of a sentence."""
-    parts = _split(url)
-    if parts is None or parts.scheme not in ("redis", "rediss", "unix"):
-        return ["not an address that starts with redis://, rediss:// or unix://"]
-    if parts.scheme == "unix":
-        return [] if parts.path.strip("/") else ["name the socket, as in unix:///run/redis/redis.sock"]
-    if BAD_PERCENT.search(parts.netloc):
-        return ["the user name and the password must be percent-encoded (: as %3A, @ as %40, / as %2F, % as %25)"]
-    number = dict(parse_qsl(parts.query)).get("db", parts.path.strip("/"))
-    problems = [] if parts.hostname else ["name the host, as in redis://localhost:6379/0"]
-    return problems if number.isascii() and (number.isdigit() or not number) else [*problems, "after the host stands a database's number"]
 
 
 def storage_problems(url: str) -> list[str]:

@@ -20,7 +20,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import check_addresses, open_registry
-from app.clients.queue import QUEUES, WORKER_TTL_S, connect_worker
+from app.clients.queue import QUEUES, WORKER_TTL_S
+from app.clients.redis_connection import connect_worker
 from app.config import BadSettings, Settings, load_settings
 from app.logs import configure_logging
 from registry.loader import RegistryError

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from app.api.access import open_to_all
 from app.api.context import services
-from app.clients import queue
+from app.clients import redis_connection
 from app.clients.breaker import ACCOUNT
 from app.errors import GatewayError
 from app.stores import database
@@ -26,10 +26,10 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 @open_to_all
 def ready() -> Response:
-    """Answer 200 where every store answers, else 503; trouble at fal degrades, but jobs wait for it and are accepted."""
+    """Answer 200 where every store can be worked with, else 503; trouble at fal degrades, but jobs wait for it and are accepted."""
     checks = {
         "mongo": _check(lambda: database.ping(services().database)),
-        "redis": _check(lambda: queue.ping(services().redis)),
+        "redis": _check(lambda: redis_connection.ping(services().redis)),
         "storage": _check(services().storage.ping),
     }
     body = {"checks": checks, "details": {"provider": _provider(services().breaker.pauses())}}

@@ -10,12 +10,11 @@ from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 from limits import RateLimitItemPerMinute
 from redis import RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from app.addresses import household
 from app.api.auth import Caller, caller
 from app.api.context import services
+from app.clients.redis_connection import HASTY, connect_redis
 from app.config import Settings
 from app.errors import RateLimited
 
@@ -65,8 +64,9 @@ def spend_request_of(who: Caller) -> None:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    app.config["RATELIMIT_STORAGE_URI"] = settings.redis_url
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_connect_timeout": 1, "socket_timeout": 1, "retry": Retry(NoBackoff(), 1)}
+    # The address only names the kind of store: the limiter's own connections know nothing of Sentinels with passwords and TLS.
+    app.config["RATELIMIT_STORAGE_URI"] = "redis://"
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"connection_pool": connect_redis(settings.redis_url, **HASTY).connection_pool}
     app.config["RATELIMIT_KEY_PREFIX"] = "imagegw"
     limiter.init_app(app)
     app.after_request(_announced)

@@ -12,7 +12,8 @@ from app.clients.events import EventPublisher
 from app.clients.fal import FalQueue
 from app.clients.fal_platform import FalPlatform
 from app.clients.metrics import Metrics
-from app.clients.queue import TaskQueue, connect_redis
+from app.clients.queue import TaskQueue
+from app.clients.redis_connection import connect_redis
 from app.clients.storage import Storage, open_storage
 from app.clients.webhook_keys import WebhookVerifier
 from app.config import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.clients.queue import connect_redis
+from app.clients.redis_connection import refuse_cluster
 from app.config import Settings
 from app.job import Patience
 from app.stores.accounts import AccountStore
@@ -59,6 +59,6 @@ def build_stores(settings: Settings, patience: Patience) -> Stores:
 
 
 def check_addresses(settings: Settings) -> None:
-    """Have the drivers read the stores' addresses, as the clients' makers do, and connect to nothing. Raises BadSettings."""
+    """Have the drivers read the stores' addresses, and ask Redis what it is, if it answers. Raises BadSettings."""
     connect(settings.mongodb_uri).client.close()
-    connect_redis(settings.redis_url)
+    refuse_cluster(settings.redis_url)

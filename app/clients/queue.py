@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
-from redis import BlockingConnectionPool, Redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis import Redis
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.config import BadSettings
 from app.errors import QueueUnavailable
 from app.fal_request import News
 
@@ -29,42 +25,9 @@ TASK_TIMEOUT_S = 300
 COLLECT_FRESH_S = 10
 TURNS_KEY = "imagegw:turns"
 TURNS_FRESH_S = 10
-#: Two tries of 5 s, each after a handshake that may last as long: a caller knows within half a minute that nobody answers. The library's
-#: own ten tries would take minutes on a half-open connection.
-_CONNECTION: dict[str, Any] = {
-    "socket_connect_timeout": 3,
-    "socket_timeout": 5,
-    "health_check_interval": 30,
-    "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), 1),
-}
 #: RQ waits 15 s less than this for a task, and 10 s more than that for Redis' answer. Its own 7 minutes are a silent worker, wherever
 #: the connection is half-open.
 WORKER_TTL_S = 25
-
-
-def connect_redis(url: str, *, pool: int = 64) -> Redis:
-    """Return a client whose pool makes callers wait when it is empty. Opens nothing yet.
-
-    Without BlockingConnectionPool a burst of requests is answered with errors (measured: 144 of 2,000). Raises BadSettings for a URL that
-    the driver does not take.
-    """
-    try:
-        return Redis(connection_pool=BlockingConnectionPool.from_url(url, max_connections=pool, timeout=10, **_CONNECTION))
-    except (ValueError, TypeError) as exc:
-        raise BadSettings(["REDIS_URL: the driver does not take it; see docs/stores.md"]) from exc
-
-
-def connect_worker(url: str) -> Redis:
-    """Return a client for the one thread that takes tasks: nobody competes for its connections. Opens nothing yet."""
-    return Redis.from_url(url, **_CONNECTION)
-
-
-def ping(redis: Redis) -> None:
-    """Raise QueueUnavailable if Redis does not answer."""
-    try:
-        redis.ping()
-    except RedisError as exc:
-        raise QueueUnavailable("Redis does not answer") from exc
 
 
 class TaskQueue:

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.clients.queue import connect_redis
+from app.clients.redis_connection import connect_redis
 from tests.support.fal_calls import wait_until
 from workers.lease import KEY, LEASE_S, Lease
 

@@ -15,7 +15,7 @@ from redis import Redis
 from app import create_app
 from app.bootstrap import Services
 from app.clients.metrics import BOUNDS, BUCKETS_S, FLUSH_S, KEY, Metrics, Sample
-from app.clients.queue import connect_redis
+from app.clients.redis_connection import connect_redis
 from app.services.stages import STAGE_SECONDS, Stage, StageTimes
 from tests.support.fal_calls import wait_until
 

@@ -28,7 +28,8 @@ from app.clients.events import (
     request_in_flight,
     room_of,
 )
-from app.clients.queue import COLLECT_QUEUE, QUEUES, SUBMIT_QUEUE, TaskQueue, connect_redis, ping
+from app.clients.queue import COLLECT_QUEUE, QUEUES, SUBMIT_QUEUE, TaskQueue
+from app.clients.redis_connection import connect_redis, ping
 from app.errors import QueueUnavailable
 from tests.support.fal_calls import BANANA, FLUX, wait_until
 from tests.support.services import Backing

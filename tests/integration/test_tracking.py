@@ -14,7 +14,8 @@ import pytest
 from app import clock
 from app.bootstrap import Services
 from app.clients.fal_status import FalState, FalStatus
-from app.clients.queue import TaskQueue, connect_redis
+from app.clients.queue import TaskQueue
+from app.clients.redis_connection import connect_redis
 from app.job import Job
 from tests.support.factories import STOPPED, certain, make_receipt, submitted_job
 from tests.support.gateway import Gateway

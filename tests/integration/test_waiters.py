@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 
 from app import clock
-from app.clients.queue import connect_redis
+from app.clients.redis_connection import connect_redis
 from app.services.waiting import JobWaiters
 from tests.support.gateway import Gateway
 from tests.support.services import Backing
