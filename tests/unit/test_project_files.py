@@ -24,6 +24,7 @@ SCRIPTS = [
     "scripts/dev",
     "scripts/imagegen",
     "scripts/lock",
+    "scripts/pythons",
     "scripts/soak",
     "scripts/test",
     "scripts/venv",
