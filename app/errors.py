@@ -22,6 +22,8 @@ GatewayError
  |   `- ResultUnusable       (bought, but what comes is not a picture: a few tries)
  `- ServiceError           we are at fault
      |- StoreUnavailable, StorageUnavailable, QueueUnavailable, InternalError
+     |   `- StoreNotReady    (it answers, but must not be trusted with an order)
+     |       `- StoreRefused   (and never will: another server is needed)
      |- Busy                (too much at once: come again)
      `- Misconfigured
 """
@@ -204,6 +206,16 @@ class ServiceError(GatewayError):
 
 class StoreUnavailable(ServiceError):
     code = "store_unavailable"
+
+
+class StoreNotReady(StoreUnavailable):
+    """The database answers, but lacks what keeps one order from becoming two. What was asked for did not happen."""
+
+    code = "store_not_ready"
+
+
+class StoreRefused(StoreNotReady):
+    """The database is of a kind that does not keep its word; no waiting helps."""
 
 
 class StorageUnavailable(ServiceError):

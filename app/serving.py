@@ -18,9 +18,9 @@ from app.api import sockets
 from app.bootstrap import build_services
 from app.clients.storage import Storage
 from app.config import Settings
-from app.errors import StorageUnavailable, StoreUnavailable
+from app.errors import StorageUnavailable, StoreNotReady, StoreRefused, StoreUnavailable
 from app.logs import configure_logging
-from app.stores.database import Database, ensure_indexes
+from app.stores.readiness import Readiness
 from app.web_server import LIMITS, Limits
 
 log = logging.getLogger("web")
@@ -28,7 +28,8 @@ log = logging.getLogger("web")
 #: eventlet's own defaults hold 1,024 connections and 50 waiting to be accepted: a burst of waiting requests needs more.
 MAX_CONNECTIONS = 10_000
 BACKLOG = 2048
-INDEX_PAUSE_S = 0.5
+#: How often the database is looked at again, while it is fit for orders and while it is not.
+LOOK_EVERY_S, LOOK_SOON_S = 15.0, 1.0
 #: glibc keeps freed blocks below its threshold, which rises to 32 MB by itself: 20 password hashes of 19 MB each cost 300 MB for good.
 MMAP_THRESHOLD_BYTES = 1024 * 1024
 M_MMAP_THRESHOLD = -3  # malloc.h
@@ -39,12 +40,14 @@ DRAIN_S = 10.0
 
 
 def serve(settings: Settings, limits: Limits = LIMITS) -> None:
-    """Serve until told to stop. Stores may still be starting: requests that need them are answered with 503 until they are there."""
+    """Serve until told to stop. Stores may still be starting: requests that need them are answered with 503 until they are there.
+
+    Raises StoreRefused where the database answers and is of a kind that must not be used.
+    """
     configure_logging(settings, process="web")
     _give_back_large_blocks()
     services = build_services(settings, offload=eventlet.tpool.execute)
-    if not _indexed(services.database):
-        eventlet.spawn(_index_later, services.database)
+    eventlet.spawn(_keep_looking, services.readiness, is_fit=_is_fit(services.readiness))
     eventlet.spawn(_prove_storage, services.storage)
     app = create_app(settings, services)
     sockets.init_app(app, settings, services.redis, ping_s=(limits.ping_interval_s, limits.ping_timeout_s), stranger_s=limits.stranger_s)
@@ -77,19 +80,30 @@ def _collect_less_garbage() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def _indexed(database: Database) -> bool:
+def _is_fit(readiness: Readiness) -> bool:
+    """Look whether the database is fit for orders. Raises StoreRefused: that one never will be."""
     try:
-        ensure_indexes(database)
+        readiness.look()
+    except StoreRefused:
+        raise
+    except StoreNotReady as exc:
+        log.critical("%s", exc.message)
+        return False
     except StoreUnavailable:
         log.warning("the database does not answer yet")
         return False
     return True
 
 
-def _index_later(database: Database) -> None:
-    """Go on until the indexes are there: the unique ones are what keeps two orders with one key from becoming two jobs."""
-    while not _indexed(database):
-        eventlet.sleep(INDEX_PAUSE_S)
+def _keep_looking(readiness: Readiness, *, is_fit: bool) -> None:
+    """Look for ever: the database may start late, be mended, or lose an index, and a lost unique one lets one order become two."""
+    while True:
+        eventlet.sleep(LOOK_EVERY_S if is_fit else LOOK_SOON_S)
+        try:
+            is_fit = _is_fit(readiness)
+        except StoreRefused as exc:
+            log.critical("%s", exc.message)
+            is_fit = False
 
 
 def _prove_storage(storage: Storage) -> None:

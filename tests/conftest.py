@@ -78,7 +78,7 @@ def fal_emulator(running_fal: Emulator) -> Emulator:
 @pytest.fixture
 def database(backing: Backing) -> Iterator[Database]:
     """An empty database with the service's indexes."""
-    from app.stores.database import ensure_indexes
+    from app.stores.indexes import ensure_indexes
     from tests.support.services import fresh_database
 
     with fresh_database(backing) as fresh:
@@ -113,7 +113,7 @@ def wired(backing: Backing, fal_place: FalPlace) -> Iterator[Services]:
 @pytest.fixture
 def services(wired: Services, redis: Redis, fal_emulator: Emulator) -> Services:
     """The whole service in this process, without worker processes: stores, Redis and fal are empty."""
-    from app.stores.database import ensure_indexes
+    from app.stores.indexes import ensure_indexes
 
     wired.database.client.drop_database(wired.database.name)
     ensure_indexes(wired.database)

@@ -23,6 +23,7 @@ from app.bootstrap import check_addresses, open_registry
 from app.clients.queue import QUEUES, WORKER_TTL_S
 from app.clients.redis_connection import connect_worker
 from app.config import BadSettings, Settings, load_settings
+from app.errors import StoreRefused, StoreUnavailable
 from app.logs import configure_logging
 from registry.loader import RegistryError
 from workers import tasks
@@ -34,6 +35,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RECYCLE_AFTER_TASKS = 1000
 RESTART_PAUSE_S = 1.0
 REDIS_PAUSE_S = 1.0
+#: What a worker ends with whose database must not be used: another one would find the same.
+REFUSED = 2
 PARENT_LOOK_S = 2.0
 
 
@@ -57,6 +60,7 @@ class Parent:
         self._settings = settings
         self._children: dict[int, float] = {}
         self._stopping = False
+        self._status = 0
 
     def run(self) -> int:
         for number in STOP_SIGNALS:
@@ -65,7 +69,7 @@ class Parent:
             while not self._stopping and len(self._children) < self._settings.workers:
                 self._fork()
             self._reap()
-        return 0
+        return self._status
 
     def _fork(self) -> None:
         # Wishes to stop are held back meanwhile: they must find the child in the list, and not this parent's handler in the child,
@@ -97,6 +101,9 @@ class Parent:
             self._children.clear()
             return
         lived_s = time.monotonic() - self._children.pop(pid, 0.0)
+        if os.waitstatus_to_exitcode(status) == REFUSED:
+            self._status = REFUSED
+            self._stop(signal.SIGTERM, None)
         if status and not self._stopping:
             log.error("a worker died and is replaced", extra={"worker_pid": pid, "wait_status": status})
             if lived_s < RESTART_PAUSE_S:
@@ -112,7 +119,13 @@ def work(settings: Settings, *, parent: int) -> int:
     """Run one worker until it is recycled or told to stop; Redis may come and go meanwhile."""
     redis = connect_worker(settings.redis_url)
     queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
-    tasks.services()
+    try:
+        tasks.services().readiness.prove()
+    except StoreRefused as exc:
+        log.critical("%s", exc.message)
+        return REFUSED
+    except StoreUnavailable:
+        log.warning("the database does not answer yet")  # Proven before the first order is sent.
     threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:

@@ -23,9 +23,8 @@ from app.bootstrap import Services, build_services
 from app.clients.events import IN_FLIGHT_CHANNEL, listen
 from app.clients.fal_status import FalStatusClient
 from app.config import BadSettings, load_settings
-from app.errors import GatewayError
+from app.errors import GatewayError, StoreRefused
 from app.logs import configure_logging
-from app.stores.database import ensure_indexes
 from registry.loader import RegistryError
 from workers.lease import Lease
 from workers.polling import FLOOR_S, WEBHOOK_FLOOR_S, Poller
@@ -50,6 +49,7 @@ class Watcher:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
         self._lease = Lease(services.redis)
+        self.is_refused = False
         self._tracker = Tracker(services, self.in_thread)
 
     async def in_thread(self, call: Callable[[], T]) -> T:
@@ -82,12 +82,17 @@ class Watcher:
         self._services.metrics.flush()
 
     async def _index(self) -> None:
-        """Create the indexes once the database answers; it may start after this process."""
+        """Have the database proven and its indexes made once it answers; it may start after this process."""
         done = False
         while not done:
             with _surviving("indexes not checked"):
-                await self.in_thread(lambda: ensure_indexes(self._services.database))
-                done = True
+                try:
+                    await self.in_thread(self._services.readiness.look)
+                    done = True
+                except StoreRefused as exc:
+                    log.critical("%s", exc.message)
+                    self.is_refused = True
+                    self._stop.set()
             await asyncio.sleep(INDEX_PAUSE_S)
 
     async def _keep_lease(self) -> None:
@@ -164,13 +169,15 @@ def _surviving(what: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
         log.exception("%s: our own code fails, trying again", what)
 
 
-async def watch(services: Services) -> None:
+async def watch(services: Services) -> int:
+    """Watch until told to stop; return the exit status, 2 where the database must not be used."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watcher = Watcher(services, stop)
     await watcher.run()
+    return 2 if watcher.is_refused else 0
 
 
 def main() -> int:
@@ -181,8 +188,7 @@ def main() -> int:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2
     configure_logging(settings, process="watcher")
-    asyncio.run(watch(services))
-    return 0
+    return asyncio.run(watch(services))
 
 
 if __name__ == "__main__":

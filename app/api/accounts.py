@@ -30,6 +30,7 @@ blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="
 @blueprint.alt_response(409, schema=ErrorAnswer)
 def register(body: dict[str, Any]) -> Response:
     """Open an account, with 1,000 free tokens. An email can have one account, in whatever case it is written."""
+    services().readiness.require()  # Without its unique index one email would get two accounts.
     account = services().accounts.register(body["email"], body["password"])
     return enveloped("Account created", _session(account), 201)
 

@@ -11,7 +11,6 @@ from app.api.context import services
 from app.clients import redis_connection
 from app.clients.breaker import ACCOUNT
 from app.errors import GatewayError
-from app.stores import database
 
 blueprint = Blueprint("health", __name__)
 
@@ -28,7 +27,7 @@ def alive() -> Response:
 def ready() -> Response:
     """Answer 200 where every store can be worked with, else 503; trouble at fal degrades, but jobs wait for it and are accepted."""
     checks = {
-        "mongo": _check(lambda: database.ping(services().database)),
+        "mongo": _check(services().readiness.check),
         "redis": _check(lambda: redis_connection.ping(services().redis)),
         "storage": _check(services().storage.ping),
     }

@@ -44,6 +44,7 @@ def create_upload() -> Response:
     file = uploaded_file(request, *schemas.UPLOAD_FIELDS)
     if file is None:
         raise _no_file()
+    services().readiness.require()  # Without its unique index one picture would get two records.
     kept = services().uploads.keep(user.id, file.stream, sides=REFERENCE_SIDES, file_name=file.filename)
     response = enveloped("Image uploaded", upload_view(kept.upload, services().storage), 201)
     response.headers["Location"] = f"/api/uploads/{kept.upload.id}"

@@ -41,6 +41,7 @@ def _gather(
         templates=foundation.catalog.templates,
         token_prices=foundation.catalog.token_prices,
         database=foundation.stores.database,
+        readiness=foundation.stores.readiness,
         jobs=foundation.stores.jobs,
         durations=foundation.stores.durations,
         redis=foundation.clients.redis,

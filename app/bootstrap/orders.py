@@ -48,6 +48,7 @@ def _generation(foundation: Foundation, money: Money, pictures: Pictures) -> Gen
     return Generation(
         registry=foundation.catalog.registry,
         jobs=foundation.stores.jobs,
+        readiness=foundation.stores.readiness,
         queue=foundation.clients.queue,
         announcer=foundation.announcer,
         references=pictures.references,
@@ -62,6 +63,7 @@ def _batches(foundation: Foundation, money: Money, pictures: Pictures, generatio
         registry=foundation.catalog.registry,
         generation=generation,
         references=pictures.references,
+        readiness=foundation.stores.readiness,
         jobs=foundation.stores.jobs,
         batch_jobs=foundation.stores.batch_jobs,
         batches=foundation.stores.batches,

@@ -41,6 +41,7 @@ from app.services.webhooks import Webhooks
 from app.stores.database import Database
 from app.stores.durations import DurationStore
 from app.stores.jobs import JobStore
+from app.stores.readiness import Readiness
 from registry.loader import PromptTemplates, Registry
 from registry.operations import OperationSpec
 
@@ -54,6 +55,7 @@ class Services:
     offload: Callable[..., Any]
     registry: Registry
     database: Database
+    readiness: Readiness
     redis: Redis
     storage: Storage
     breaker: Breaker

@@ -16,6 +16,7 @@ from app.stores.durations import DurationStore
 from app.stores.jobs import JobStore
 from app.stores.keys import KeyStore
 from app.stores.ledger import LedgerStore
+from app.stores.readiness import Readiness
 from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
@@ -25,6 +26,7 @@ from app.stores.usage_days import UsageDayStore
 @dataclass(frozen=True)
 class Stores:
     database: Database
+    readiness: Readiness
     jobs: JobStore
     durations: DurationStore
     tombstones: Tombstones
@@ -43,6 +45,7 @@ def build_stores(settings: Settings, patience: Patience) -> Stores:
     database = connect(settings.mongodb_uri)
     return Stores(
         database=database,
+        readiness=Readiness(database),
         jobs=JobStore(database, patience),
         durations=DurationStore(database),
         tombstones=Tombstones(database),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from app.bootstrap import build_services
 from app.config import Settings, load_settings
-from app.stores.database import ensure_indexes
+from app.errors import StoreNotReady
 
 console = Console()
 
@@ -26,7 +27,9 @@ def with_services(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         services = build_services(settings())
-        ensure_indexes(services.database)
+        with contextlib.suppress(StoreNotReady):  # A missing index must not keep the operator from mending what it stumbles over.
+            services.readiness.look()
+        services.readiness.prove()
         return command(services, *args, **kwargs)
 
     return wrapper

@@ -37,6 +37,7 @@ from app.services.references import References
 from app.stores.batch_jobs import BatchJobStore
 from app.stores.batches import BatchStore
 from app.stores.jobs import JobStore
+from app.stores.readiness import Readiness
 from app.upload import Upload
 from registry.loader import Registry
 
@@ -67,6 +68,7 @@ class Batches:
         registry: Registry,
         generation: Generation,
         references: References,
+        readiness: Readiness,
         jobs: JobStore,
         batch_jobs: BatchJobStore,
         batches: BatchStore,
@@ -79,6 +81,7 @@ class Batches:
         self._registry = registry
         self._generation = generation
         self._references = references
+        self._readiness = readiness
         self._jobs = jobs
         self._batch_jobs = batch_jobs
         self._batches = batches
@@ -94,8 +97,9 @@ class Batches:
         """Accept orders of one user all or none. The batch is written first, then its jobs, then what pays for them is held.
 
         Opening the batch is the moment it is accepted; whatever is cut off before is undone by the sweep. Raises InvalidRequest naming
-        every bad item, MaxCostExceeded, InsufficientTokens, BudgetExceeded, IdempotencyMismatch.
+        every bad item, MaxCostExceeded, InsufficientTokens, BudgetExceeded, IdempotencyMismatch, StoreNotReady.
         """
+        self._readiness.require()
         if earlier := self._earlier(key):
             return AcceptedBatch(earlier, replayed=True)
         priced = self._priced(orders)

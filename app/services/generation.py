@@ -19,6 +19,7 @@ from app.services.idempotency import KEPT, OrderKey
 from app.services.orders import Order, PricedOrder, estimate, price_order, tokens_of
 from app.services.references import References
 from app.stores.jobs import JobStore
+from app.stores.readiness import Readiness
 from app.upload import Upload
 from registry.loader import Registry
 from registry.request import split_images
@@ -40,6 +41,7 @@ class Generation:
         *,
         registry: Registry,
         jobs: JobStore,
+        readiness: Readiness,
         queue: TaskQueue,
         announcer: Announcer,
         references: References,
@@ -50,6 +52,7 @@ class Generation:
     ) -> None:
         self._registry = registry
         self._jobs = jobs
+        self._readiness = readiness
         self._queue = queue
         self._announcer = announcer
         self._references = references
@@ -67,8 +70,10 @@ class Generation:
 
         The job is written before anything is held, so that no hold is without a job; a refused hold (InsufficientTokens, BudgetExceeded)
         takes the job back as if it had never been. Where the queue does not answer the order stands all the same: the sweep enqueues it.
-        An order whose idempotency key is known gives the job of the first. Raises IdempotencyMismatch where the key is another order's.
+        An order whose idempotency key is known gives the job of the first. Raises IdempotencyMismatch where the key is another order's,
+        StoreNotReady where the database could not tell two orders with one key from each other.
         """
+        self._readiness.require()
         if replayed := self.replayed(order.key):
             return replayed
         priced = price_order(self._registry, order, self._now())

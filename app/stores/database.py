@@ -1,15 +1,16 @@
-"""The connection, the collections' names and indexes in one place, and the driver's errors made ours."""
+"""The connection, and the driver's errors made ours."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC
 from typing import Any, TypeVar
 
 import bson
-from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
+from pymongo import MongoClient
+from pymongo.collection import Collection as MongoCollection
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import split_options
@@ -19,48 +20,9 @@ from app.errors import StoreUnavailable
 
 Document = dict[str, Any]
 Database = MongoDatabase[Document]
+Collection = MongoCollection[Document]
 
 INT64 = range(-(2**63), 2**63)
-
-INDEXES: Mapping[str, list[IndexModel]] = {
-    "jobs": [
-        IndexModel([("orderKey", ASCENDING)], unique=True),
-        IndexModel([("userId", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("userId", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("userId", ASCENDING), ("model", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("userId", ASCENDING), ("projectId", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("batchId", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("projectId", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("model", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("batchSlot", ASCENDING)]),
-        IndexModel([("attentionAt", ASCENDING)]),
-        IndexModel([("requests.requestId", ASCENDING)]),
-    ],
-    "batches": [
-        IndexModel([("orderKey", ASCENDING)], unique=True),
-        IndexModel([("attentionAt", ASCENDING)]),
-        IndexModel([("state", ASCENDING), ("turnAt", ASCENDING)]),
-        IndexModel([("userId", ASCENDING), ("state", ASCENDING)]),
-    ],
-    "budgets": [IndexModel([("holdsAt", ASCENDING)])],
-    "accounts": [
-        IndexModel([("login", ASCENDING)], unique=True),
-        IndexModel([("outboxAt", ASCENDING)]),
-        IndexModel([("holdsAt", ASCENDING)]),
-    ],
-    "ledger": [
-        IndexModel([("userId", ASCENDING), ("sortId", DESCENDING)]),
-        IndexModel([("userId", ASCENDING), ("type", ASCENDING), ("sortId", DESCENDING)]),
-    ],
-    "uploads": [
-        IndexModel([("key", ASCENDING)], unique=True),
-        IndexModel([("userId", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("userId", ASCENDING), ("purpose", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("state", ASCENDING), ("changedAt", ASCENDING)]),
-    ],
-    "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)])],
-}
 
 
 def connect(uri: str, *, timeout_s: float = 5.0) -> Database:
@@ -99,15 +61,6 @@ def _why(exc: Exception, uri: str) -> str:
     """Return the driver's own words, unless they repeat a part of the credentials."""
     secrets = re.split(r"[:@/?&=]", uri.partition("://")[2].rpartition("@")[0])
     return "" if any(secret and secret in str(exc) for secret in secrets) else f": {exc}"
-
-
-def ensure_indexes(database: Database) -> None:
-    """Create what is missing; safe to repeat and to race. Raises StoreUnavailable."""
-    try:
-        for collection, models in INDEXES.items():
-            database[collection].create_indexes(models)
-    except PyMongoError as exc:
-        raise StoreUnavailable("The database does not answer") from exc
 
 
 def ping(database: Database) -> None:

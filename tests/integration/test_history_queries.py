@@ -18,7 +18,8 @@ from app.job_filter import JobFilter
 from app.services.history import Cut, History, Total
 from app.services.usage import Usage
 from app.stores.batch_jobs import BatchJobStore
-from app.stores.database import INDEXES, Database, ensure_indexes
+from app.stores.database import Database
+from app.stores.indexes import INDEXES, ensure_indexes
 from app.stores.jobs import JobStore
 from app.stores.usage_days import UsageDayStore
 from app.usage import GroupBy, Period

@@ -19,7 +19,6 @@ from app import clock, create_app
 from app.bootstrap import Services
 from app.clients.queue import QUEUES
 from app.stores import database as databases
-from app.stores.database import ensure_indexes
 from tests.support.factories import completed_job, make_image, make_upload
 from tests.support.fal_place import FalPlace
 from tests.support.services import Backing, running_services
@@ -74,7 +73,7 @@ def overheard(heard: Heard, backing: Backing, fal_place: FalPlace) -> Iterator[S
 def served(overheard: Services, redis: Redis) -> Services:
     """The same, empty."""
     overheard.database.client.drop_database(overheard.database.name)
-    ensure_indexes(overheard.database)
+    overheard.readiness.look()
     return overheard
 
 

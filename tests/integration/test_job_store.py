@@ -11,7 +11,8 @@ from app.costs import ActualCost, CostSource
 from app.errors import StoreUnavailable
 from app.fal_request import Failure, FalRequest, RequestState
 from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, WebDetails
-from app.stores.database import Database, connect, ensure_indexes, ping
+from app.stores.database import Database, connect, ping
+from app.stores.indexes import ensure_indexes
 from app.stores.jobs import JobFilter, JobStore
 from tests.support.factories import (
     NOON,

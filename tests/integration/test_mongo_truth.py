@@ -26,8 +26,9 @@ from app.stores.accounts import AccountStore
 from app.stores.batch_jobs import BatchJobStore
 from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
-from app.stores.database import Database, Document, connect, ensure_indexes, ping
+from app.stores.database import Database, Document, connect, ping
 from app.stores.durations import DurationStore
+from app.stores.indexes import ensure_indexes
 from app.stores.jobs import JobFilter, JobStore
 from app.stores.keys import KeyStore
 from app.stores.ledger import LedgerStore
