@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from urllib.parse import quote
 
 MAX_FOLDER_CHARS = 200
@@ -27,3 +28,12 @@ def generated_image(user_id: str, job_id: str, number: int, extension: str) -> s
 def uploaded_image(user_id: str, sha256: str, extension: str) -> str:
     """Return the key of an upload: by content, so the same picture is stored once per user."""
     return f"uploads/{user_folder(user_id)}/{sha256}.{extension}"
+
+
+def unreadable_folder(day: date) -> str:
+    """Return where a day's unreadable files are: a folder a day, so that the old ones are found without walking over all."""
+    return f"unreadable/{day.isoformat()}"
+
+
+def unreadable_file(day: date, job_id: str, number: int) -> str:
+    return f"{unreadable_folder(day)}/{job_id}_{number}.bin"

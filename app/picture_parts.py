@@ -12,11 +12,13 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from app.byte_reader import ByteReader, damaged, hidden, truncated
+from app.byte_reader import MAX_PARTS, ByteReader, damaged, hidden, truncated
 from app.orientation import EXIF_HEADER, UPRIGHT, exif_of
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs acTL fcTL fdAT".split())
+PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT"))
+PNG_END = struct.pack(">L", 0) + b"IEND" + struct.pack(">L", zlib.crc32(b"IEND"))
 WEBP_KEPT = frozenset((b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"))
 WEBP_XMP_FLAG, WEBP_EXIF_FLAG = 0x04, 0x08
 GIF_KEPT_APPLICATIONS = frozenset((b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"))
@@ -52,6 +54,25 @@ def read_png(content: bytes) -> Parts:
             parts.xmp = data
     reader.finish()
     return parts
+
+
+def bare_png(content: bytes) -> bytes:
+    """Return a PNG's header, colors and pixels and nothing else, whatever the other chunks hold; empty where it is no PNG.
+
+    Tolerant: a file that stops short gives what is there, and whoever decodes it finds out.
+    """
+    if not content.startswith(PNG_SIGNATURE):
+        return b""
+    kept, position = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    for _ in range(MAX_PARTS):
+        size = int.from_bytes(content[position : position + 4], "big")
+        kind, end = content[position + 4 : position + 8], position + 12 + size
+        if kind == b"IEND" or end > len(content):
+            break
+        if kind in PNG_PIXELS:
+            kept.append(content[position:end])
+        position = end
+    return b"".join((*kept, PNG_END))
 
 
 def write_png(parts: Parts, orientation: int) -> bytes:

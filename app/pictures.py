@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import struct
@@ -13,11 +14,14 @@ from typing import IO
 from PIL import Image
 
 from app.errors import NotAnImage
+from app.picture_parts import bare_png
 
 CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp"}
 #: The largest side fal's image_size allows, squared (fal toolkit, image.py): what is bigger was made to burst memory.
 MAX_PIXELS = 14142 * 14142
+#: A picture of 50 megapixels takes 200 MB while it is decoded.
+MAX_DECODED_PIXELS = 8192 * 6144
 #: What Pillow raises for broken files. UnidentifiedImageError is an OSError; the warning is raised where warnings are errors.
 BROKEN = (
     Image.DecompressionBombWarning,
@@ -48,10 +52,24 @@ class PictureFacts:
 
 
 def inspect(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> PictureFacts:
-    """Return the facts of a picture without decoding its pixels. Raises NotAnImage for anything else, and for truncated files and bombs.
+    """Return the facts of a picture. Raises NotAnImage for anything else, for truncated files and bombs.
 
-    The file is read to its end and left at its start.
+    Usually without decoding its pixels. Only where something about the file is wrong they are: what a chunk without pixels says, or what
+    comes after the picture, does not make it unreadable. The file is read to its end and left at its start.
     """
+    try:
+        kind, width, height = _examined(file, max_pixels)
+    except NotAnImage:
+        kind, width, height = _decoded(file, max_pixels)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    file.seek(0)
+    return PictureFacts(CONTENT_TYPES[kind], width, height, size, digest)
+
+
+def _examined(file: IO[bytes], max_pixels: int, *, decode: bool = False) -> tuple[str, int, int]:
+    """Return type and size of a file that is whole as far as its structure tells, or as its pixels do. Raises NotAnImage."""
     file.seek(0)
     try:
         with warnings.catch_warnings():
@@ -60,19 +78,30 @@ def inspect(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> PictureFacts:
                 # A JPEG with further pictures behind it (MPO) is a JPEG to everybody who looks at it.
                 kind = "JPEG" if picture.format == "MPO" else picture.format or ""
                 width, height = picture.size
-                if width * height > max_pixels:
+                if width * height > (min(max_pixels, MAX_DECODED_PIXELS) if decode else max_pixels):
                     raise NotAnImage(f"The image has {width} x {height} pixels, more than is allowed")
-                picture.verify()
+                if decode:
+                    picture.load()
+                else:
+                    picture.verify()
     except NotAnImage:
         raise
     except BROKEN as exc:
         raise not_an_image() from exc
-    size = file.seek(0, io.SEEK_END)
-    _check_end(file, kind, size)
+    if not decode:
+        _check_end(file, kind, file.seek(0, io.SEEK_END))
+    return kind, width, height
+
+
+def _decoded(file: IO[bytes], max_pixels: int) -> tuple[str, int, int]:
+    """Return type and size of a picture all of whose pixels can be read. Raises NotAnImage."""
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    file.seek(0)
-    return PictureFacts(CONTENT_TYPES[kind], width, height, size, digest)
+    content = file.read()
+    if bare := bare_png(content):
+        # Pillow refuses texts and profiles beyond 1 MiB, and wrong checksums of chunks that show nothing.
+        with contextlib.suppress(NotAnImage):
+            return _examined(io.BytesIO(bare), max_pixels, decode=True)
+    return _examined(io.BytesIO(content), max_pixels, decode=True)
 
 
 def not_an_image() -> NotAnImage:

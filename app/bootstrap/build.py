@@ -55,6 +55,7 @@ def _gather(
         budgets=money.budgets,
         funds=money.funds,
         uploads=pictures.uploads,
+        unreadable=pictures.unreadable,
         turns=orders.turns,
         generation=orders.generation,
         batches=orders.batches,

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.bootstrap.foundation import Foundation
 from app.services.references import References
+from app.services.unreadable import Unreadable
 from app.services.uploads import Uploads
 
 
@@ -15,9 +16,10 @@ from app.services.uploads import Uploads
 class Pictures:
     uploads: Uploads
     references: References
+    unreadable: Unreadable
 
 
 def build_pictures(foundation: Foundation, offload: Callable[..., Any]) -> Pictures:
     storage = foundation.clients.storage
     uploads = Uploads(store=foundation.stores.uploads, storage=storage, offload=offload)
-    return Pictures(uploads=uploads, references=References(uploads=uploads, storage=storage))
+    return Pictures(uploads=uploads, references=References(uploads=uploads, storage=storage), unreadable=Unreadable(storage=storage))

@@ -33,6 +33,7 @@ from app.services.stages import StageTimes
 from app.services.task_errors import TaskErrors
 from app.services.token_prices import TokenPrices
 from app.services.tokens import Tokens
+from app.services.unreadable import Unreadable
 from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.services.waiting import JobWaiters
@@ -90,6 +91,7 @@ class Services:
     webhooks: Webhooks
     reconciliation: Reconciliation
     task_errors: TaskErrors
+    unreadable: Unreadable
 
     def mend(self) -> None:
         """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
@@ -97,5 +99,6 @@ class Services:
         self.batches.sweep()
         self.uploads.sweep()
         self.storage.sweep()
+        self.unreadable.sweep()
         if (wrong := self.billing.audit()) is not None:
             self.metrics.set("imagegw_ledger_imbalance", wrong)

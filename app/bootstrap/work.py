@@ -38,7 +38,7 @@ def build_work(foundation: Foundation, money: Money, pictures: Pictures, orders:
     return Work(
         dispatcher=_dispatcher(foundation, pictures, settler),
         webhooks=_webhooks(foundation),
-        collector=_collector(foundation, settler),
+        collector=_collector(foundation, pictures, settler),
         cancellation=cancellation,
         expiry=Expiry(jobs=jobs, cancellation=cancellation, settler=settler),
         recovery=Recovery(jobs=jobs, queue=clients.queue, settler=settler, funds=money.funds),
@@ -89,12 +89,13 @@ def _webhooks(foundation: Foundation) -> Webhooks:
     )
 
 
-def _collector(foundation: Foundation, settler: Settler) -> Collector:
+def _collector(foundation: Foundation, pictures: Pictures, settler: Settler) -> Collector:
     return Collector(
         jobs=foundation.stores.jobs,
         fal=foundation.clients.fal,
         downloader=foundation.clients.downloader,
         storage=foundation.clients.storage,
+        unreadable=pictures.unreadable,
         settler=settler,
         stages=foundation.stages,
     )

@@ -7,11 +7,11 @@ second time changes nothing. The hosts fal itself is reached by are exempt, whic
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import socket
 import tempfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 from urllib.parse import urljoin
 
@@ -24,6 +24,10 @@ MAX_BYTES = 50 << 20
 MAX_REDIRECTS = 3
 TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 10.0, "pool": 30.0}
 IN_MEMORY_BYTES = 1 << 20
+#: Pictures do not shrink, so nothing is gained by packing; some caches pack them all the same.
+HEADERS = (("Accept", "image/*"), ("Accept-Encoding", "identity"))
+CHUNK_BYTES = 1 << 16
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Downloader:
@@ -56,14 +60,21 @@ class Downloader:
     def _get(self, url: str) -> IO[bytes] | str:
         """Return the file, or where a redirect points."""
         try:
-            with self._pool.stream("GET", url, headers={"Accept": "image/*"}, extensions={"timeout": TIMEOUTS}) as response:
+            with self._pool.stream("GET", url, headers=HEADERS, extensions={"timeout": TIMEOUTS}) as response:
                 headers = {name.lower(): value for name, value in response.headers}
                 if response.status in (301, 302, 303, 307, 308) and b"location" in headers:
                     return headers[b"location"].decode("ascii", "replace")
                 if response.status != 200:
                     raise _refusal(response.status)
-                return _spooled(response.iter_stream())
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ValueError) as exc:
+                return _unpacked(_spooled(response.iter_stream()), headers.get(b"content-encoding", b""))
+        except (
+            httpcore.NetworkError,
+            httpcore.TimeoutException,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            OSError,
+            ValueError,
+        ) as exc:
             raise ResultUnavailable("The picture cannot be downloaded right now") from exc
 
 
@@ -139,11 +150,44 @@ def _spooled(chunks: Iterable[bytes]) -> IO[bytes]:
     return file
 
 
+def _unpacked(file: IO[bytes], encoding: bytes) -> IO[bytes]:
+    """Return the file that was packed with gzip or deflate on its way, within the same bounds; what cannot be unpacked stays as it is.
+
+    Its first bytes decide: no picture begins as gzip does, and headers say what they like.
+    """
+    head = file.read(2)
+    file.seek(0)
+    is_gzip = head == GZIP_MAGIC
+    if not is_gzip and encoding.strip().lower() != b"deflate":
+        return file
+    try:
+        unpacked = _spooled(_inflated(file, 31 if is_gzip else 15))
+    except zlib.error:
+        file.seek(0)
+        return file
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return unpacked
+
+
+def _inflated(file: IO[bytes], window_bits: int) -> Iterator[bytes]:
+    """Yield what is packed, a piece of bounded size at a time: a small file may hold gigabytes of zeros."""
+    inflater = zlib.decompressobj(window_bits)
+    while packed := file.read(CHUNK_BYTES):
+        while packed:
+            if inflater.eof:
+                inflater = zlib.decompressobj(window_bits)  # What is packed may come in several pieces, one after the other.
+            yield inflater.decompress(packed, CHUNK_BYTES)
+            packed = inflater.unconsumed_tail or inflater.unused_data
+
+
 def _decoded(url: str) -> IO[bytes]:
     head, _, payload = url.partition(",")
     if not head.endswith(";base64") or len(payload) > MAX_BYTES * 4 // 3 + 4:
         raise ResultUnusable("The picture's data URI cannot be used")
     try:
         return _spooled([base64.b64decode(payload, validate=True)])
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise ResultUnusable("The picture's data URI cannot be used") from exc

@@ -27,6 +27,7 @@ from app.job import Job, StoredImage
 from app.pictures import inspect
 from app.services.settlement import Settler
 from app.services.stages import Stage, StageTimes
+from app.services.unreadable import Unreadable
 from app.stores.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Collector:
         fal: FalQueue,
         downloader: Downloader,
         storage: Storage,
+        unreadable: Unreadable,
         settler: Settler,
         stages: StageTimes,
         now: Callable[[], datetime] = clock.now,
@@ -53,6 +55,7 @@ class Collector:
         self._fal = fal
         self._downloader = downloader
         self._storage = storage
+        self._unreadable = unreadable
         self._settler = settler
         self._stages = stages
         self._now = now
@@ -140,7 +143,9 @@ class Collector:
             try:
                 facts = inspect(file)
             except NotAnImage as exc:
-                raise ResultUnusable(f"The model's answer is not an image: {exc.message}", code="not_an_image") from exc
+                kept = self._unreadable.keep(job, number, file)
+                details = {"keptAs": kept} if kept else None
+                raise ResultUnusable(f"The model's answer is not an image: {exc.message}", code="not_an_image", details=details) from exc
             key = keys.generated_image(job.user_id, job.id, number, facts.extension)
             self._storage.put(key, file, facts.content_type)
         return StoredImage(

@@ -20,6 +20,7 @@ from typing import IO, Any
 from app import clock, keys
 from app.clients.storage import Storage
 from app.errors import NotAnImage, NotFound, ServiceError, StorageUnavailable, TooLarge
+from app.pictures import MAX_DECODED_PIXELS
 from app.sanitizing import CleanPicture, clean, extension_of
 from app.services.accounts import run_inline
 from app.stores.uploads import UploadStore
@@ -28,8 +29,6 @@ from app.upload import Purpose, Upload
 log = logging.getLogger(__name__)
 
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
-#: A picture of 50 megapixels takes 200 MB while it is checked. The largest phone cameras make as much, seldom within 10 MB.
-MAX_DECODED_PIXELS = 8192 * 6144
 MAX_FILE_NAME_CHARS = 255
 #: Longer than storage takes to answer or to fail, retries included: after it a removal's owner is dead.
 REMOVAL_TAKES = timedelta(seconds=180)

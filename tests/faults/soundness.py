@@ -138,10 +138,17 @@ def _not_kept(place: Place, jobs: Iterable[Answer]) -> Iterator[str]:
 def _left_behind(place: Place, jobs: Iterable[Answer]) -> Iterator[str]:
     kept = {image["key"] for job in jobs if job["status"] == "completed" for image in job["images"]}
     kept |= {upload["key"] for upload in place.database["uploads"].find()}
+    kept |= {request["error"]["details"]["keptAs"] for request in _unreadable(jobs)}
     for file in files_in(place.storage):
         if str(file.relative_to(place.storage)) not in kept:
             yield f"nobody owns {file.relative_to(place.storage)}"
     yield from (f"a temporary file is left: {file.name}" for file in files_in(place.temp))
+
+
+def _unreadable(jobs: Iterable[Answer]) -> Iterator[Answer]:
+    """Yield the requests for which fal's bytes are kept, since they are no picture."""
+    for job in jobs:
+        yield from (request for request in job["requests"] if "keptAs" in ((request["error"] or {}).get("details") or {}))
 
 
 def files_in(folder: Path) -> list[Path]:

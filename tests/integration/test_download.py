@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -54,6 +56,43 @@ def failure(downloader: Downloader, url: str) -> GatewayError:
     error = refused.value
     assert isinstance(error, GatewayError)
     return error
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding"),
+    [
+        (gzip.compress(PICTURE), "gzip"),
+        (gzip.compress(PICTURE[:50]) + gzip.compress(PICTURE[50:]), "gzip"),
+        (gzip.compress(PICTURE), "identity"),
+        (PICTURE, "gzip"),
+        (zlib.compress(PICTURE), "deflate"),
+        (PICTURE, "deflate"),
+    ],
+)
+def test_a_picture_that_was_packed_on_its_way_is_unpacked_by_what_it_is(
+    downloader: Downloader, server: Server, packed: bytes, encoding: str
+) -> None:
+    url = server.on("/packed.png", body=packed, Content_Encoding=encoding)
+
+    assert content(downloader, url) == PICTURE
+
+
+def test_what_only_begins_as_something_packed_stays_as_it_is(downloader: Downloader, server: Server) -> None:
+    url = server.on("/odd.bin", body=b"\x1f\x8bnothing of the kind")
+
+    assert content(downloader, url) == b"\x1f\x8bnothing of the kind"
+
+
+def test_a_small_file_that_unpacks_to_more_than_is_kept_is_given_up(downloader: Downloader, server: Server) -> None:
+    url = server.on("/bomb.png", body=gzip.compress(bytes(download.MAX_BYTES + 1)), Content_Encoding="gzip")
+
+    error = failure(downloader, url)
+
+    assert (type(error), error.code) == (ResultUnusable, "file_too_large")
+
+
+def test_a_data_uri_of_other_characters_is_given_up(downloader: Downloader) -> None:
+    assert isinstance(failure(downloader, "data:image/png;base64,\N{SNOWMAN}\ud83d"), ResultUnusable)
 
 
 def test_a_picture_is_fetched_from_its_start(downloader: Downloader, server: Server) -> None:

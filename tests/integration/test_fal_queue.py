@@ -261,6 +261,37 @@ def test_an_output_of_another_shape_has_no_pictures(fal: FalQueue, server: Serve
     assert (output.pictures, output.seed) == ((), None)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"images": [], "image": {"url": "https://x.example/a.png"}},
+        {"images": {"url": "https://x.example/a.png"}},
+        {"images": ["https://x.example/a.png"]},
+        {"image": "https://x.example/a.png", "error": None},
+        {"image": {"url": "https://x.example/a.png"}, "error": "a warning beside a picture"},
+    ],
+)
+def test_one_picture_is_found_wherever_a_model_puts_it(fal: FalQueue, server: Server, body: Any) -> None:
+    server.on(result_url(server), body=json.dumps(body).encode())
+
+    assert [picture.url for picture in fal.result(receipt_at(server)).pictures] == ["https://x.example/a.png"]
+
+
+@pytest.mark.parametrize("body", [b'{"image": {"url": "https://x.example/a.png"}, "prompt": "\xff\xfe", "seed": ' + b"9" * 5000 + b"}"])
+def test_bytes_that_are_no_text_and_numbers_without_end_do_not_hide_a_picture(fal: FalQueue, server: Server, body: bytes) -> None:
+    server.on(result_url(server), body=body)
+
+    assert len(fal.result(receipt_at(server)).pictures) == 1
+
+
+@pytest.mark.parametrize("status", [202, 204, 302])
+def test_a_result_that_is_neither_there_nor_refused_is_had_later(fal: FalQueue, server: Server, status: int) -> None:
+    server.on(result_url(server), status)
+
+    with pytest.raises(ResultUnavailable):
+        fal.result(receipt_at(server))
+
+
 def test_a_result_that_never_ends_is_given_up(fal: FalQueue, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fal_module, "MAX_RESULT_BYTES", 100_000)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import copy
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
 from app import clock
 from app.clients.fal import Stopped
+from app.errors import NotFound
 from app.fal_request import RequestState
 from app.job import JobStatus, Settlement
-from tests.support.cases import fal_case
+from tests.support.cases import case, fal_case
 from tests.support.gateway import Gateway, StorageAway, wait_until
 
 
@@ -179,6 +183,44 @@ def test_what_is_no_picture_is_tried_four_times_and_costs_nothing(gateway: Gatew
 
     assert [tried.status for tried in tries] == [JobStatus.PROCESSING] * 3 + [JobStatus.FAILED]
     assert (tries[-1].failure and tries[-1].failure.code, tries[-1].charged_micros, tries[-1].images) == (code, 0, ())
+
+
+def test_bytes_that_are_no_picture_are_kept_for_the_operator_for_a_month(gateway: Gateway) -> None:
+    gateway.fal.outcome("not_an_image")
+    job = gateway.dispatch(gateway.order())
+    for _ in range(4):
+        failed = gateway.collect(gateway.wait(job, 60))
+    assert failed.failure is not None
+    key = (failed.failure.details or {})["keptAs"]
+    with gateway.services.storage.open(key) as file:
+        kept = file.read()
+
+    sweep_in(gateway, days=30)
+    with gateway.services.storage.open(key) as file:
+        assert file.read() == kept
+    sweep_in(gateway, days=33)
+
+    assert kept
+    assert key.startswith("unreadable/")
+    with pytest.raises(NotFound):
+        gateway.services.storage.open(key)
+
+
+def sweep_in(gateway: Gateway, *, days: int) -> None:
+    """Do what the watcher does, so many days from now."""
+    unreadable = copy.copy(gateway.services.unreadable)
+    unreadable._now = lambda: clock.now() + timedelta(days=days)
+    unreadable.sweep()
+
+
+def test_a_picture_with_a_text_that_is_too_long_for_pillow_is_delivered(gateway: Gateway) -> None:
+    picture = base64.b64encode(case("images/ztxt_over_1mb.png")).decode()
+    answer = {"images": [{"url": f"data:image/png;base64,{picture}"}]}
+    gateway.fal.fault("result", "answer", value={"status": 200, "body": answer})
+
+    done = gateway.generated(gateway.order())
+
+    assert (done.status, gateway.stored(done)) == (JobStatus.COMPLETED, [case("images/ztxt_over_1mb.png")])
 
 
 def test_storage_that_is_away_delays_a_picture_and_loses_none(gateway: Gateway) -> None:

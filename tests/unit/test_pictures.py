@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import NotAnImage
 from app.pictures import CONTENT_TYPES, EXTENSIONS, PictureFacts, inspect
+from tests.support.cases import case
 from tests.support.factories import picture
 
 FORMATS = tuple(CONTENT_TYPES)
@@ -123,6 +124,52 @@ def test_a_page_with_a_picture_hidden_behind_it_is_refused() -> None:
 def test_the_facts_follow_the_bytes_whatever_the_first_ones_pretend() -> None:
     with pytest.raises(NotAnImage):
         facts_of(b"\xff\xd8\xff\xe0" + picture("PNG"))
+
+
+def png_with(*chunks: bytes) -> bytes:
+    """A PNG with chunks between its header and its pixels."""
+    content = picture(size=(64, 48))
+    return content[:33] + b"".join(chunks) + content[33:]
+
+
+LONG = zlib.compress(b"a workflow " * 200_000)
+BAD_TEXT = png_chunk(b"tEXt", b"Comment\0hello")[:-4] + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        case("images/ztxt_over_1mb.png"),
+        png_with(png_chunk(b"zTXt", b"workflow\0\0" + LONG)),
+        png_with(png_chunk(b"iTXt", b"workflow\0\1\0\0\0" + LONG)),
+        png_with(png_chunk(b"iCCP", b"profile\0\0" + LONG)),
+        png_with(BAD_TEXT),
+        png_with(png_chunk(b"tEXt", b"no end of a keyword"), BAD_TEXT),
+        picture()[:-12],
+        picture("JPEG") + bytes(100_000),
+        picture("GIF") + b"trailer",
+    ],
+)
+def test_a_picture_whose_pixels_can_be_read_is_one_whatever_else_its_file_says(content: bytes) -> None:
+    facts = facts_of(content)
+
+    assert (facts.width, facts.height, facts.size_bytes) == (64, 48, len(content))
+
+
+def test_a_png_without_the_rest_of_its_pixels_is_refused_though_its_chunks_are_whole() -> None:
+    content = picture(size=(300, 200))
+    pixels = content[41:-16]
+    half = png_chunk(b"IDAT", pixels[: len(pixels) // 2])
+
+    with pytest.raises(NotAnImage):
+        facts_of(content[:33] + BAD_TEXT + half + png_chunk(b"IEND", b""))
+
+
+def test_a_bad_chunk_does_not_open_a_picture_made_to_burst_memory() -> None:
+    bomb = png_of_declared_size(12_000, 12_000)
+
+    with pytest.raises(NotAnImage):
+        facts_of(bomb[:33] + BAD_TEXT + bomb[33:])
 
 
 def test_a_moving_gif_is_a_picture() -> None:
