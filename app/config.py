@@ -13,12 +13,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.addresses import Network, networks_of
+from app.budget import limit_of
+from app.errors import InvalidRequest
 from app.redis_address import redis_problems
 from app.store_addresses import mongodb_problems, storage_problems
 
 MIN_SECRET_CHARS = 32
 OPEN_PRODUCTION = "in-production"
 PRODUCTION_SUBMITS = "600/minute"
+MAX_TOKENS = 1_000_000_000
 RATE = re.compile(r"[1-9]\d{0,8}/(second|minute|hour|day)")
 
 
@@ -56,6 +59,14 @@ class Settings:
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     allow_anonymous: bool = False
+    registration: str = "open"
+    signup_tokens: int = 1000
+    tokens_per_usd: int = 1000
+    max_megapixels: float = 4.2
+    default_budget_micros: int | None = None
+    """Micro-USD a month for each user without a budget of its own; likewise for all together below. None: no limit."""
+    global_budget_micros: int | None = None
+    upload_quota_mb: float = 500.0
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     sync_wait_seconds: float = 120.0
@@ -120,6 +131,13 @@ class _Reader:
             jwt_issuer=self._optional("JWT_ISSUER"),
             jwt_audience=self._optional("JWT_AUDIENCE"),
             allow_anonymous=self._anonymous(is_production=app_env == "production"),
+            registration=self._registration(is_production=app_env == "production"),
+            signup_tokens=int(self._number("SIGNUP_TOKENS", defaults.signup_tokens, 0, MAX_TOKENS)),
+            tokens_per_usd=int(self._number("TOKENS_PER_USD", defaults.tokens_per_usd, 0, MAX_TOKENS)),
+            max_megapixels=self._number("MAX_MEGAPIXELS", defaults.max_megapixels, 0.1, 1000),
+            default_budget_micros=self._micros("DEFAULT_MONTHLY_BUDGET_USD"),
+            global_budget_micros=self._micros("GLOBAL_MONTHLY_BUDGET_USD"),
+            upload_quota_mb=self._number("UPLOAD_QUOTA_MB", defaults.upload_quota_mb, 0, 1e9),
             cors_origins=tuple(o.strip() for o in self._text("CORS_ORIGINS", "").split(",") if o.strip()),
             trusted_proxies=self._networks("TRUSTED_PROXIES"),
             sync_wait_seconds=self._number("SYNC_WAIT_SECONDS", defaults.sync_wait_seconds, 0, 3600),
@@ -220,6 +238,22 @@ class _Reader:
                 f"ALLOW_ANONYMOUS: anybody could spend your money; if you mean that, say ALLOW_ANONYMOUS={OPEN_PRODUCTION}"
             )
         return wanted
+
+    def _registration(self, *, is_production: bool) -> str:
+        """Who may open an account? In production that is said by whoever pays for what they order, and never a default."""
+        if is_production and self._optional("REGISTRATION") is None:
+            self._problems.append("REGISTRATION: missing; say open (anybody may register, and order for your money) or closed")
+        return self._choice("REGISTRATION", "open", ("open", "closed"))
+
+    def _micros(self, key: str) -> int | None:
+        """Return an amount in USD as micro-USD, or None for no limit."""
+        if (text := self._optional(key)) is None:
+            return None
+        try:
+            return limit_of(text)
+        except InvalidRequest as exc:
+            self._problems.append(f"{key}: {text!r}: {exc.errors[0].detail}")
+            return None
 
     def _flag(self, key: str, *, default: bool) -> bool:
         value = self._text(key, str(default)).lower()

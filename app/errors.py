@@ -7,6 +7,7 @@ GatewayError
  |   |- UnknownModelName
  |   |- NotFound, Gone, AlreadyFinished, NotFinished
  |   |- Unauthorized, Forbidden, RateLimited
+ |   |   `- RegistrationClosed      (of Forbidden)
  |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
  |   |- ReferenceNotFound
  |   |- IdempotencyMismatch, EmailTaken
@@ -110,6 +111,10 @@ class RateLimited(CallerError):
     def __init__(self, *, retry_after_s: int) -> None:
         super().__init__("Too many requests; wait as long as Retry-After says")
         self.retry_after_s = retry_after_s
+
+
+class RegistrationClosed(Forbidden):
+    code = "registration_closed"
 
 
 class InsufficientTokens(CallerError):

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from registry.geometry import pixels
+from registry.geometry import asked_pixels
 from registry.request import CheckedRequest, default_arguments
 from registry.spec import ModelSpec, NoPrice, Price
 
-__all__ = ["NoPrice", "Quote", "list_price", "micros_of", "price_at", "quote", "usd"]
+__all__ = ["MICROS_PER_USD", "NoPrice", "Quote", "list_price", "micros_of", "price_at", "quote", "usd"]
 
-_MICROS_PER_USD = 1_000_000
+MICROS_PER_USD = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,12 @@ def list_price(spec: ModelSpec, at: datetime) -> int:
 
 def usd(micros: int) -> float:
     """Return the JSON number for an amount: 50000 is 0.05. Only for answers, never to calculate with."""
-    return micros / _MICROS_PER_USD
+    return micros / MICROS_PER_USD
 
 
 def micros_of(amount: Decimal) -> int:
     """Return USD as whole micro-USD, rounded up."""
-    return int((amount * _MICROS_PER_USD).to_integral_value(rounding=ROUND_CEILING))
+    return int((amount * MICROS_PER_USD).to_integral_value(rounding=ROUND_CEILING))
 
 
 def price_at(spec: ModelSpec, at: datetime) -> Price:
@@ -100,7 +100,7 @@ def _chosen(spec: ModelSpec, arguments: Mapping[str, Any], name: str) -> Any:
 
 def _megapixels(spec: ModelSpec, price: Price, arguments: Mapping[str, Any]) -> int:
     """Return whole megapixels, rounded up, as fal bills them."""
-    size = pixels(_chosen(spec, arguments, "image_size")) if "image_size" in spec.params else None
+    size = asked_pixels(spec, arguments)
     if size is None:
         return price.assumed_megapixels
     return -(-size // price.pixels_per_megapixel)

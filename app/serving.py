@@ -13,13 +13,14 @@ from types import FrameType
 import eventlet
 import eventlet.tpool
 
-from app import create_app, web_server
+from app import clock, create_app, web_server
 from app.api import sockets
-from app.bootstrap import build_services
+from app.bootstrap import Services, build_services
 from app.clients.storage import Storage
 from app.config import Settings
 from app.errors import StorageUnavailable, StoreNotReady, StoreRefused, StoreUnavailable
 from app.logs import configure_logging
+from app.margins import losses
 from app.stores.readiness import Readiness
 from app.web_server import LIMITS, Limits
 
@@ -47,6 +48,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     configure_logging(settings, process="web")
     _give_back_large_blocks()
     services = build_services(settings, offload=eventlet.tpool.execute)
+    _warn_of_losses(services)
     eventlet.spawn(_keep_looking, services.readiness, is_fit=_is_fit(services.readiness))
     eventlet.spawn(_prove_storage, services.storage)
     app = create_app(settings, services)
@@ -65,6 +67,12 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
         pool.waitall()
     services.metrics.flush()
     sys.stdout.flush()
+
+
+def _warn_of_losses(services: Services) -> None:
+    for spec in services.registry:
+        for loss in losses(spec, clock.now()):
+            log.warning("may cost more than is charged: %s %s", spec.name, loss, extra={"model": spec.name})
 
 
 def _give_back_large_blocks() -> None:

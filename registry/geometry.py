@@ -32,7 +32,7 @@ def shape_options(spec: ModelSpec) -> dict[str, Param]:
     """Return the options a caller may use although fal's endpoint has none of that name."""
     params = spec.params
     extra: dict[str, Param] = {}
-    if not _takes_size(spec) and "aspect_ratio" not in params:
+    if not takes_size(spec) and "aspect_ratio" not in params:
         return extra
     if "width" not in params and "height" not in params:
         extra |= {"width": WIDTH, "height": HEIGHT}
@@ -63,7 +63,7 @@ def shaped(spec: ModelSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {name: value for name, value in given.items() if name not in extra}
     if "width" in extra and "width" in given:
         width, height = given["width"], given["height"]
-        if _takes_size(spec):
+        if takes_size(spec):
             arguments["image_size"] = {"width": width, "height": height}
         else:
             arguments["aspect_ratio"] = nearest_ratio(width, height, spec.params["aspect_ratio"].enum)
@@ -79,17 +79,32 @@ def nearest_ratio(width: int, height: int, allowed: tuple[str, ...]) -> str:
     return min(ratios, key=lambda ratio: abs(math.log(width / height) - _log_of(ratio)))
 
 
-def pixels(size: Any) -> int | None:
-    """Return the number of pixels of an image_size value, or None when it does not say."""
-    if isinstance(size, str):
-        width, height = SIZES.get(size, (0, 0))
-        return width * height or None
-    if isinstance(size, dict) and {"width", "height"} <= size.keys():
-        return int(size["width"]) * int(size["height"])
+def asked_pixels(spec: ModelSpec, arguments: Mapping[str, Any]) -> int | None:
+    """Return how many pixels an image will have by what goes to fal, or by fal's own defaults; None where that does not say."""
+
+    def chosen(name: str) -> Any:
+        return arguments.get(name, spec.params[name].default)
+
+    if "image_size" in spec.params:
+        return pixels(chosen("image_size"))
+    if {"width", "height"} <= spec.params.keys():
+        return pixels({"width": chosen("width"), "height": chosen("height")})
     return None
 
 
-def _takes_size(spec: ModelSpec) -> bool:
+def pixels(size: Any) -> int | None:
+    """Return the number of pixels of an image_size value, or None when it does not say."""
+    if isinstance(size, str):
+        wide, high = SIZES.get(size, (0, 0))
+        return wide * high or None
+    width, height = (size.get("width"), size.get("height")) if isinstance(size, dict) else (None, None)
+    if isinstance(width, int | float) and isinstance(height, int | float):
+        return int(width) * int(height)
+    return None
+
+
+def takes_size(spec: ModelSpec) -> bool:
+    """Tell whether a request says how many pixels its images have, as `image_size`."""
     return "image_size" in spec.params and spec.params["image_size"].type == "size"
 
 

@@ -1,6 +1,7 @@
 """Reads folders of model files into a Registry."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from registry.model_file import read_model
@@ -30,6 +31,11 @@ class Registry:
 
     def get(self, name: str) -> ModelSpec | None:
         return self._specs.get(name)
+
+    def limited(self, max_megapixels: float) -> "Registry":
+        """Return the same models, with a largest image for each whose file names none."""
+        specs = {spec.name: replace(spec, max_megapixels=spec.max_megapixels or max_megapixels) for spec in self}
+        return Registry(specs)
 
     def __iter__(self) -> Iterator[ModelSpec]:
         return iter(self._specs.values())

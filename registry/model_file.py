@@ -39,8 +39,9 @@ def read_model(path: Path) -> ModelSpec:
         default_options=_default_options(table, params),
         prices=read_prices(table, path.stem, params),
         max_images_per_call=_per_call(table, fal_per_call),
+        max_megapixels=_positive(table, "maxMegapixels"),
         output=_one_of(table, "output", _OUTPUTS),
-        usual_seconds=_usual_seconds(table),
+        usual_seconds=_positive(table, "usualSeconds"),
         variants=_variants(table, params),
         documentation=_https(table, "documentation"),
         checked=table.day("checked"),
@@ -160,11 +161,11 @@ def _one_of(table: Table, key: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def _usual_seconds(table: Table) -> float | None:
-    seconds = table.number("usualSeconds")
-    if seconds is not None and seconds <= 0:
-        raise table.fail("usualSeconds", "must be more than 0")
-    return seconds
+def _positive(table: Table, key: str) -> float | None:
+    value = table.number(key)
+    if value is not None and value <= 0:
+        raise table.fail(key, "must be more than 0")
+    return value
 
 
 def _https(table: Table, key: str) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from registry.geometry import SHAPE_NAMES, conflicts, shape_options, shaped
+from registry.geometry import SHAPE_NAMES, asked_pixels, conflicts, shape_options, shaped
 from registry.loader import Registry
 from registry.spec import ModelSpec, Param
 from registry.table import did_you_mean
@@ -111,7 +111,19 @@ def _check(registry: Registry, model_name: Any, body: dict[str, Any], *, complet
         problems += _missing(spec, found.inputs)
     if problems:
         raise RequestRefused(tuple(problems))
-    return _checked(base.name, spec, found)
+    request = _checked(base.name, spec, found)
+    if too_large := _too_large(request, found):
+        raise RequestRefused((too_large,))
+    return request
+
+
+def _too_large(request: CheckedRequest, found: "_Found") -> Problem | None:
+    """Return what is wrong with an image that the operator does not pay for, whichever way its size was asked for."""
+    limit, asked = request.spec.max_megapixels, asked_pixels(request.spec, request.arguments)
+    if limit is None or asked is None or asked <= limit * 1_000_000:
+        return None
+    pointer = next((found.where[name] for name in SHAPE_NAMES if name in found.where), "/options/image_size")
+    return Problem(pointer, f"asks for an image of {asked / 1_000_000:.2f} megapixels; at most {limit:g} are allowed", "invalid")
 
 
 @dataclass
@@ -119,6 +131,8 @@ class _Found:
     inputs: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    where: dict[str, str] = field(default_factory=dict)
+    """JSON pointer of each parameter that was given."""
 
 
 def _objects(body: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
@@ -146,8 +160,7 @@ def _choose_variant(registry: Registry, base: ModelSpec, given: dict[str, dict[s
 
 def _sort_out(spec: ModelSpec, given: dict[str, dict[str, Any]]) -> _Found:
     found = _Found()
-    names = accepted(spec)
-    where: dict[str, str] = {}
+    names, where = accepted(spec), found.where
     for place in _PLACES:
         target = found.inputs if place == "inputs" else found.options
         for name, value in given[place].items():

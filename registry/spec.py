@@ -124,6 +124,8 @@ class ModelSpec:
     prices: tuple[Price, ...]
     """Ascending by `start`."""
     max_images_per_call: int
+    max_megapixels: float | None = None
+    """Millions of pixels an image may have, where the model takes a size. None: no limit but fal's own."""
     output: str = "images"
     """Key of fal's answer that holds the result: `images` (list) or `image` (one object)."""
     usual_seconds: float | None = None

@@ -27,9 +27,10 @@ blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="
 @blueprint.arguments(schemas.RegisterBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
 @blueprint.response(201, envelope_of(schemas.SessionAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(403, schema=ErrorAnswer)
 @blueprint.alt_response(409, schema=ErrorAnswer)
 def register(body: dict[str, Any]) -> Response:
-    """Open an account, with 1,000 free tokens. An email can have one account, in whatever case it is written."""
+    """Open an account with its free tokens, where registration is open. An email can have one account, in whatever case it is written."""
     services().readiness.require()  # Without its unique index one email would get two accounts.
     account = services().accounts.register(body["email"], body["password"])
     return enveloped("Account created", _session(account), 201)

@@ -11,6 +11,7 @@ from app.clock import rfc3339
 from app.job import Job, StoredImage
 from app.job_filter import JOB_TYPE
 from app.pricing import list_price, usd
+from registry.geometry import takes_size
 from registry.loader import Registry
 from registry.schema import json_schema
 from registry.spec import MAX_IMAGES, Extra, ModelSpec, Price, Tier
@@ -101,8 +102,13 @@ def model_detail_view(registry: Registry, spec: ModelSpec, at: datetime) -> dict
         **model_view(spec, at),
         "inputSchema": json_schema(registry, spec),
         "pricing": [price_view(price) for price in spec.prices],
-        "limits": {"maxImagesPerCall": spec.max_images_per_call, "maxImages": MAX_IMAGES},
+        "limits": {"maxImagesPerCall": spec.max_images_per_call, "maxImages": MAX_IMAGES, "maxMegapixels": _max_megapixels(spec)},
     }
+
+
+def _max_megapixels(spec: ModelSpec) -> float | None:
+    """Return the largest image in millions of pixels; None where a request does not say how large it is."""
+    return spec.max_megapixels if takes_size(spec) or {"width", "height"} <= spec.params.keys() else None
 
 
 def price_view(price: Price) -> dict[str, Any]:

@@ -27,10 +27,11 @@ def build_catalog(settings: Settings) -> Catalog:
         registry=registry,
         operations=operations,
         templates=load_prompt_templates(),
-        token_prices=TokenPrices(registry=registry, operations=operations),
+        token_prices=TokenPrices(registry=registry, operations=operations, per_usd=settings.tokens_per_usd),
     )
 
 
 def open_registry(settings: Settings) -> Registry:
-    """Read the models that ship with the project and those of `REGISTRY_PATH`. Raises RegistryError."""
-    return load_registry(default_folder(), *([settings.registry_path] if settings.registry_path else []))
+    """Read the models that ship with the project and those of `REGISTRY_PATH`, with `MAX_MEGAPIXELS`. Raises RegistryError."""
+    found = load_registry(default_folder(), *([settings.registry_path] if settings.registry_path else []))
+    return found.limited(settings.max_megapixels)

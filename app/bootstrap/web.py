@@ -30,7 +30,13 @@ class Web:
 
 def build_web(foundation: Foundation, money: Money, pictures: Pictures, orders: Orders, offload: Callable[..., Any]) -> Web:
     stores = foundation.stores
-    accounts = Accounts(accounts=stores.accounts, keys=stores.keys, offload=offload)
+    accounts = Accounts(
+        accounts=stores.accounts,
+        keys=stores.keys,
+        is_open=foundation.settings.registration == "open",
+        signup_tokens=foundation.settings.signup_tokens,
+        offload=offload,
+    )
     return Web(
         accounts=accounts,
         tokens=Tokens(settings=foundation.settings, accounts=accounts),
@@ -49,4 +55,5 @@ def _web_generation(foundation: Foundation, money: Money, pictures: Pictures, or
         registry=foundation.catalog.registry,
         operations=foundation.catalog.operations,
         templates=foundation.catalog.templates,
+        token_prices=foundation.catalog.token_prices,
     )

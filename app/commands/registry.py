@@ -16,6 +16,7 @@ from rich.text import Text
 from app import clock
 from app.bootstrap import open_platform, open_registry
 from app.commands.running import console, settings
+from app.margins import losses
 from app.services.model_import import draft_model, usual_name
 from app.services.registry_drift import find_drift
 
@@ -43,6 +44,9 @@ def check(name: str | None) -> None:
             # As Text: what fal says is no markup, and brackets in it must stay.
             table.add_row(*(Text(cell) for cell in (drift.model, drift.where, drift.ours, drift.fals)))
         console.print(table)
+    for spec in specs:
+        for loss in losses(spec, clock.now()):
+            click.echo(f"{spec.name} may cost more than is charged: it {loss}", err=True)
     click.echo(f"{len(specs)} models checked, {len(drifts)} differences")
     if drifts:
         raise click.exceptions.Exit(1)

@@ -16,11 +16,10 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from app import clock
 from app.account import Account, Role, signup
 from app.api_key import USUAL_TERMS, ApiKey, KeyTerms, checked
-from app.errors import EmailTaken, NotFound, StoreUnavailable, Unauthorized
+from app.errors import EmailTaken, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
 from app.stores.accounts import AccountStore
 from app.stores.keys import KeyStore
 
-SIGNUP_TOKENS = 1000
 KEY_PREFIX = "igk"
 USE_NOTED_EVERY = timedelta(minutes=1)
 WRONG_LOGIN = "The email or the password is wrong"
@@ -32,18 +31,25 @@ def run_inline(call: Callable[..., Any], *args: Any) -> Any:
 
 
 class Accounts:
-    """`offload` runs a hash where it blocks nobody: the web process gives it real threads, since a hash takes tens of milliseconds."""
+    """`offload` runs a hash where it blocks nobody: the web process gives it real threads, since a hash takes tens of milliseconds.
+
+    With `is_open` False nobody may register; users of an outside identity provider are let in by it.
+    """
 
     def __init__(
         self,
         *,
         accounts: AccountStore,
         keys: KeyStore,
+        is_open: bool = True,
+        signup_tokens: int = 1000,
         offload: Callable[..., Any] = run_inline,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._accounts = accounts
         self._keys = keys
+        self._is_open = is_open
+        self._signup_tokens = signup_tokens
         self._offload = offload
         self._now = now
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's argon2id minimum, 2026.
@@ -51,7 +57,9 @@ class Accounts:
         self._nobodys_hash = self._hasher.hash(secrets.token_urlsafe(16))
 
     def register(self, email: str, password: str) -> Account:
-        """Open an account with its free tokens. Raises EmailTaken, without regard to case."""
+        """Open an account with its free tokens. Raises RegistrationClosed; EmailTaken, without regard to case."""
+        if not self._is_open:
+            raise RegistrationClosed("Registration is closed; ask whoever runs this service for an account")
         login = login_of(email)
         if self._accounts.by_login(login):
             raise EmailTaken("An account with this email exists already; log in instead")
@@ -133,8 +141,8 @@ class Accounts:
 
     def _opened(self, user_id: str, login: str, email: str | None, password_hash: str | None) -> Account:
         now = self._now()
-        account = Account(id=user_id, login=login, email=email, role=Role.USER, tokens=SIGNUP_TOKENS, created_at=now)
-        self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, SIGNUP_TOKENS, now))
+        account = Account(id=user_id, login=login, email=email, role=Role.USER, tokens=self._signup_tokens, created_at=now)
+        self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, self._signup_tokens, now))
         return account
 
     def _matches(self, expected: str, password: str) -> bool:

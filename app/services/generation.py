@@ -16,7 +16,7 @@ from app.pricing import Quote
 from app.services.announcements import Announcer
 from app.services.funds import Funds
 from app.services.idempotency import KEPT, OrderKey
-from app.services.orders import Order, PricedOrder, estimate, price_order, tokens_of
+from app.services.orders import Order, PricedOrder, estimate, price_order, tokens_of, tokens_per_image
 from app.services.references import References
 from app.stores.jobs import JobStore
 from app.stores.readiness import Readiness
@@ -149,7 +149,7 @@ class Generation:
             project_id=order.project_id,
             metadata=dict(order.metadata),
             web=order.web,
-            tokens_per_image=order.tokens_per_image,
+            tokens_per_image=tokens_per_image(order, priced),
             caller_key=order.caller_key,
             order_key=order.key.id if order.key else None,
             fingerprint=order.key.fingerprint if order.key else None,

@@ -101,13 +101,13 @@ class Lifecycle:
             project_id=job.project_id,
             metadata=job.metadata,
             web=job.web,
-            tokens_per_image=job.tokens_per_image or (self._token_prices.at_script_api(job.model) if isinstance(user_id, str) else 0),
             caller_key=caller_key or job.caller_key,
             limits=limits,
             key=key,
             retry_of=job.id,
         )
-        return self._generation.submit(order)
+        pays_tokens = bool(job.tokens_per_image) or isinstance(user_id, str)
+        return self._generation.submit(self._token_prices.with_tokens(order) if pays_tokens else order)
 
     def delete(self, job_id: str, *, user_id: Whose) -> None:
         """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.

@@ -10,7 +10,7 @@ from typing import Any
 from app.api_key import NO_LIMITS, OrderLimits
 from app.errors import FieldError, InvalidRequest, Misconfigured, MissingInputs, UnknownModelName
 from app.job import Operation, WebDetails
-from app.pricing import Quote, quote
+from app.pricing import MICROS_PER_USD, Quote, quote
 from app.services.idempotency import OrderKey
 from registry.loader import Registry
 from registry.request import CheckedRequest, RequestRefused, UnknownModel, check_options, check_request
@@ -19,7 +19,10 @@ from registry.spec import NoPrice
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One generation as its caller asks for it."""
+    """One generation as its caller asks for it.
+
+    A signed-in user pays `tokens_per_usd` for each USD of an image's price, `least_tokens` at least; a script pays no tokens.
+    """
 
     model: str
     inputs: Mapping[str, Any]
@@ -29,7 +32,8 @@ class Order:
     project_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     web: WebDetails | None = None
-    tokens_per_image: int = 0
+    least_tokens: int = 0
+    tokens_per_usd: int = 0
     caller_key: str | None = None
     limits: OrderLimits = NO_LIMITS
     key: OrderKey | None = None
@@ -56,7 +60,13 @@ def price_order(registry: Registry, order: Order, at: datetime) -> PricedOrder:
 
 def tokens_of(order: Order, priced: PricedOrder) -> int:
     """Return the tokens that an order costs its user if all its images come."""
-    return order.tokens_per_image * priced.checked.num_images
+    return tokens_per_image(order, priced) * priced.checked.num_images
+
+
+def tokens_per_image(order: Order, priced: PricedOrder) -> int:
+    """Return the tokens of one image: they follow its price, so that no model and no size sells for less than it costs."""
+    by_price = -(-priced.quote.unit_micros * order.tokens_per_usd // MICROS_PER_USD)
+    return max(order.least_tokens, by_price)
 
 
 def estimate(registry: Registry, model: str, inputs: Mapping[str, Any] | None, options: Mapping[str, Any], at: datetime) -> Quote:

@@ -13,23 +13,22 @@ from registry.spec import ModelSpec, Param
 
 
 class TokenPrices:
-    def __init__(self, *, registry: Registry, operations: Mapping[str, OperationSpec]) -> None:
+    """`per_usd` tokens for each USD of an image's price, but never less than its operation's own price in tokens."""
+
+    def __init__(self, *, registry: Registry, operations: Mapping[str, OperationSpec], per_usd: int) -> None:
         self._registry = registry
         self._operations = operations
-
-    def of(self, operation: Operation) -> int:
-        """Return the tokens of one image of a web app's own operation."""
-        return self._operations[operation].tokens_per_image
+        self._per_usd = per_usd
 
     def with_tokens(self, order: Order) -> Order:
-        """Return a signed-in user's order at the script API with its token price."""
-        return replace(order, tokens_per_image=self.at_script_api(order.model))
+        """Return an order as one that its user pays for in tokens."""
+        return replace(order, least_tokens=self._least(order.operation, order.model), tokens_per_usd=self._per_usd)
 
-    def at_script_api(self, model: str) -> int:
-        """Return the tokens of one image at the script API: models that take images cost what an image reference costs."""
-        spec = self._registry.get(model)
+    def _least(self, operation: Operation, model: str) -> int:
+        """Return the least tokens of one image. At the script API models that take images cost what an image reference costs."""
+        spec = self._registry.get(model) if operation is Operation.GENERATE else None
         takes_images = spec is not None and any(param.type == "image" for param in _with_items(spec))
-        return self.of(Operation.IMAGE_REFERENCE if takes_images else Operation.GENERATE)
+        return self._operations[Operation.IMAGE_REFERENCE if takes_images else operation].tokens_per_image
 
 
 def _with_items(spec: ModelSpec) -> list[Param]:

@@ -13,6 +13,7 @@ from app.services.funds import Funds
 from app.services.generation import Accepted, Generation
 from app.services.idempotency import OrderKey
 from app.services.orders import Order
+from app.services.token_prices import TokenPrices
 from app.services.uploads import SideLimits, Uploads
 from app.upload import REFERENCE_PREFIX, Upload
 from registry.loader import PromptTemplates, Registry
@@ -62,6 +63,7 @@ class WebGeneration:
         registry: Registry,
         operations: Mapping[str, OperationSpec],
         templates: PromptTemplates,
+        token_prices: TokenPrices,
     ) -> None:
         self._generation = generation
         self._uploads = uploads
@@ -69,6 +71,7 @@ class WebGeneration:
         self._registry = registry
         self._operations = operations
         self._templates = templates
+        self._token_prices = token_prices
 
     def text_to_image(self, user_id: str, wanted: TextRequest) -> Accepted:
         """Order pictures from words alone. Raises InvalidRequest, InsufficientTokens."""
@@ -133,9 +136,8 @@ class WebGeneration:
             project_id=wanted.project_id,
             key=wanted.key,
             web=web,
-            tokens_per_image=self._operations[operation].tokens_per_image,
         )
-        return self._generation.submit(order)
+        return self._generation.submit(self._token_prices.with_tokens(order))
 
     def _text_model(self, name: str) -> str:
         """Return the model's name if it draws from words alone. Unknown names are refused by the order itself."""

@@ -41,11 +41,11 @@ class Shop:
 
     def paid(self, items: int = 3, *, key: OrderKey | None = None) -> Batch:
         """Order what costs Ada 100 tokens an item and draws on her budget."""
-        return self.order(items, user_id=self.ada, tokens_per_image=100, key=key)
+        return self.order(items, user_id=self.ada, least_tokens=100, key=key)
 
     def single(self, *, num_images: int = 1, prompt: str = "a red bicycle") -> Job:
         """Order one job that costs Ada 100 tokens an image and draws on her budget."""
-        (order,) = orders(1, user_id=self.ada, inputs={"prompt": prompt}, tokens_per_image=100)
+        (order,) = orders(1, user_id=self.ada, inputs={"prompt": prompt}, least_tokens=100)
         return self.services.generation.submit(replace(order, options={**order.options, "num_images": num_images})).job
 
     def budget(self, monthly: str) -> None:

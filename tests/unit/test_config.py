@@ -34,6 +34,9 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert (settings.allow_anonymous, settings.cors_origins, settings.registry_path) == (False, (), None)
     assert settings.fal_hosts == {"fal.run", "queue.fal.run"}
     assert not settings.is_production
+    assert (settings.registration, settings.signup_tokens, settings.tokens_per_usd) == ("open", 1000, 1000)
+    assert (settings.max_megapixels, settings.upload_quota_mb) == (4.2, 500)
+    assert (settings.default_budget_micros, settings.global_budget_micros) == (None, None)
 
 
 def test_an_empty_environment_names_every_missing_key_at_once() -> None:
@@ -61,6 +64,13 @@ def test_every_bad_key_is_listed_at_once() -> None:
         "SUBMIT_UNKNOWN_SECONDS": "soon",
         "POLLS_PER_SECOND": "nan",
         "WORKERS": "0",
+        "REGISTRATION": "perhaps",
+        "SIGNUP_TOKENS": "-1",
+        "TOKENS_PER_USD": "many",
+        "MAX_MEGAPIXELS": "0",
+        "DEFAULT_MONTHLY_BUDGET_USD": "-1",
+        "GLOBAL_MONTHLY_BUDGET_USD": "1e400",
+        "UPLOAD_QUOTA_MB": "-5",
         "LOG_LEVEL": "LOUD",
         "LOG_FORMAT": "xml",
     }
@@ -77,6 +87,9 @@ def test_an_empty_variable_means_the_default() -> None:
 def test_given_values_are_taken() -> None:
     settings = load(
         APP_ENV="production",
+        REGISTRATION="closed",
+        DEFAULT_MONTHLY_BUDGET_USD="2.50",
+        GLOBAL_MONTHLY_BUDGET_USD="0",
         PORT="8080",
         ALLOW_ANONYMOUS="in-production",
         CORS_ORIGINS="https://a.example, https://b.example,",
@@ -88,6 +101,7 @@ def test_given_values_are_taken() -> None:
 
     assert (settings.is_production, settings.port, settings.allow_anonymous, settings.workers) == (True, 8080, True, 16)
     assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert (settings.registration, settings.default_budget_micros, settings.global_budget_micros) == ("closed", 2_500_000, 0)
     assert (settings.registry_path, settings.polls_per_second) == (Path("models"), 12.5)
     assert settings.fal_hosts == {"fal.example", "queue.fal.example"}
 
@@ -126,14 +140,18 @@ def test_files_are_linked_where_they_are_reached(env: dict[str, str], base: str)
 
 def test_production_is_not_opened_by_a_development_setting() -> None:
     with pytest.raises(BadSettings, match="ALLOW_ANONYMOUS=in-production"):
-        load(APP_ENV="production", ALLOW_ANONYMOUS="true")
+        load(APP_ENV="production", REGISTRATION="closed", ALLOW_ANONYMOUS="true")
+
+
+def test_production_does_not_start_before_it_is_said_who_may_register() -> None:
+    assert [problem.partition(":")[0] for problem in problems(APP_ENV="production")] == ["REGISTRATION"]
 
 
 def test_submits_are_limited_in_production_and_free_in_development() -> None:
-    assert load(APP_ENV="production").rate_limit_submit == "600/minute"
+    assert load(APP_ENV="production", REGISTRATION="open").rate_limit_submit == "600/minute"
     assert load().rate_limit_submit is None
     assert load(RATE_LIMIT_SUBMIT="5/second").rate_limit_submit == "5/second"
-    assert load(APP_ENV="production", RATE_LIMIT_SUBMIT="off").rate_limit_submit is None
+    assert load(APP_ENV="production", REGISTRATION="open", RATE_LIMIT_SUBMIT="off").rate_limit_submit is None
 
 
 @pytest.mark.parametrize(
