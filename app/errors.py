@@ -11,7 +11,8 @@ GatewayError
  |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
  |   |- ReferenceNotFound
  |   |- IdempotencyMismatch, EmailTaken
- |   `- TooLarge, NotAnImage
+ |   |- TooLarge, NotAnImage
+ |   `- BrokenBody, SlowBody
  |- ProviderError          fal or its model is at fault: the user pays nothing, the operator may
  |   |- ProviderRefused      (definite answer: this request will never succeed)
  |   |- ProviderBusy         (definite answer: not now; nothing was bought, try again)
@@ -155,6 +156,14 @@ class TooLarge(CallerError):
 
 class NotAnImage(InvalidRequest):
     code = "invalid_image"
+
+
+class BrokenBody(CallerError):
+    """The body cannot be read to its end."""
+
+
+class SlowBody(CallerError):
+    code = "request_timeout"
 
 
 class ProviderError(GatewayError):

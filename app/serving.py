@@ -6,8 +6,10 @@ import contextlib
 import ctypes
 import gc
 import logging
+import resource
 import signal
 import sys
+from dataclasses import replace
 from types import FrameType
 
 import eventlet
@@ -26,8 +28,10 @@ from app.web_server import LIMITS, Limits
 
 log = logging.getLogger("web")
 
-#: eventlet's own defaults hold 1,024 connections and 50 waiting to be accepted: a burst of waiting requests needs more.
-MAX_CONNECTIONS = 10_000
+#: More than the bounds of `Limits` together let in: accepting never waits, so health checks get through. (eventlet's own is 1,024.)
+MAX_CONNECTIONS = 16_000
+#: Descriptors that are none of a client's: stores, files, logs.
+OTHER_FILES = 200
 BACKLOG = 2048
 #: How often the database is looked at again, while it is fit for orders and while it is not.
 LOOK_EVERY_S, LOOK_SOON_S = 15.0, 1.0
@@ -56,7 +60,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     _collect_less_garbage()
     listener = eventlet.listen((settings.host, settings.port), backlog=BACKLOG)
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
-    pool = eventlet.GreenPool(MAX_CONNECTIONS)
+    pool, limits = eventlet.GreenPool(MAX_CONNECTIONS), _fitted(limits, anonymous=settings.allow_anonymous)
     server = eventlet.spawn(web_server.run, listener, app, pool, limits, settings.trusted_proxies)
     _wait_for_signal()
     log.info("stopping: no new connections, waiting requests are answered now")
@@ -73,6 +77,18 @@ def _warn_of_losses(services: Services) -> None:
     for spec in services.registry:
         for loss in losses(spec, clock.now()):
             log.warning("may cost more than is charged: %s %s", spec.name, loss, extra={"model": spec.name})
+
+
+def _fitted(limits: Limits, *, anonymous: bool) -> Limits:
+    """Return the limits that this process can keep: each connection is a descriptor. Where everybody may call, nobody is a stranger."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else max(100, hard - OTHER_FILES)
+    # A rush of heads may take four times what waits; the rest is for requests, and a reserve.
+    waiting, busy = min(limits.waiting, room // 16), min(limits.busy, room // 2)
+    fitted = replace(limits, waiting=waiting, busy=busy, busy_of_one=min(limits.busy_of_one, busy * 3 // 4))
+    return replace(fitted, strangers=busy, strangers_of_one=fitted.busy_of_one) if anonymous else fitted
 
 
 def _give_back_large_blocks() -> None:

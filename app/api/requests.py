@@ -60,6 +60,8 @@ def _finish(response: Response) -> Response:
         response.headers.setdefault("Cache-Control", "private, no-store")
     if isinstance(response, Deferred):
         return response  # Its answer comes here too.
+    if "caller" in g and (visit := request.environ.get("imagegw.visit")):
+        visit.is_caller = True  # Its connection may be kept for longer than a stranger's.
     g.seconds = round(time.perf_counter() - g.started_at, 4)
     if request.path not in ("/healthz", "/readyz", "/metrics"):
         log.info(

@@ -17,16 +17,6 @@ WRONG_KEY = {"X-API-Key": "wrong", "Content-Type": "application/json"}
 QUICK_S = 1.0
 
 
-def spoken(service: Service, request: bytes) -> tuple[int, dict[str, object]]:
-    """Send a request as it stands; return the status and the body of the answer."""
-    with socket.create_connection(("127.0.0.1", service.client.base_url.port or 80), timeout=10) as client:
-        client.sendall(request)
-        client.shutdown(socket.SHUT_WR)
-        answer = b"".join(iter(lambda: client.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), json.loads(body)
-
-
 @pytest.mark.parametrize(
     "path", ["images/generate", "images/batch", "images/estimate-cost", "generate/text-to-image", "generate/image-reference", "uploads"]
 )
