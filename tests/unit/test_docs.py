@@ -15,9 +15,10 @@ from app.cli import cli
 from registry.model_file import read_model
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
+PAGES = ["CONTRIBUTING.md", "README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
 #: Pages that people write; others in docs/ may come from a tool.
 WRITTEN = [
+    "CONTRIBUTING.md",
     "README.md",
     "docs/adding-a-model.md",
     "docs/architecture.md",
@@ -35,7 +36,7 @@ FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | 
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (?P<text>.+)$", re.MULTILINE)
 APP_COMMAND = re.compile(r"python -m app(?P<words>(?: [a-z][a-z-]*)*)")
-SCRIPT = re.compile(r"(?<![\w./-])scripts/[a-z_]+")
+SCRIPT = re.compile(r"(?<![\w./-])scripts/[a-z_]+(?:\.txt)?")
 
 
 def text_of(page: str) -> str:
@@ -125,6 +126,17 @@ def test_the_scripts_that_are_named_exist_and_can_be_run(page: str) -> None:
 
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
     assert [name for name in sorted(named) if (ROOT / name).is_file() and not (ROOT / name).stat().st_mode & 0o111] == []
+
+
+def test_the_line_that_prepares_a_machine_names_all_that_later_lines_use() -> None:
+    blocks = code_of("README.md", "bash")
+    (prepared,) = [block.split() for block in blocks if block.startswith("apt-get install")]
+    # What a line runs: its first word and those after a pipe or in $( ); not what stands in quotes, which is data.
+    lines = [line for block in blocks for line in re.sub(r"'[^']*'|\\\\\n", "", block).splitlines()]
+    programs = {words[0] for line in lines for part in re.split(r"\||\$\(", line) if (words := part.split())}
+
+    assert {"curl", "jq"} <= programs
+    assert {name for name in programs if re.fullmatch("[a-z]+", name)} - {"set", "docker"} <= set(prepared)
 
 
 def test_the_map_of_the_code_names_each_file_once() -> None:
