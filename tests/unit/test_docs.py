@@ -36,7 +36,7 @@ FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | 
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (?P<text>.+)$", re.MULTILINE)
 APP_COMMAND = re.compile(r"python -m app(?P<words>(?: [a-z][a-z-]*)*)")
-SCRIPT = re.compile(r"(?<![\w./-])scripts/[a-z_]+(?:\.txt)?")
+SCRIPT = re.compile(r"(?<![\w./-])scripts/[a-z_]+(?!\.txt)\b")
 
 
 def text_of(page: str) -> str:
