@@ -1,4 +1,4 @@
-"""Monthly budgets: how much may be spent for a user, or with an API key, in one UTC month. Pure."""
+"""Monthly budgets: how much may be spent for a user, with an API key, or by all together, in one UTC month. Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,32 @@ from app.errors import FieldError, InvalidRequest
 MICROS_PER_USD = 1_000_000
 MAX_MONTHLY_USD = 1_000_000_000
 FIELD = "monthly"
+#: The budget of all users together, which the settings set.
+GLOBAL = "global"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A budget in its current month, in micro-USD. `spent` is what finished jobs were charged, `held` what live ones may yet cost."""
+    """A budget in its current month, in micro-USD. `spent` is what finished jobs were charged, `held` what live ones may yet cost.
+
+    `is_default` tells that its limit is the settings' own, and follows them.
+    """
 
     id: str
     limit_micros: int
     spent_micros: int
     held_micros: int
+    is_default: bool = False
 
     @property
     def room_micros(self) -> int:
         """What new work may cost; below zero where the limit was lowered under what is spent."""
         return self.limit_micros - self.spent_micros - self.held_micros
+
+    @property
+    def scope(self) -> str:
+        """Return whose it is: `user`, `key` or `global`."""
+        return self.id.partition(":")[0]
 
     @property
     def user_id(self) -> str | None:

@@ -42,6 +42,8 @@ class BudgetsQuery(BodySchema):
 
 
 class BudgetAnswer(ma.Schema):
+    """With neither user nor key it is the budget of all together, which the service's settings set."""
+
     user_id = ma.fields.String(data_key="userId", allow_none=True)
     key_id = ma.fields.String(data_key="keyId", allow_none=True)
     monthly = ma.fields.Float(metadata={"description": "USD."})

@@ -80,4 +80,4 @@ def _named(fields: Mapping[str, Any]) -> str:
 
 
 def _is_id(place: str) -> bool:
-    return place.startswith(("user:", "key:"))
+    return place == budget.GLOBAL or place.startswith(("user:", "key:"))

@@ -20,5 +20,11 @@ class Money:
 def build_money(foundation: Foundation) -> Money:
     stores = foundation.stores
     billing = Billing(ledger=stores.ledger, accounts=stores.accounts, jobs=stores.jobs)
-    budgets = Budgets(budgets=stores.budgets, keys=stores.keys, jobs=stores.jobs)
+    budgets = Budgets(
+        budgets=stores.budgets,
+        keys=stores.keys,
+        jobs=stores.jobs,
+        default_micros=foundation.settings.default_budget_micros,
+        global_micros=foundation.settings.global_budget_micros,
+    )
     return Money(billing=billing, budgets=budgets, funds=Funds(billing=billing, budgets=budgets))

@@ -24,8 +24,21 @@ BATCH = 200
 
 
 class Budgets:
-    def __init__(self, *, budgets: BudgetStore, keys: KeyStore, jobs: JobStore, now: Callable[[], datetime] = clock.now) -> None:
+    """`default_micros` is the budget of each user who has none of its own, `global_micros` that of all together. None: no limit."""
+
+    def __init__(
+        self,
+        *,
+        budgets: BudgetStore,
+        keys: KeyStore,
+        jobs: JobStore,
+        default_micros: int | None = None,
+        global_micros: int | None = None,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
         self._budgets = budgets
+        self._default = default_micros
+        self._global = global_micros
         self._keys = keys
         self._jobs = jobs
         self._now = now
@@ -46,7 +59,11 @@ class Budgets:
             raise NotFound("No such budget")
 
     def after(self, last_id: str, *, limit: int) -> list[Budget]:
-        return self._budgets.after(last_id, month=self._month(), limit=limit)
+        """Return budgets in force by ascending id; what the settings no longer set is not."""
+        without: list[dict[str, object]] = [{"_id": budget.GLOBAL}] if self._global is None else []
+        if self._default is None:
+            without.append({"isDefault": True, "_id": {"$ne": budget.GLOBAL}})
+        return self._budgets.after(last_id, month=self._month(), limit=limit, without=without)
 
     def all(self) -> list[Budget]:
         found, last = list[Budget](), ""
@@ -58,9 +75,22 @@ class Budgets:
     # -- the life of a job, in order ------------------------------------------------------------------------------------------------
 
     def in_force(self, user_id: str, key_id: str | None) -> list[Budget]:
-        """Return the budgets that an order of this user with this key draws on. One indexed read."""
-        wanted = [budget.of_user(user_id)] + ([budget.of_key(key_id)] if key_id else [])
-        return self._budgets.in_force(wanted, month=self._month())
+        """Return the budgets that an order of this user with this key draws on. One indexed read, once the settings' own are written."""
+        ours = {budget.of_user(user_id): self._default, budget.GLOBAL: self._global}
+        wanted = [
+            budget.of_user(user_id),
+            *([budget.of_key(key_id)] if key_id else []),
+            *([budget.GLOBAL] if self._global is not None else []),
+        ]
+        found = {each.id: each for each in self._budgets.in_force(wanted, month=self._month())}
+        for budget_id, limit in ours.items():
+            known = found.get(budget_id)
+            if limit is None:
+                if known is not None and known.is_default:
+                    del found[budget_id]  # Set by a setting that is no more.
+            elif known is None or (known.is_default and known.limit_micros != limit):
+                found[budget_id] = self._budgets.set_limit(budget_id, limit, month=self._month(), is_default=True)
+        return list(found.values())
 
     def require(self, found: Iterable[Budget], micros: int) -> None:
         """Raise BudgetExceeded early, before anything is stored; the hold decides all the same."""
@@ -107,12 +137,12 @@ class Budgets:
 
 def refusal(full: Budget, micros: int, at: datetime) -> BudgetExceeded:
     """Return the error that says which budget is full, how full, and what can be done."""
-    whose = "this API key" if full.key_id else "this user"
-    details = {"limit": usd(full.limit_micros), "spent": usd(full.spent_micros), "held": usd(full.held_micros)}
+    whose = {"user": "this user", "key": "this API key"}.get(full.scope, "all users together")
+    limit, spent, held = (usd(amount) for amount in (full.limit_micros, full.spent_micros, full.held_micros))
     month_end = (at.replace(day=28) + timedelta(days=4)).replace(day=1)
-    advice = "let running jobs end, or " if full.held_micros else ""
+    advice = "let running jobs end, or " if held else ""
     return BudgetExceeded(
-        f"The monthly budget of {whose} is {details['limit']:.2f} USD; {details['spent']:g} are spent, {details['held']:g} are held for "
+        f"The monthly budget of {whose} is {limit:.2f} USD; {spent:g} are spent, {held:g} are held for "
         f"running jobs, and this may cost {usd(micros):g}. Order less, {advice}have the budget raised, or wait until {month_end:%Y-%m-%d}",
-        details=details,
+        details={"scope": full.scope, "limit": limit, "spent": spent, "held": held},
     )

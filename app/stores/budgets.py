@@ -1,4 +1,4 @@
-"""The `budgets` collection: one document per user or key. No number of simultaneous requests takes one above its limit.
+"""The `budgets` collection: one document per user or key, and one for all. No number of simultaneous requests takes one above its limit.
 
 The document is the arbiter: `roomMicros` (limit - spent - held) makes "is there room?" part of the update that takes it. A removed budget
 keeps its document, without a limit, since live jobs still hold in it: were it gone and then set anew, they would look unpaid.
@@ -26,17 +26,20 @@ class BudgetStore:
     def __init__(self, database: Database) -> None:
         self._budgets = database["budgets"]
 
-    def set_limit(self, budget_id: str, limit_micros: int, *, month: str) -> Budget:
-        """Set a budget, new or not; what is spent and held in it stays."""
+    def set_limit(self, budget_id: str, limit_micros: int, *, month: str, is_default: bool = False) -> Budget:
+        """Set a budget, new or not; what is spent and held in it stays. A default never takes the place of what somebody has set."""
         for _ in range(MAX_TRIES):
             doc = self._current(budget_id, month)
             if doc is None:
                 self._insert(budget_id, month)
                 continue
+            if is_default and doc["limitMicros"] is not None and not doc.get("isDefault"):
+                return _budget(doc, month)
             more = limit_micros - (doc["limitMicros"] or 0)
-            change = {"$set": {"limitMicros": limit_micros}, "$inc": {"roomMicros": more}}
-            if self._budgets.update_one({"_id": budget_id, "limitMicros": doc["limitMicros"]}, change).matched_count:
-                return _budget({**doc, "limitMicros": limit_micros}, month)
+            change = {"$set": {"limitMicros": limit_micros, "isDefault": is_default}, "$inc": {"roomMicros": more}}
+            unchanged = {"_id": budget_id, "limitMicros": doc["limitMicros"], "isDefault": doc.get("isDefault")}
+            if self._budgets.update_one(unchanged, change).matched_count:
+                return _budget({**doc, "limitMicros": limit_micros, "isDefault": is_default}, month)
         raise StoreUnavailable("The budget changes too fast to be set; try again")
 
     def remove(self, budget_id: str) -> bool:
@@ -46,7 +49,7 @@ class BudgetStore:
             if doc is None:
                 return False
             limit, spent = doc["limitMicros"], doc["spentMicros"]
-            change = {"$set": {"limitMicros": None, "spentMicros": 0}, "$inc": {"roomMicros": spent - limit}}
+            change = {"$set": {"limitMicros": None, "isDefault": False, "spentMicros": 0}, "$inc": {"roomMicros": spent - limit}}
             if self._budgets.update_one({"_id": budget_id, "limitMicros": limit, "spentMicros": spent}, change).matched_count:
                 return True
         raise StoreUnavailable("The budget changes too fast to be removed; try again")
@@ -56,9 +59,12 @@ class BudgetStore:
         found = self._budgets.find({"_id": {"$in": list(budget_ids)}}, _SHOWN)
         return [_budget(doc, month) for doc in found if doc["limitMicros"] is not None]
 
-    def after(self, last_id: str, *, month: str, limit: int) -> list[Budget]:
-        """Return budgets in force by ascending id, after `last_id` ("" for the first)."""
-        found = self._budgets.find({"limitMicros": {"$gte": 0}, "_id": {"$gt": last_id}}, _SHOWN).sort("_id").limit(limit)
+    def after(self, last_id: str, *, month: str, limit: int, without: Iterable[Mapping[str, Any]] = ()) -> list[Budget]:
+        """Return budgets in force by ascending id, after `last_id` ("" for the first), `without` those that any of these queries finds."""
+        query: dict[str, Any] = {"limitMicros": {"$gte": 0}, "_id": {"$gt": last_id}}
+        if nor := list(without):
+            query["$nor"] = nor
+        found = self._budgets.find(query, _SHOWN).sort("_id").limit(limit)
         return [_budget(doc, month) for doc in found]
 
     def hold(self, budget_id: str, amounts: Mapping[str, int], *, month: str, at: datetime) -> Budget | None:
@@ -158,7 +164,7 @@ class BudgetStore:
             return  # Somebody else sets it, too.
 
 
-_SHOWN = {"limitMicros": 1, "month": 1, "spentMicros": 1, "heldMicros": 1}
+_SHOWN = {"isDefault": 1, "limitMicros": 1, "month": 1, "spentMicros": 1, "heldMicros": 1}
 
 
 def _budget(doc: Document, month: str) -> Budget:
@@ -167,4 +173,5 @@ def _budget(doc: Document, month: str) -> Budget:
         limit_micros=doc["limitMicros"],
         spent_micros=doc["spentMicros"] if doc["month"] >= month else 0,
         held_micros=doc["heldMicros"],
+        is_default=bool(doc.get("isDefault")),
     )

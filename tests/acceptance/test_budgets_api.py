@@ -80,7 +80,7 @@ def test_a_budget_is_set_listed_spent_and_removed(client: httpx.Client, service:
     assert (shown["spent"], shown["held"]) == (0.05, 0.0)
     assert [answer.status_code for answer in more] == [201, 402]
     assert more[1].json()["code"] == "budget_exceeded"
-    assert more[1].json()["details"] == {"limit": 0.12, "spent": 0.1, "held": 0.0}
+    assert more[1].json()["details"] == {"scope": "user", "limit": 0.12, "spent": 0.1, "held": 0.0}
     assert "have the budget raised, or wait until" in more[1].json()["message"]
     assert (removed.status_code, free.status_code) == (204, 201)
     assert client.delete("/api/budgets", params={"userId": user}, headers=admin).status_code == 404

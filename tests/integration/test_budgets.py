@@ -61,7 +61,7 @@ def test_an_order_beyond_the_budget_is_refused_and_leaves_no_trace(gateway: Gate
     with pytest.raises(BudgetExceeded) as refused:
         gateway.order()
 
-    assert refused.value.details == {"limit": 0.06, "spent": UNIT, "held": UNIT}
+    assert refused.value.details == {"scope": "user", "limit": 0.06, "spent": UNIT, "held": UNIT}
     assert "wait until" in refused.value.message
     assert gateway.services.database["jobs"].count_documents({}) == 2
     assert till.amounts() == [(UNIT, UNIT)]
