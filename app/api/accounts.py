@@ -12,6 +12,7 @@ from app.api.access import needs_user, open_to_all
 from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
+from app.api.guesses import guesses_at
 from app.api.limits import logins
 from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
@@ -45,7 +46,8 @@ def register(body: dict[str, Any]) -> Response:
 @blueprint.alt_response(401, schema=ErrorAnswer)
 def login(body: dict[str, Any]) -> Response:
     """Return a token for an email (or `username`) and password. Tokens are good for seven days."""
-    account = services().accounts.login(body["email"] or body["username"], body["password"])
+    name = body["email"] or body["username"]
+    account = services().accounts.login(name, body["password"], guesses_at(name))
     return enveloped("Logged in", _session(account))
 
 

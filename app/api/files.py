@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request, send_file
 
 from app.api.access import open_to_all
 from app.api.context import services
+from app.api.crowding import hold_download
 from app.clients.storage import LocalStorage
 from app.errors import NotFound
 from app.pictures import EXTENSIONS
@@ -23,6 +24,7 @@ def file(key: str) -> Response:
     content_type = TYPES.get(key.rpartition(".")[2])
     if not isinstance(storage, LocalStorage) or content_type is None:
         raise NotFound("No such file")
+    hold_download()
     body = storage.open(key)
     response = send_file(body, mimetype=content_type, conditional=False)
     # Behind an address of the operator's for pictures, caches in between may keep what they see.

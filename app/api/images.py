@@ -12,6 +12,7 @@ from app.api import examples, schemas
 from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
+from app.api.crowding import counted_wait
 from app.api.deferred import Deferred
 from app.api.errors import error_body, status_of
 from app.api.idempotency import marked, order_key_of
@@ -89,7 +90,7 @@ def generate(body: dict[str, Any]) -> Response:
     accepted = services().generation.submit(_order(body, key))
     count_accept(accepted)
     if wait_s > 0:
-        wait = functools.partial(services().waiters.wait, accepted.job.id, wait_s)
+        wait = counted_wait(functools.partial(services().waiters.wait, accepted.job.id), wait_s)
         return Deferred(wait, functools.partial(_waited, preference, replayed=accepted.replayed))
     return marked(
         _located(_accepted(accepted.job) | {"status": JobStatus.PENDING.value}, 202, accepted.job, preference), replayed=accepted.replayed

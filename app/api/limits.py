@@ -1,4 +1,4 @@
-"""Rate limits per caller, counted in Redis for all web processes together. Without Redis nothing is limited: requests come first."""
+"""Rate limits per caller, counted in Redis for all web processes together; without Redis each process counts its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def address() -> str:
     return household(request.remote_addr or "")
 
 
-limiter = Limiter(key_func=address, headers_enabled=False, swallow_errors=True)
+limiter = Limiter(key_func=address, headers_enabled=False, swallow_errors=True, in_memory_fallback_enabled=True)
 
 submits = limiter.shared_limit(
     lambda: services().settings.rate_limit_submit or "1/second",

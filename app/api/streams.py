@@ -11,6 +11,7 @@ from app.api import schemas
 from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
+from app.api.crowding import hold_stream
 from app.api.requests import ApiBlueprint
 from app.api_key import Scope
 from app.bootstrap import Services
@@ -45,6 +46,7 @@ def job_events(job_id: str) -> Response:
     The same events as on Socket.IO, in order and once, as Server-Sent Events. A comment every 15 seconds keeps the connection open.
     """
     job = services().lifecycle.job(job_id, user_id=caller().sees)
+    hold_stream()
     stream = _stream(services(), job, _last_seen(request.headers.get("Last-Event-ID", "")))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(stream, content_type=f"{CONTENT_TYPE}; charset=utf-8", headers=headers)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -17,12 +18,28 @@ from app import clock
 from app.account import Account, Role, signup
 from app.api_key import USUAL_TERMS, ApiKey, KeyTerms, checked
 from app.errors import EmailTaken, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
+from app.places import Places
 from app.stores.accounts import AccountStore
 from app.stores.keys import KeyStore
 
 KEY_PREFIX = "igk"
 USE_NOTED_EVERY = timedelta(minutes=1)
 WRONG_LOGIN = "The email or the password is wrong"
+
+
+#: Half of the processors, so that there is always one for everybody else.
+HASHES_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
+HASHES_IN_LINE, HASH_WAIT_S = 60, 5.0
+
+
+class Guesses(Protocol):
+    """Counts wrong passwords."""
+
+    def check(self) -> None:
+        """Raise RateLimited where there were too many."""
+
+    def wrong(self) -> None:
+        """Count one more."""
 
 
 def run_inline(call: Callable[..., Any], *args: Any) -> Any:
@@ -32,6 +49,8 @@ def run_inline(call: Callable[..., Any], *args: Any) -> Any:
 
 class Accounts:
     """`offload` runs a hash where it blocks nobody: the web process gives it real threads, since a hash takes tens of milliseconds.
+
+    A hash also takes 19 MB and a whole processor: so many run at once, so many may wait for that, and the others are told to come again.
 
     With `is_open` False nobody may register; users of an outside identity provider are let in by it.
     """
@@ -51,6 +70,7 @@ class Accounts:
         self._is_open = is_open
         self._signup_tokens = signup_tokens
         self._offload = offload
+        self._hashing = Places(HASHES_AT_ONCE, each=HASHES_AT_ONCE, waiting=HASHES_IN_LINE)
         self._now = now
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's argon2id minimum, 2026.
         # Looked up for unknown emails too, so that an answer's time does not tell which emails exist.
@@ -63,14 +83,26 @@ class Accounts:
         login = login_of(email)
         if self._accounts.by_login(login):
             raise EmailTaken("An account with this email exists already; log in instead")
-        password_hash = str(self._offload(self._hasher.hash, password))
+        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
+            password_hash = str(self._offload(self._hasher.hash, password))
         return self._opened(clock.new_id(), login, email.strip(), password_hash)
 
-    def login(self, email: str, password: str) -> Account:
-        """Return the account of this email and password. Raises Unauthorized, the same for both being wrong."""
+    def login(self, email: str, password: str, guesses: Guesses | None = None) -> Account:
+        """Return the account of this email and password. Raises Unauthorized, the same for both being wrong, and Busy.
+
+        `guesses` counts the wrong tries, and refuses one too many.
+        """
+        if guesses:
+            guesses.check()
         found = self._accounts.by_login(login_of(email))
         expected = (found[1] if found else None) or self._nobodys_hash
-        if not self._offload(self._matches, expected, password) or found is None:
+        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
+            if guesses:
+                guesses.check()  # Again: of many tries at once each has waited for those before it.
+            is_right = self._offload(self._matches, expected, password) and found is not None
+            if guesses and not is_right:
+                guesses.wrong()
+        if not is_right or found is None:
             raise Unauthorized(WRONG_LOGIN)
         return found[0]
 
