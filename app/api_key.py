@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.errors import FieldError, Forbidden, InvalidRequest, MaxCostExceeded
-from app.pricing import usd
+from app.pricing import usd, usd_text
 
 #: A list of one key is looked up with each request, and is one query to the store.
 MAX_ITEMS = 100
@@ -46,7 +46,7 @@ class OrderLimits:
         if self.max_micros is not None and micros > self.max_micros:
             details = {"cost": usd(micros), "maxCost": usd(self.max_micros)}
             raise MaxCostExceeded(
-                f"The order may cost {details['cost']:g} USD, more than this API key may spend on one ({details['maxCost']:g}); "
+                f"The order may cost {usd_text(micros)} USD, more than this API key may spend on one ({usd_text(self.max_micros)}); "
                 "nothing was ordered",
                 details=details,
             )

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from app.errors import FieldError, InvalidRequest
+from app.pricing import MICROS_PER_USD, limit_micros
 
-MICROS_PER_USD = 1_000_000
+#: How far a sum of floats may be off, up to the largest budget: a limit as fine as this is no other amount.
+FLOAT_NOISE_MICROS = Decimal("0.001")
 MAX_MONTHLY_USD = 1_000_000_000
 FIELD = "monthly"
 #: The budget of all users together, which the settings set.
@@ -68,10 +70,10 @@ def limit_of(monthly: Decimal | float | str) -> int:
         raise _refused("Must be an amount in USD, such as 25.00") from None
     if not amount.is_finite() or not 0 <= amount <= MAX_MONTHLY_USD:
         raise _refused(f"Must be from 0 to {MAX_MONTHLY_USD} USD")
-    micros = amount * MICROS_PER_USD
-    if micros != micros.to_integral_value():
+    micros = limit_micros(amount)
+    if abs(amount * MICROS_PER_USD - micros) > FLOAT_NOISE_MICROS:
         raise _refused("Must have 6 decimals at most")
-    return int(micros)
+    return micros
 
 
 def _refused(detail: str) -> InvalidRequest:

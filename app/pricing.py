@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from registry.geometry import asked_pixels
 from registry.request import CheckedRequest, default_arguments
 from registry.spec import ModelSpec, NoPrice, Price
 
-__all__ = ["MICROS_PER_USD", "NoPrice", "Quote", "list_price", "micros_of", "price_at", "quote", "usd"]
+__all__ = ["MICROS_PER_USD", "NoPrice", "Quote", "limit_micros", "list_price", "micros_of", "price_at", "quote", "usd", "usd_text"]
 
 MICROS_PER_USD = 1_000_000
 
@@ -60,6 +60,16 @@ def list_price(spec: ModelSpec, at: datetime) -> int:
 def usd(micros: int) -> float:
     """Return the JSON number for an amount: 50000 is 0.05. Only for answers, never to calculate with."""
     return micros / MICROS_PER_USD
+
+
+def usd_text(micros: int) -> str:
+    """Return an amount for a sentence, exact and without zeros at its end: 0.05, 12345.678901."""
+    return f"{(Decimal(micros) / MICROS_PER_USD).normalize():f}"
+
+
+def limit_micros(amount: float | Decimal) -> int:
+    """Return an amount that somebody has calculated with floats as money: 0.7999999999999999 USD are 0.8. It must be finite."""
+    return int((Decimal(str(amount)) * MICROS_PER_USD).to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def micros_of(amount: Decimal) -> int:

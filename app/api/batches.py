@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from flask import Response, jsonify
@@ -18,10 +17,9 @@ from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
 from app.api_key import Scope
 from app.batch import Batch, BatchView
-from app.budget import MICROS_PER_USD
 from app.clock import rfc3339
 from app.job import JobStatus
-from app.pricing import usd
+from app.pricing import limit_micros, usd
 from app.services.orders import Order
 
 blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Many orders in one request")
@@ -44,7 +42,7 @@ def create_batch(body: dict[str, Any]) -> Response:
     """
     key = order_key_of(body)
     limit = body.pop("max_cost")
-    max_cost = int(Decimal(str(limit)) * MICROS_PER_USD) if limit is not None else None
+    max_cost = None if limit is None else limit_micros(limit)
     accepted = services().batches.submit(_orders(body), key=key, max_cost_micros=max_cost)
     response = jsonify(accepted_view(accepted.batch))
     response.status_code = 202

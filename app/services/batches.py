@@ -26,7 +26,7 @@ from app.errors import (
     UnknownModelName,
 )
 from app.job import TERMINAL, Job
-from app.pricing import usd
+from app.pricing import usd, usd_text
 from app.services.announcements import Announcer
 from app.services.batch_turns import Turns
 from app.services.funds import Funds
@@ -156,7 +156,7 @@ class Batches:
         if max_cost_micros is not None and micros > max_cost_micros:
             details = {"cost": usd(micros), "maxCost": usd(max_cost_micros)}
             raise MaxCostExceeded(
-                f"The batch may cost {details['cost']:g} USD, more than maxCost ({details['maxCost']:g}); nothing was ordered",
+                f"The batch may cost {usd_text(micros)} USD, more than maxCost ({usd_text(max_cost_micros)}); nothing was ordered",
                 details=details,
             )
         tokens = sum(tokens_of(order, each) for order, each in zip(orders, priced, strict=True))

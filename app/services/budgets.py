@@ -11,7 +11,7 @@ from app import budget, clock
 from app.budget import Budget
 from app.errors import BudgetExceeded, NotFound
 from app.job import Job
-from app.pricing import usd
+from app.pricing import usd, usd_text
 from app.stores.budgets import BudgetStore
 from app.stores.jobs import JobStore
 from app.stores.keys import KeyStore
@@ -140,9 +140,10 @@ def refusal(full: Budget, micros: int, at: datetime) -> BudgetExceeded:
     whose = {"user": "this user", "key": "this API key"}.get(full.scope, "all users together")
     limit, spent, held = (usd(amount) for amount in (full.limit_micros, full.spent_micros, full.held_micros))
     month_end = (at.replace(day=28) + timedelta(days=4)).replace(day=1)
+    used = f"{usd_text(full.spent_micros)} are spent, {usd_text(full.held_micros)} are held for running jobs"
     advice = "let running jobs end, or " if held else ""
     return BudgetExceeded(
-        f"The monthly budget of {whose} is {limit:.2f} USD; {spent:g} are spent, {held:g} are held for "
-        f"running jobs, and this may cost {usd(micros):g}. Order less, {advice}have the budget raised, or wait until {month_end:%Y-%m-%d}",
+        f"The monthly budget of {whose} is {limit:.2f} USD; {used}, and this may cost {usd_text(micros)}. Order less, {advice}have the "
+        f"budget raised, or wait until {month_end:%Y-%m-%d}",
         details={"scope": full.scope, "limit": limit, "spent": spent, "held": held},
     )

@@ -121,3 +121,18 @@ def test_nobody_registers_while_registration_is_closed_and_who_has_an_account_lo
     assert (refused.json or {})["code"] == "registration_closed"
     assert (entered.json or {})["data"]["user"]["tokens"] == 7
     assert services.database["accounts"].count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    ("max_cost", "status"),
+    [(0.7999999999999999, 202), (0.8, 202), (16 * 0.05, 202), (0.799999, 400), (1e-7, 400), (0, 400), (-0.8, 400), (1e12, 400)],
+)
+def test_the_most_a_batch_may_cost_is_compared_as_money(client: FlaskClient, services: Services, max_cost: float, status: int) -> None:
+    _, secret = services.accounts.make_key("a script")
+    items = [{"model": "flux-pro", "inputs": {"prompt": "x"}}] * 16
+
+    answer = client.post(
+        "/api/images/batch", json={"items": items, "userId": "u1", "maxCost": max_cost}, headers={"Authorization": f"Bearer {secret}"}
+    )
+
+    assert answer.status_code == status, answer.text

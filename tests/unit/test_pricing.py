@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.pricing import NoPrice, list_price, quote, usd
+from app.pricing import NoPrice, limit_micros, list_price, quote, usd, usd_text
 from registry.loader import Registry, load_registry
 from registry.request import check_options, check_request
 
@@ -218,3 +218,36 @@ def test_the_estimate_is_the_quote_of_the_job(options: Any) -> None:
 
     assert estimate == job
     assert job.micros == job.unit_micros * options.get("num_images", 1) == job.charge_for(job.num_images)
+
+
+@pytest.mark.parametrize(
+    ("amount", "micros"),
+    [
+        (0.7999999999999999, 800_000),
+        (0.1 + 0.2, 300_000),
+        (sum([0.05] * 16), 800_000),
+        (1e-7, 0),
+        (6e-7, 1),
+        (0, 0),
+        (-0.05, -50_000),
+        (0.000001, 1),
+        (1_000_000_000, 10**15),
+        (1e300, 10**306),
+        (12345.678901, 12_345_678_901),
+    ],
+)
+def test_an_amount_calculated_with_floats_counts_as_money(amount: float, micros: int) -> None:
+    assert limit_micros(amount) == micros
+
+
+@given(micros=st.integers(0, 10**15))
+@settings(derandomize=True, database=None)
+def test_every_amount_is_the_same_after_it_was_json(micros: int) -> None:
+    assert limit_micros(usd(micros)) == micros
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"), [(0, "0"), (50_000, "0.05"), (1, "0.000001"), (12_345_678_901, "12345.678901"), (10**15, "1000000000")]
+)
+def test_an_amount_in_a_sentence_is_exact(micros: int, text: str) -> None:
+    assert usd_text(micros) == text
