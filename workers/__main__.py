@@ -26,7 +26,7 @@ from app.config import BadSettings, Settings, load_settings
 from app.errors import StoreRefused, StoreUnavailable
 from app.logs import configure_logging
 from registry.loader import RegistryError
-from workers import tasks
+from workers import alive, tasks
 from workers.worker import PersistentWorker
 
 log = logging.getLogger("workers")
@@ -130,11 +130,13 @@ def work(settings: Settings, *, parent: int) -> int:
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
         worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
+        worker.alive_file = settings.alive_file
         try:
             worker.work(max_jobs=RECYCLE_AFTER_TASKS - done, logging_level="WARNING")
             break
         except RedisError:
             log.warning("Redis does not answer, the worker tries again", exc_info=True)
+            alive.show(settings.alive_file)
             time.sleep(REDIS_PAUSE_S)
         done += worker.tasks_run
     tasks.services().metrics.flush()

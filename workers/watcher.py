@@ -26,6 +26,7 @@ from app.config import BadSettings, load_settings
 from app.errors import GatewayError, StoreRefused
 from app.logs import configure_logging
 from registry.loader import RegistryError
+from workers import alive
 from workers.lease import Lease
 from workers.polling import FLOOR_S, WEBHOOK_FLOOR_S, Poller
 from workers.tracking import Tracker
@@ -122,6 +123,7 @@ class Watcher:
             if self._tracker.active:
                 with _surviving("sweep failed"):
                     done = await self.in_thread(self._services.recovery.sweep)
+            alive.show(self._services.settings.alive_file)
             await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2) if done < 100 else 0)  # noqa: S311
 
     async def _mend(self) -> None:

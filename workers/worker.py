@@ -7,6 +7,7 @@ what a crash loses MongoDB knows (`recovery`). RQ's own tools still see workers,
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from redis.client import Pipeline
 from rq import Queue, SimpleWorker
@@ -15,6 +16,8 @@ from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.utils import now
 from rq.worker import WorkerStatus
+
+from workers import alive
 
 #: A worker counts as gone a minute after its `worker_ttl`.
 HEARTBEAT_S = 30.0
@@ -28,9 +31,11 @@ class PersistentWorker(SimpleWorker):
     _told_state: str | None = None
     #: RQ counts in Redis only, which may be away when it is asked.
     tasks_run = 0
+    alive_file: Path | None = None
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Tell that this worker lives: not five times a task, but every half minute, and with the start of each task."""
+        alive.show(self.alive_file)
         if pipeline is None and time.monotonic() - self._told_alive_at < HEARTBEAT_S:
             return
         # Never shorter than an idle worker needs: no heartbeat follows its last task before it has waited in vain for another.

@@ -69,6 +69,9 @@ class ManyMachines(Stack):
         """The balancer's address."""
         return f"http://127.0.0.1:{self._balancer_port}"
 
+    def alive_file(self, name: str) -> Path:
+        return self.data_dir / f"{name}.alive"
+
     def _start_services(self, commands: Mapping[str, Sequence[str]]) -> None:
         for name in MACHINES:
             self._add_service(name, commands[name.rstrip("2")]).start()
@@ -98,14 +101,16 @@ class ManyMachines(Stack):
             "REDIS_URL": redis._replace(netloc=f"127.0.0.1:{port[REDIS]}").geturl(),
             "S3_ENDPOINT_URL": f"http://127.0.0.1:{port[S3]}",
             "FAL_QUEUE_RUN_HOST": f"localhost:{port[FAL]}",
+            "ALIVE_FILE": str(self.alive_file(name)),
         }
 
 
 class Machines(Place):
     """`network` holds every way; the bucket is copied to a folder for those who look at what is in storage."""
 
-    def __init__(self, network: Network, s3: Any, *rest: Any) -> None:
-        super().__init__(*rest)
+    def __init__(self, network: Network, s3: Any, machines: ManyMachines, *rest: Any) -> None:
+        super().__init__(machines, *rest)
+        self.machines = machines
         self.network = network
         self.storage = self.temp.with_name("copy")
         self._s3 = s3

@@ -14,6 +14,7 @@ from tests.acceptance.service import a_prompt, wait_until
 from tests.faults.customers import Customer
 from tests.faults.machines import HAPROXY, MONGO, REDIS, STORES, Machines, running_machines
 from tests.faults.soundness import problems
+from workers.alive import silent_s
 
 pytestmark = [
     pytest.mark.skipif(HAPROXY is None, reason="no haproxy on this machine: apt-get install haproxy"),
@@ -22,7 +23,7 @@ pytestmark = [
 #: How long a process may believe in a connection whose other end is gone.
 NOTICED_WITHIN_S = 60.0
 LATENCY_S = 0.05
-WATCHERS = ("watcher", "watcher2")
+WATCHERS, WORKERS = ("watcher", "watcher2"), ("worker", "worker2")
 T = TypeVar("T")
 
 
@@ -63,6 +64,7 @@ def test_fifty_milliseconds_to_every_store_cost_only_time(place: Machines) -> No
 
     assert ended == {"completed": 4}
     assert customer.balance() == (600, 0)
+    assert [name for name in (*WORKERS, *WATCHERS) if silent_s(place.machines.alive_file(name)) > 30] == []
 
 
 def test_half_open_connections_to_every_store_are_noticed_within_a_minute(place: Machines) -> None:
@@ -98,11 +100,11 @@ def test_one_side_that_hears_no_store_is_taken_out_and_the_other_goes_on(place: 
 
 def test_stores_that_answer_after_their_client_has_given_up_cost_no_order_and_no_second_picture(place: Machines) -> None:
     customer = place.customer()
-    for worker in ("worker", "worker2"):
+    for worker in WORKERS:
         place.ways(worker, MONGO)[0].cut.add("down")
     job_ids = orders(customer, 4)
     before = time.monotonic()
-    wait_until(lambda: all(given_up(place, worker, before) for worker in ("worker", "worker2")), 60, "the workers to give up")
+    wait_until(lambda: all(given_up(place, worker, before) for worker in WORKERS), 60, "the workers to give up")
     place.network.heal()
 
     ended = ends_of(place, job_ids, within_s=90)

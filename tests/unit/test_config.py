@@ -94,6 +94,7 @@ def test_given_values_are_taken() -> None:
         ALLOW_ANONYMOUS="in-production",
         CORS_ORIGINS="https://a.example, https://b.example,",
         REGISTRY_PATH="models",
+        ALIVE_FILE="/tmp/alive",
         WORKERS="16",
         POLLS_PER_SECOND="12.5",
         FAL_RUN_HOST="fal.example",
@@ -102,7 +103,7 @@ def test_given_values_are_taken() -> None:
     assert (settings.is_production, settings.port, settings.allow_anonymous, settings.workers) == (True, 8080, True, 16)
     assert settings.cors_origins == ("https://a.example", "https://b.example")
     assert (settings.registration, settings.default_budget_micros, settings.global_budget_micros) == ("closed", 2_500_000, 0)
-    assert (settings.registry_path, settings.polls_per_second) == (Path("models"), 12.5)
+    assert (settings.registry_path, settings.alive_file, settings.polls_per_second) == (Path("models"), Path("/tmp/alive"), 12.5)
     assert settings.fal_hosts == {"fal.example", "queue.fal.example"}
 
 

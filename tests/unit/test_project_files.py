@@ -79,6 +79,7 @@ SETTINGS = [
     "RATE_LIMIT_LOGIN",
     "REGISTRY_PATH",
     "DATA_DIR",
+    "ALIVE_FILE",
     "LOG_LEVEL",
     "LOG_FORMAT",
 ]
