@@ -29,6 +29,7 @@ WRITTEN = [
     "docs/events.md",
     "docs/guarantees.md",
     "docs/operations.md",
+    "docs/sizing.md",
     "docs/usage.md",
 ]
 
