@@ -48,7 +48,14 @@ VENDORS = {
     "rq": ("app/clients/queue.py", "workers/*"),
 }
 ENTRIES = {"__init__.py", "__main__.py", "cli.py", "serving.py", "web_server.py"}
-ENVIRONMENT = {"app/client/cli.py", "app/commands/running.py", "workers/__main__.py", "workers/alive.py", "workers/watcher.py", "workers/tasks.py"}
+ENVIRONMENT = {
+    "app/client/cli.py",
+    "app/commands/running.py",
+    "workers/__main__.py",
+    "workers/alive.py",
+    "workers/watcher.py",
+    "workers/tasks.py",
+}
 
 
 def layer(path: str) -> str:
