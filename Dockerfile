@@ -4,7 +4,8 @@ FROM python:3.12-slim
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOST=0.0.0.0 \
-    PORT=5000
+    PORT=5000 \
+    RECEIPTS_DIR=/var/lib/imagegw/receipts
 
 WORKDIR /srv
 
@@ -18,7 +19,8 @@ COPY registry registry
 COPY app app
 COPY workers workers
 RUN python -m compileall -q registry app workers \
-    && useradd --system --uid 10001 --no-create-home gateway
+    && useradd --system --uid 10001 --no-create-home gateway \
+    && install -d -o gateway -m 700 /var/lib/imagegw/receipts
 
 USER gateway
 EXPOSE 5000

@@ -74,6 +74,7 @@ class Settings:
     submit_unknown_seconds: float = 120.0
     polls_per_second: float = 200.0
     workers: int = 4
+    receipts_dir: Path = Path("var/receipts")
     batch_in_flight: int = 20
     registry_path: Path | None = None
     alive_file: Path | None = None
@@ -146,6 +147,7 @@ class _Reader:
             submit_unknown_seconds=self._number("SUBMIT_UNKNOWN_SECONDS", defaults.submit_unknown_seconds, 1, 86400),
             polls_per_second=self._number("POLLS_PER_SECOND", defaults.polls_per_second, 1, 10000),
             workers=int(self._number("WORKERS", defaults.workers, 1, 256)),
+            receipts_dir=Path(self._text("RECEIPTS_DIR", str(defaults.receipts_dir))),
             batch_in_flight=int(self._number("BATCH_IN_FLIGHT", defaults.batch_in_flight, 1, 10000)),
             registry_path=Path(path) if (path := self._optional("REGISTRY_PATH")) else None,
             alive_file=Path(path) if (path := self._optional("ALIVE_FILE")) else None,

@@ -89,6 +89,8 @@ class FalRequest:
     failure: Failure | None = None
     billable_units: str | None = None
     seed: str | None = None
+    claimed_by: str | None = None
+    """Who last won the right to post it. Whoever lost the answer to its own claim knows by its name that it has won."""
     cancel_heard_at: datetime | None = None
     """When fal confirmed that it had been asked to cancel this request. It may finish it all the same."""
 

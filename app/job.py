@@ -54,29 +54,37 @@ class Job(JobRecord):
 
     # -- the life of a request, in order --------------------------------------------------------------------------------------------
 
-    def submitting(self, index: int, *, now: datetime) -> Job | None:
-        """Claim the right to post one request. Only the winner of this change may post, once."""
+    def submitting(self, index: int, *, now: datetime, by: str | None = None) -> Job | None:
+        """Claim the right to post one request. Only the winner of this change may post, once.
+
+        `by` names this one claim. Who lost the answer to it asks again and claims anew what is its own: only a write that was confirmed
+        says that the claim will stay.
+        """
         request = self.requests[index]
-        if self.is_terminal or request.state is not RequestState.NEW:
+        is_ours = by is not None and request.state is RequestState.SUBMITTING and request.claimed_by == by
+        if self.is_terminal or not (request.state is RequestState.NEW or is_ours):
             return None
         return self._with_request(
             replace(
                 request,
                 state=RequestState.SUBMITTING,
-                attempts=request.attempts + 1,
+                attempts=request.attempts + (0 if is_ours else 1),
+                claimed_by=by,
                 submitting_at=now,
                 next_at=now + timedelta(seconds=self.patience.submit_answer_s),
             ),
             now,
         )
 
-    def put_back(self, index: int, *, retry_at: datetime, counts: bool, now: datetime) -> Job | None:
+    def put_back(self, index: int, *, retry_at: datetime, counts: bool, now: datetime, by: str | None = None) -> Job | None:
         """Return a request that fal surely did not take to `new`. `counts` is False while the provider as a whole is down.
+
+        Only the claim's own owner `by` may: it asks again where an answer was lost, and another may be posting by then.
 
         One whose user has wished to cancel it meanwhile is canceled instead: nothing was bought.
         """
         request = self.requests[index]
-        if self.is_terminal or request.state is not RequestState.SUBMITTING:
+        if self.is_terminal or request.state is not RequestState.SUBMITTING or request.claimed_by != by:
             return None
         if self.cancel_requested_at is not None:
             return self._with_request(replace(request, state=RequestState.CANCELED, next_at=None), now)._concluded(now)

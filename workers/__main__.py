@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.bootstrap import check_addresses, open_registry
+from app.bootstrap import check_addresses, check_receipts, open_registry
 from app.clients.queue import QUEUES, WORKER_TTL_S
 from app.clients.redis_connection import connect_worker
 from app.config import BadSettings, Settings, load_settings
@@ -38,6 +38,7 @@ REDIS_PAUSE_S = 1.0
 #: What a worker ends with whose database must not be used: another one would find the same.
 REFUSED = 2
 PARENT_LOOK_S = 2.0
+REPLAY_EVERY_S = 30.0
 
 
 def main() -> int:
@@ -46,6 +47,7 @@ def main() -> int:
         # The workers read both again; but a fault in them must end the start, not every worker in turn.
         open_registry(settings)
         check_addresses(settings)
+        check_receipts(settings)
     except (BadSettings, RegistryError) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2
@@ -127,6 +129,7 @@ def work(settings: Settings, *, parent: int) -> int:
     except StoreUnavailable:
         log.warning("the database does not answer yet")  # Proven before the first order is sent.
     threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
+    threading.Thread(target=_replay, name="receipts", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
         worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
@@ -141,6 +144,16 @@ def work(settings: Settings, *, parent: int) -> int:
         done += worker.tasks_run
     tasks.services().metrics.flush()
     return 0
+
+
+def _replay() -> None:
+    """Take in, at the start and for ever, what was bought while the database was away, by this worker or by one that was killed."""
+    while True:
+        try:
+            tasks.services().dispatcher.replay()
+        except Exception:
+            log.exception("receipts could not be taken in, trying again")  # A thread's boundary: it must not end with one bad receipt.
+        time.sleep(REPLAY_EVERY_S)
 
 
 def _follow(parent: int) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from app.bootstrap.build import build_services
 from app.bootstrap.catalog import open_registry
-from app.bootstrap.clients import open_platform
+from app.bootstrap.clients import check_receipts, open_platform
 from app.bootstrap.services import Services
 from app.bootstrap.stores import check_addresses
 
-__all__ = ["Services", "build_services", "check_addresses", "open_platform", "open_registry"]
+__all__ = ["Services", "build_services", "check_addresses", "check_receipts", "open_platform", "open_registry"]

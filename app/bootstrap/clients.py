@@ -13,6 +13,7 @@ from app.clients.fal import FalQueue
 from app.clients.fal_platform import FalPlatform
 from app.clients.metrics import Metrics
 from app.clients.queue import TaskQueue
+from app.clients.receipt_box import ReceiptBox
 from app.clients.redis_connection import connect_redis
 from app.clients.storage import Storage, open_storage
 from app.clients.webhook_keys import WebhookVerifier
@@ -25,6 +26,7 @@ class Clients:
     queue: TaskQueue
     breaker: Breaker
     metrics: Metrics
+    receipts: ReceiptBox
     publisher: EventPublisher
     storage: Storage
     fal: FalQueue
@@ -40,6 +42,7 @@ def build_clients(settings: Settings) -> Clients:
         queue=TaskQueue(redis),
         breaker=Breaker(redis),
         metrics=Metrics(redis),
+        receipts=ReceiptBox(settings.receipts_dir, redis, settings.fal_key),
         publisher=EventPublisher(redis),
         storage=open_storage(settings),
         fal=FalQueue(settings.fal_key, settings.fal_hosts),
@@ -47,6 +50,11 @@ def build_clients(settings: Settings) -> Clients:
         downloader=Downloader(settings.fal_hosts),
         verifier=WebhookVerifier(settings.fal_jwks_url),
     )
+
+
+def check_receipts(settings: Settings) -> None:
+    """Raise BadSettings where a worker could not keep the receipt of what it buys."""
+    ReceiptBox(settings.receipts_dir, connect_redis(settings.redis_url), settings.fal_key).check()
 
 
 def open_platform(settings: Settings) -> FalPlatform:

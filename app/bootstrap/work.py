@@ -8,10 +8,13 @@ from app.bootstrap.foundation import Foundation
 from app.bootstrap.money import Money
 from app.bootstrap.orders import Orders
 from app.bootstrap.pictures import Pictures
+from app.clients.queue import TASK_TIMEOUT_S
 from app.services.cancellation import Cancellation
 from app.services.collection import Collector
 from app.services.dispatch import Dispatcher
 from app.services.expiry import Expiry
+from app.services.insisting import Insisting
+from app.services.receipts import Receipts
 from app.services.reconciliation import Reconciliation
 from app.services.recovery import Recovery
 from app.services.settlement import Settler
@@ -63,8 +66,12 @@ def _settler(foundation: Foundation, money: Money, orders: Orders) -> Settler:
 
 
 def _dispatcher(foundation: Foundation, pictures: Pictures, settler: Settler) -> Dispatcher:
+    jobs, insisting = foundation.stores.jobs, Insisting(task_s=TASK_TIMEOUT_S)
     return Dispatcher(
-        jobs=foundation.stores.jobs,
+        jobs=jobs,
+        receipts=Receipts(jobs=jobs, box=foundation.clients.receipts, insisting=insisting),
+        insisting=insisting,
+        readiness=foundation.stores.readiness,
         fal=foundation.clients.fal,
         breaker=foundation.clients.breaker,
         references=pictures.references,

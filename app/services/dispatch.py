@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
-import time
+import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from app.clients.breaker import Breaker
 from app.clients.events import EventPublisher, request_in_flight
 from app.clients.fal import FalQueue
 from app.clients.metrics import Metrics
+from app.clients.receipt_box import KeptReceipt
 from app.errors import (
     GatewayError,
     InternalError,
@@ -30,16 +32,20 @@ from app.errors import (
 from app.fal_request import Failure, FalRequest, Receipt, RequestState
 from app.job import Job
 from app.services.announcements import Announcer
+from app.services.insisting import Insisting
+from app.services.receipts import Receipts
 from app.services.references import References
 from app.services.settlement import Settler
 from app.services.stages import Stage, StageTimes
 from app.stores.jobs import JobStore
+from app.stores.readiness import Readiness
 
 log = logging.getLogger(__name__)
 
 MAX_SUBMITS = 5
 LOCKED_PAUSE_S = 30.0
-KEEP_RECEIPT_TRIES = 60
+#: What the claim, the post and the receipt of one request may take together while the database is silent.
+ONE_SUBMIT_S = 200.0
 
 
 class Dispatcher:
@@ -53,6 +59,9 @@ class Dispatcher:
         announcer: Announcer,
         publisher: EventPublisher,
         settler: Settler,
+        receipts: Receipts,
+        insisting: Insisting,
+        readiness: Readiness,
         public_url: str | None,
         metrics: Metrics,
         stages: StageTimes,
@@ -65,6 +74,9 @@ class Dispatcher:
         self._announcer = announcer
         self._publisher = publisher
         self._settler = settler
+        self._receipts = receipts
+        self._insisting = insisting
+        self._readiness = readiness
         self._public_url = public_url
         self._metrics = metrics
         self._stages = stages
@@ -72,10 +84,22 @@ class Dispatcher:
 
     def run(self, job_id: str) -> None:
         """Post every request of the job that is due. May be repeated and may race: only `new` requests are posted."""
+        self._readiness.prove()
+        with self._insisting.task():
+            self._run(job_id)
+
+    def replay(self) -> int:
+        """Go on with requests whose receipts could not be written down when they came; returns how many. May be repeated and may race."""
+        return self._receipts.replay(self._go_on)
+
+    def _run(self, job_id: str) -> None:
         job = self._jobs.get(job_id)
         if job is None or job.is_terminal:
             return
         for index in range(len(job.requests)):
+            if not self._insisting.has_time_for(ONE_SUBMIT_S):
+                log.warning("a task has no time for more submits, the sweep enqueues the rest", extra={"job_id": job_id})
+                return
             if (current := self._submit_one(job, index)) is not None:
                 job = current
             if job.is_terminal:
@@ -87,8 +111,13 @@ class Dispatcher:
             return None
         if pause := self._breaker.pause_left_s(job.endpoint):
             return self._wait(job, index, pause)
-        claimed = self._jobs.change(job, lambda j: j.submitting(index, now=self._now()))
+        claimed = self._claimed(job, index)
         return self._post(claimed, index) if claimed else None
+
+    def _claimed(self, job: Job, index: int) -> Job | None:
+        """Win the right to post, confirmed by the database: as long as it withholds that, nothing is posted. Raises StoreUnavailable."""
+        by = f"{socket.gethostname()}:{os.getpid()}:{clock.new_id()}"
+        return self._insisting.write(job, lambda target: self._jobs.change(target, lambda j: j.submitting(index, by=by, now=self._now())))
 
     def _is_due(self, request: FalRequest) -> bool:
         return request.not_before is None or request.not_before <= self._now()
@@ -109,7 +138,7 @@ class Dispatcher:
             log.error(  # noqa: TRY400 - no trace: it is news about fal, not about our code
                 "submit outcome unknown: look for it in fal's dashboard", extra={"job_id": job.id, "index": index}
             )
-            return self._jobs.change(job, lambda j: j.outcome_unknown(index, now=self._now()))
+            return self._written(job, lambda j: j.outcome_unknown(index, now=self._now()))
         except (ProviderError, NotFound) as exc:
             self._counted(exc.code)
             return self._fail(job, index, Failure(exc.code, exc.message, exc.details))
@@ -145,7 +174,8 @@ class Dispatcher:
         delay = LOCKED_PAUSE_S if account_trouble else min(60.0, 2.0**attempts) * random.uniform(0.75, 1.25)  # noqa: S311
         retry_at = now + timedelta(seconds=delay)
         log.warning("submit put back", extra={"job_id": job.id, "index": index, "code": exc.code, "attempts": attempts})
-        put_back = self._jobs.change(job, lambda j: j.put_back(index, retry_at=retry_at, counts=not account_trouble, now=now))
+        counts, by = not account_trouble, job.requests[index].claimed_by
+        put_back = self._written(job, lambda j: j.put_back(index, retry_at=retry_at, counts=counts, by=by, now=now))
         if put_back and put_back.is_terminal:
             self._settler.settle(put_back)  # It was canceled meanwhile.
         if put_back and account_trouble:
@@ -166,41 +196,35 @@ class Dispatcher:
             self._breaker.failed(exc.code, endpoint if answered else None)
 
     def _fail(self, job: Job, index: int, failure: Failure) -> Job | None:
-        failed = self._jobs.change(job, lambda j: j.request_failed(index, failure, now=self._now()))
+        failed = self._written(job, lambda j: j.request_failed(index, failure, now=self._now()))
         if failed and failed.is_terminal:
             self._settler.settle(failed)
         return failed
 
+    def _written(self, job: Job, evolve: Callable[[Job], Job | None]) -> Job | None:
+        """Write what came of a post, also where the database is away for a while: else the order would end as unknown."""
+        return self._insisting.write(job, lambda target: self._jobs.change(target, evolve))
+
     def _keep(self, job: Job, index: int, receipt: Receipt) -> Job | None:
         """Save the receipt before anything else happens: it is the only handle on something that is paid for."""
-        kept = self._saved(job, index, receipt)
+        kept = self._receipts.save(job, KeptReceipt(job.id, index, receipt))
         log.info("submitted", extra={"job_id": job.id, "index": index, "fal_request_id": receipt.request_id})
-        if kept is None:
-            return None
-        self._count(kept, kept.requests[index])
-        if kept.requests[index].state is not RequestState.SUBMITTED:
-            # The job ended while the post was on its way: nobody waits for this picture.
-            self._fal.cancel(receipt)
-            return kept
-        if kept.seq > job.seq:
-            self._announcer.announce(kept, in_flight=True)
-        else:
-            self._publisher.publish(request_in_flight(kept.id))
+        if kept is not None:
+            self._count(kept, kept.requests[index])
+            self._go_on(kept, index, is_news=kept.seq > job.seq)
         return kept
+
+    def _go_on(self, job: Job, index: int, *, is_news: bool = True) -> None:
+        """Have a request followed whose receipt is saved; where its job ended meanwhile, nobody waits for this picture."""
+        receipt = job.requests[index].receipt
+        if receipt is not None and job.requests[index].state is not RequestState.SUBMITTED:
+            self._fal.cancel(receipt)
+        elif is_news:
+            self._announcer.announce(job, in_flight=True)
+        else:
+            self._publisher.publish(request_in_flight(job.id))
 
     def _count(self, job: Job, request: FalRequest) -> None:
         if request.attempts == 1:  # What was put back has waited for fal, not in our queue.
             self._stages.between(job.model, Stage.QUEUE, job.created_at, request.submitting_at)
         self._stages.between(job.model, Stage.SUBMIT, request.submitting_at, request.submitted_at)
-
-    def _saved(self, job: Job, index: int, receipt: Receipt) -> Job | None:
-        for _ in range(KEEP_RECEIPT_TRIES):
-            try:
-                return self._jobs.change(job, lambda j: j.submitted(index, receipt, now=self._now()))
-            except StoreUnavailable:
-                log.exception(
-                    "a paid request cannot be written down yet, trying on",
-                    extra={"job_id": job.id, "index": index, "fal_request_id": receipt.request_id},
-                )
-                time.sleep(1)
-        return None

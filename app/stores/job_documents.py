@@ -236,6 +236,7 @@ def _request_document(request: FalRequest) -> Document:
         "error": _failure_document(request.failure),
         "billableUnits": request.billable_units,
         "seed": request.seed,
+        "claimedBy": request.claimed_by,
         "cancelHeardAt": request.cancel_heard_at,
     }
 
@@ -265,6 +266,7 @@ def _request(doc: Document) -> FalRequest:
         collected_at=doc["collectedAt"],
         failure=_failure(doc["error"]),
         billable_units=doc["billableUnits"],
+        claimed_by=doc.get("claimedBy"),  # Requests from before claims had a name lack it.
         seed=doc["seed"],
         cancel_heard_at=doc.get("cancelHeardAt"),
     )

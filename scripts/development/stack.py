@@ -186,6 +186,8 @@ class Stack:
         if not self.env.get("STORAGE_URL"):
             (self.data_dir / "storage").mkdir(exist_ok=True)
             self.env["STORAGE_URL"] = (self.data_dir / "storage").as_uri()
+        if not self.env.get("RECEIPTS_DIR"):
+            self.env["RECEIPTS_DIR"] = str(self.data_dir / "receipts")
         if not self.env.get("JWT_SECRET"):
             self.env["JWT_SECRET"] = kept_secret(self.data_dir / "jwt_secret")
 

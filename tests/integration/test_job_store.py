@@ -52,7 +52,7 @@ def every_field_set() -> Job:
     request = FalRequest(
         index=0, num_images=2, state=RequestState.ENDED, attempts=3, collect_attempts=2, next_at=after(1), not_before=after(2),
         receipt=make_receipt(), submitting_at=after(3), submitted_at=after(4), ended_at=after(5), collected_at=after(6),
-        failure=OOPS, billable_units="2.5", seed="18446744073709551615",
+        failure=OOPS, billable_units="2.5", seed="18446744073709551615", claimed_by="host:1:x",
     )  # fmt: skip
     fields: dict[str, Any] = {
         "image_pointers": ("/image_urls/0",),
@@ -84,7 +84,7 @@ def every_field_set() -> Job:
         requests=(request,), rev=9, status=JobStatus.COMPLETED, progress=100, message="Completed", images=(make_image(0, flagged=True), make_image(1)),
         failure=OOPS, history=(HistoryEntry(1, after(1), JobStatus.PENDING, 0, "x", 4), HistoryEntry(2, after(2), JobStatus.COMPLETED, 100, "y")),
         settlement=Settlement.DUE, settle_at=after(20), expiry_at=after(21), completed_at=after(10), updated_at=after(11), charged_micros=62_000,
-        actual=ActualCost(71_000, CostSource.INVOICE),
+        actual=ActualCost(71_000, CostSource.INVOICE), cancel_requested_at=after(22), cancel_at=after(23),
     )  # fmt: skip
 
 

@@ -65,12 +65,13 @@ def fresh_database(backing: Backing) -> Iterator[Database]:
 @contextlib.contextmanager
 def running_services(backing: Backing, place: FalPlace) -> Iterator[Services]:
     """Wire the whole service in this process, as a worker has it, on a database and a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="imagegw-storage-") as folder:
+    with tempfile.TemporaryDirectory(prefix="imagegw-storage-") as folder, tempfile.TemporaryDirectory(prefix="imagegw-receipts-") as kept:
         services = build_services(
             Settings(
                 mongodb_uri=backing.database_uri(f"test_{uuid.uuid4().hex[:12]}"),
                 redis_url=backing.redis_url,
                 storage_url=Path(folder).as_uri(),
+                receipts_dir=Path(kept),
                 fal_key="test-id:test-secret",
                 fal_hosts=frozenset({place.host}),
                 jwt_secret="x" * 32,

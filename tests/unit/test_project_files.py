@@ -74,6 +74,7 @@ SETTINGS = [
     "SUBMIT_UNKNOWN_SECONDS",
     "POLLS_PER_SECOND",
     "WORKERS",
+    "RECEIPTS_DIR",
     "BATCH_IN_FLIGHT",
     "RATE_LIMIT_SUBMIT",
     "RATE_LIMIT_LOGIN",
@@ -125,7 +126,24 @@ def test_every_store_of_compose_has_a_health_check_and_a_volume(compose: dict[st
     stores = {name: compose["services"][name] for name in ("mongo", "redis", "minio")}
 
     assert all("healthcheck" in store and store["volumes"] for store in stores.values())
-    assert {volume.split(":")[0] for store in stores.values() for volume in store["volumes"]} == set(compose["volumes"])
+    assert {volume.split(":")[0] for store in stores.values() for volume in store["volumes"]} == set(compose["volumes"]) - {"receipts"}
+
+
+def test_the_mongodb_of_compose_is_a_replica_set_with_a_password_and_a_user_for_the_service(compose: dict[str, Any]) -> None:
+    mongo, uri = compose["services"]["mongo"], compose["services"]["web"]["environment"]["MONGODB_URI"]
+
+    assert uri == "mongodb://imagegw:${MONGO_PASSWORD:?set it in .env}@mongo:27017/imagegw?replicaSet=rs0"
+    assert all(part in mongo["command"][0] for part in ("--replSet rs0", "--keyFile", 'user: "imagegw"', 'roles: ["readWrite"]'))
+    assert "rs.initiate" in mongo["healthcheck"]["test"][1]
+    assert mongo["environment"]["MONGO_INITDB_ROOT_PASSWORD"].startswith("${MONGO_PASSWORD:?")
+
+
+def test_what_a_worker_keeps_outlives_its_container(compose: dict[str, Any]) -> None:
+    (volume,) = compose["services"]["worker"]["volumes"]
+
+    assert volume == "receipts:/var/lib/imagegw/receipts"
+    assert "RECEIPTS_DIR=/var/lib/imagegw/receipts" in dict(dockerfile())["ENV"]
+    assert "receipts" in compose["volumes"]
 
 
 def test_compose_waits_only_for_services_it_has(compose: dict[str, Any]) -> None:
@@ -147,7 +165,7 @@ def test_compose_takes_its_secrets_from_the_env_file(compose: dict[str, Any]) ->
     text = (ROOT / "docker-compose.yml").read_text()
     asked = set(re.findall(r"\$\{(\w+):\?", text))
 
-    assert asked == {"FAL_KEY", "JWT_SECRET", "MINIO_ROOT_PASSWORD"}
+    assert asked == {"FAL_KEY", "JWT_SECRET", "MINIO_ROOT_PASSWORD", "MONGO_PASSWORD"}
     assert {name for name in asked if any(line == f"{name}=" for line in example_lines())} == asked
 
 
@@ -201,7 +219,7 @@ def test_the_example_lists_every_setting_once_with_a_comment_above() -> None:
     names = [name for _, name in places]
 
     assert set(SETTINGS) <= set(names)
-    assert set(names) - set(SETTINGS) == {"MINIO_ROOT_PASSWORD"}
+    assert set(names) - set(SETTINGS) == {"MINIO_ROOT_PASSWORD", "MONGO_PASSWORD"}
     assert len(names) == len(set(names))
     assert all(lines[number - 1].startswith("# ") for number, _ in places)
 
