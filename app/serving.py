@@ -17,7 +17,7 @@ import eventlet.tpool
 
 from app import clock, create_app, web_server
 from app.api import sockets
-from app.bootstrap import Services, build_services
+from app.bootstrap import Services, build_services, check_addresses
 from app.clients.storage import Storage
 from app.config import Settings
 from app.errors import StorageUnavailable, StoreNotReady, StoreRefused, StoreUnavailable
@@ -51,6 +51,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     """
     configure_logging(settings, process="web")
     _give_back_large_blocks()
+    check_addresses(settings)
     services = build_services(settings, offload=eventlet.tpool.execute)
     _warn_of_losses(services)
     eventlet.spawn(_keep_looking, services.readiness, is_fit=_is_fit(services.readiness))

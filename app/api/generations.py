@@ -52,8 +52,8 @@ def text_to_image(body: dict[str, Any]) -> Response:
     body["project_id"] = _text(body["project_id"])
     accepted = services().web_generation.text_to_image(user.id, TextRequest(**body, key=key))
     count_accept(accepted)
-    view = queued_view(accepted.job, "Text to image generation queued successfully")
-    return marked(enveloped("Job queued successfully", view, 202), replayed=accepted.replayed)
+    view = queued_view(accepted.job, accepted.message("Text to image generation queued successfully"))
+    return marked(enveloped(accepted.message("Job queued successfully"), view, 202), replayed=accepted.replayed)
 
 
 @blueprint.post("/image-reference")
@@ -75,8 +75,8 @@ def image_reference() -> Response:
     accepted = services().web_generation.image_reference(user.id, wanted)
     count_accept(accepted)
     uploaded_new = wanted.image is not None
-    view = queued_view(accepted.job, "Image reference generation queued successfully", uploaded_new=uploaded_new)
-    return marked(enveloped("Job queued successfully", view, 202), replayed=accepted.replayed)
+    view = queued_view(accepted.job, accepted.message("Image reference generation queued successfully"), uploaded_new=uploaded_new)
+    return marked(enveloped(accepted.message("Job queued successfully"), view, 202), replayed=accepted.replayed)
 
 
 @blueprint.get("/queue/<generation_id>")

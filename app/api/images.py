@@ -27,6 +27,8 @@ from app.pricing import usd
 from app.services.idempotency import OrderKey
 from app.services.orders import Order
 
+GOES_ON = "The generation goes on; ask statusUrl for the result"
+
 blueprint = ApiBlueprint("images", __name__, url_prefix="/api/images", description="Models, prices, generation")
 
 
@@ -82,19 +84,19 @@ def generate(body: dict[str, Any]) -> Response:
     """Generate images with any model of the registry.
 
     Waits for the result and answers 201 with the images. Answers 202 with where to look when the result is not there in time, on
-    `Prefer: respond-async`, or with `"async": true`; `Prefer: wait=N` waits at most N seconds. The work goes on in any case.
+    `Prefer: respond-async`, or with `"async": true`; `Prefer: wait=N` waits at most N seconds. The work goes on in any case. While the
+    service's queue is away the answer is 202 at once, and says so: the order stands, and begins by itself when the queue is back.
     """
     key = order_key_of(body)
     preference = preference_of(request, longest_s=services().settings.sync_wait_seconds)
     wait_s = _wait_s(preference, wanted_async=body.pop("asynchronous"))
     accepted = services().generation.submit(_order(body, key))
     count_accept(accepted)
-    if wait_s > 0:
+    if wait_s > 0 and not accepted.begins_later:
         wait = counted_wait(functools.partial(services().waiters.wait, accepted.job.id), wait_s)
         return Deferred(wait, functools.partial(_waited, preference, replayed=accepted.replayed))
-    return marked(
-        _located(_accepted(accepted.job) | {"status": JobStatus.PENDING.value}, 202, accepted.job, preference), replayed=accepted.replayed
-    )
+    body = _accepted(accepted.job, accepted.message(GOES_ON)) | {"status": JobStatus.PENDING.value}
+    return marked(_located(body, 202, accepted.job, preference), replayed=accepted.replayed)
 
 
 def _order(body: dict[str, Any], key: OrderKey | None) -> Order:
@@ -123,7 +125,7 @@ def _answer(job: Job, preference: Preference) -> Response:
         return _located(_delivered(job), 201, job, preference)
     if job.is_terminal:
         return _located(_failed(job), 500, job, preference)
-    return _located(_accepted(job), 202, job, preference)
+    return _located(_accepted(job, GOES_ON), 202, job, preference)
 
 
 def _located(body: dict[str, Any], status: int, job: Job, preference: Preference) -> Response:
@@ -151,13 +153,13 @@ def _delivered(job: Job) -> dict[str, Any]:
     }
 
 
-def _accepted(job: Job) -> dict[str, Any]:
+def _accepted(job: Job, message: str) -> dict[str, Any]:
     return {
         "success": True,
         "jobId": job.id,
         "status": job.status.value,
         "statusUrl": f"/api/jobs/{job.id}",
-        "message": "The generation goes on; ask statusUrl for the result",
+        "message": message,
         "images": [],
     }
 

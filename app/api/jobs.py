@@ -112,7 +112,8 @@ def retry_job(job_id: str) -> Response:
     who = caller()
     accepted = services().lifecycle.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id, limits=who.order_limits)
     count_accept(accepted)
-    response = jsonify(job_view(accepted.job, services().storage))
+    view = job_view(accepted.job, services().storage)
+    response = jsonify(view | {"message": accepted.message(view["message"])})
     response.status_code = 202
     response.headers["Location"] = f"/api/jobs/{accepted.job.id}"
     return marked(response, replayed=accepted.replayed)

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from app.clients.redis_connection import ping
 from app.errors import QueueUnavailable
 from app.fal_request import News
 
@@ -36,6 +37,14 @@ class TaskQueue:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._queues = {name: Queue(name, connection=redis, serializer=JSONSerializer, default_timeout=TASK_TIMEOUT_S) for name in QUEUES}
+
+    def is_away(self) -> bool:
+        """Tell whether the queue takes nothing at this moment."""
+        try:
+            ping(self._redis)
+        except QueueUnavailable:
+            return True
+        return False
 
     def enqueue_submit(self, job_id: str, *, in_batch: bool = False) -> None:
         """Ask for a job's unsent requests to be posted to fal. Raises QueueUnavailable."""

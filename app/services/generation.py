@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,13 +26,23 @@ from registry.request import split_images
 
 log = logging.getLogger(__name__)
 
+BEGINS_LATER = "The order stands, but the service's queue is away: the generation begins by itself when it is back"
+
 
 @dataclass(frozen=True)
 class Accepted:
-    """The job of an order; `replayed` where an earlier request with the same idempotency key made it."""
+    """The job of an order; `replayed` where an earlier request with the same idempotency key made it.
+
+    `begins_later`: the queue does not take it now. The order stands, the sweep enqueues it; to wait for it would be idle.
+    """
 
     job: Job
     replayed: bool
+    begins_later: bool = False
+
+    def message(self, usual: str) -> str:
+        """Return what the caller is told of the order: that it begins later, or the usual."""
+        return BEGINS_LATER if self.begins_later else usual
 
 
 class Generation:
@@ -83,7 +93,7 @@ class Generation:
         if not self._jobs.insert(job):
             return self.submit(order)  # Another request with the same key was first.
         try:
-            return Accepted(self._funded(job), replayed=False)
+            return self._funded(job, replayed=False)
         except CallerError:
             self._references.discard(new)
             raise
@@ -93,7 +103,8 @@ class Generation:
         earlier = self.earlier(key)
         if earlier is None:
             return None
-        return Accepted(self._funded(earlier) if earlier.is_paid_for else earlier, replayed=True)
+        accepted = self._funded(earlier, replayed=True) if earlier.is_paid_for else Accepted(earlier, replayed=True)
+        return replace(accepted, begins_later=earlier.status is JobStatus.PENDING and self._queue.is_away())
 
     def earlier(self, key: OrderKey | None) -> Job | None:
         """Return the job that this idempotency key has ordered, or None. Raises IdempotencyMismatch."""
@@ -107,25 +118,24 @@ class Generation:
             raise IdempotencyMismatch("This Idempotency-Key was used for another request; use a new key for a new order")
         return job
 
-    def _funded(self, job: Job) -> Job:
+    def _funded(self, job: Job, *, replayed: bool) -> Accepted:
         """Hold what pays for a pending job and enqueue it. For a repeated order this does what its first request did not get to."""
+        accepted = Accepted(job, replayed)
         if job.status is not JobStatus.PENDING:
-            return job
+            return accepted
         try:
             if not self._funds.hold([job]):
-                return job
+                return accepted
         except CallerError:
             self._jobs.remove_unstarted(job.id)
             raise
         self._announcer.announce(job)
-        self.enqueue(job)
-        return job
-
-    def enqueue(self, job: Job) -> None:
         try:
             self._queue.enqueue_submit(job.id)
         except QueueUnavailable:
             log.warning("job not enqueued, the sweep will", extra={"job_id": job.id}, exc_info=True)
+            return replace(accepted, begins_later=True)
+        return accepted
 
     def draft(self, order: Order, priced: PricedOrder, *, budgets: tuple[str, ...]) -> Job:
         """Return the job of an order, not written yet."""
