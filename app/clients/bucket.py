@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LINK_LIFETIME_S = 24 * 3600
 IN_MEMORY_BYTES = 1 << 20
+#: Together within a minute: so long may a half-open connection go unnoticed. What fails is repeated by whoever asked for it.
+CONNECT_S, READ_S, TRIES = 4, 25, 2
 #: How long it counts as proved that objects can be written, read and deleted; and how soon a failed proof is tried again.
 PROVED_FOR_S, DISPROVED_FOR_S = 300.0, 5.0
 PROOF_FOLDER = ".ready"
@@ -241,11 +243,10 @@ def _config(addressing_style: str, endpoint_url: str | None) -> Config:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},  # type: ignore[arg-type]
-        connect_timeout=5,
-        # Two tries: a half-open connection is noticed within a minute, and the work is repeated by whoever asked for it.
-        read_timeout=25,
+        connect_timeout=CONNECT_S,
+        read_timeout=READ_S,
         max_pool_connections=32,
-        retries={"max_attempts": 2, "mode": "standard"},
+        retries={"max_attempts": TRIES, "mode": "standard"},
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.clients import events
+from app.clients import bucket, events
+from app.clients.bucket import S3Storage
 from app.clients.events import SocketManager, listen
 from app.clients.redis_connection import connect_redis
 from tests.support.fal_calls import wait_until
@@ -121,3 +125,31 @@ def test_a_redis_that_answers_nobody_is_known_within_half_a_minute(way_to_redis:
         far_redis.ping()
 
     assert time.monotonic() - started < WITHIN_S / 2
+
+
+def test_a_picture_whose_stores_answer_is_lost_is_stored_over_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "READ_S", 1)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with proxied(*server.get_host_and_port()) as way:
+        address = f"http://127.0.0.1:{way.port}"
+        client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
+        client.create_bucket(Bucket="pictures")
+        storage = S3Storage("pictures", "", endpoint_url=address, public_base=None, region="us-east-1")
+        way.fatal_words = b"PUT /pictures/key"
+
+        storage.put("key", io.BytesIO(b"a picture"), "image/png")
+
+        assert way.fatal_words is None
+        assert client.get_object(Bucket="pictures", Key="key")["Body"].read() == b"a picture"
+        client.close()
+        storage._s3.close()
+    server.stop()
+
+
+def test_a_bucket_that_answers_nobody_is_known_within_a_minute() -> None:
+    pauses_s = 1.0  # botocore waits up to a second before the second try.
+
+    assert bucket.TRIES * (bucket.CONNECT_S + bucket.READ_S) + pauses_s < WITHIN_S
