@@ -20,7 +20,7 @@ MAX_PADDING = 3
 
 
 def read_bmp(content: bytes) -> Parts:
-    """Raises NotAnImage for a file that stops short, goes on after its pixels, or holds something between header and pixels."""
+    """Raises NotAnImage for a file that stops short, or holds something between header and pixels. What follows is left behind."""
     try:
         start, header = struct.unpack_from("<LL", content, 10)
         if header == OLD_HEADER_SIZE:
@@ -34,9 +34,11 @@ def read_bmp(content: bytes) -> Parts:
     end = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
     if end > len(content):
         raise truncated()
-    if len(content) - end > MAX_PADDING or content[end:].strip(b"\0") or content[head_end:start].strip(b"\0"):
+    if content[head_end:start].strip(b"\0"):
         raise hidden()
-    return Parts([content])
+    if len(content) - end <= MAX_PADDING and not content[end:].strip(b"\0"):
+        return Parts([content])
+    return Parts([content[:2], struct.pack("<L", end), content[6:end]])
 
 
 def _head_end(content: bytes, header: int, bits: int, compression: int) -> int:

@@ -8,6 +8,8 @@ import struct
 UPRIGHT = 1
 EXIF_TAG = 0x0112
 EXIF_SHORT = 3
+#: The standard says SHORT; BYTE, LONG and the signed ones were seen.
+EXIF_INTEGERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l"}
 EXIF_HEADER = b"Exif\0\0"
 #: A directory holds some dozens of entries; the orientation's number sorts it near the start.
 MAX_ENTRIES = 1000
@@ -17,10 +19,17 @@ _IN_XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
 
 def orientation_of(exif: bytes | None, xmp: bytes | None) -> int:
     """Return the orientation, 1 to 8 as Exif numbers them; 1, upright, where nothing readable is said."""
-    found = _in_exif(exif.removeprefix(EXIF_HEADER)) if exif else None
+    found = _in_exif(_without_headers(exif)) if exif else None
     if found is None and xmp and (match := _IN_XMP.search(xmp)):
         found = int(match[1])
     return found or UPRIGHT
+
+
+def _without_headers(exif: bytes) -> bytes:
+    """Return what follows the header, which some programs write a second time when they move Exif from file to file."""
+    while exif.startswith(EXIF_HEADER):
+        exif = exif.removeprefix(EXIF_HEADER)
+    return exif
 
 
 def exif_of(orientation: int) -> bytes:
@@ -36,9 +45,11 @@ def _in_exif(tiff: bytes) -> int | None:
         (start,) = struct.unpack_from(f"{order}L", tiff, 4)
         (entries,) = struct.unpack_from(f"{order}H", tiff, start)
         for number in range(min(entries, MAX_ENTRIES)):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHLH", tiff, start + 2 + 12 * number)
+            place = start + 2 + 12 * number
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, place)
             if tag == EXIF_TAG:
-                return value if kind == EXIF_SHORT and 1 <= value <= 8 else None
+                value = struct.unpack_from(order + EXIF_INTEGERS[kind], tiff, place + 8)[0] if kind in EXIF_INTEGERS else UPRIGHT
+                return value if 1 <= value <= 8 else None
     except struct.error:
         return None
     return None

@@ -12,7 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from app.byte_reader import MAX_PARTS, ByteReader, damaged, hidden, truncated
+from app.byte_reader import MAX_PARTS, ByteReader, damaged, truncated
 from app.orientation import EXIF_HEADER, UPRIGHT, exif_of
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -38,7 +38,7 @@ class Parts:
 
 
 def read_png(content: bytes) -> Parts:
-    """Raises NotAnImage for a file that stops short, or goes on after its end."""
+    """Raises NotAnImage for a file that stops short. What follows the picture is left behind."""
     reader, parts = ByteReader(content), Parts()
     parts.kept.append(reader.take(len(PNG_SIGNATURE)))
     kind = b""
@@ -52,7 +52,6 @@ def read_png(content: bytes) -> Parts:
             parts.exif = parts.exif or data
         elif kind == b"iTXt" and data.startswith(b"XML:com.adobe.xmp\0"):
             parts.xmp = data
-    reader.finish()
     return parts
 
 
@@ -84,13 +83,13 @@ def write_png(parts: Parts, orientation: int) -> bytes:
 
 
 def read_webp(content: bytes) -> Parts:
-    """Raises NotAnImage for a file that stops short, or goes on after its end."""
+    """Raises NotAnImage for a file that stops short. What follows the picture is left behind."""
     reader, parts = ByteReader(content), Parts()
     reader.take(4)
     left = reader.number(4, "little") - 4
     reader.take(4)
-    if left + 12 != len(content):
-        raise truncated() if left + 12 > len(content) else hidden()
+    if left + 12 > len(content):
+        raise truncated()
     while left > 0:
         reader.count_part()
         kind, size = reader.take(4), reader.number(4, "little")
@@ -102,7 +101,6 @@ def read_webp(content: bytes) -> Parts:
             parts.exif = parts.exif or data
         elif kind == b"XMP ":
             parts.xmp = data
-    reader.finish()
     return parts
 
 
@@ -121,12 +119,8 @@ def write_webp(parts: Parts, orientation: int) -> bytes:
 
 
 def read_jpeg(content: bytes) -> Parts:
-    """Raises NotAnImage for a file that stops short, or goes on after its end: a film, an archive.
-
-    Phones append a smaller picture or a gain map and announce it (CIPA DC-007, "MPF"): that tail is left behind like other metadata.
-    """
+    """Raises NotAnImage for a file that stops short. What follows the picture is left behind: films, gain maps, trailers, padding."""
     reader, parts = ByteReader(content), Parts()
-    announced_tail = False
     parts.kept.append(reader.take(2))
     while (marker := _jpeg_marker(reader)) != _EOI:
         reader.count_part()
@@ -136,14 +130,11 @@ def read_jpeg(content: bytes) -> Parts:
         if size < 2:
             raise damaged()
         data = reader.take(size - 2)
-        announced_tail = announced_tail or (marker == _APP2 and data.startswith(b"MPF\0"))
         if kept := _jpeg_segment(marker, data, parts):
             parts.kept.append(kept)
         if marker == _SOS:
             parts.kept.append(reader.take_until(_JPEG_MARKER))
     parts.kept.append(b"\xff\xd9")
-    if not announced_tail:
-        reader.finish()
     return parts
 
 
@@ -181,23 +172,25 @@ def write_jpeg(parts: Parts, orientation: int) -> bytes:
 
 
 def read_gif(content: bytes) -> Parts:
-    """Raises NotAnImage for a file that stops short, or goes on after its end."""
+    """Raises NotAnImage for a file that stops short. What follows the picture is left behind."""
     reader, parts = ByteReader(content), Parts()
     head = reader.take(13)
     parts.kept += [head, reader.take(_gif_colors(head[10]))]
-    while (introducer := reader.take(1)) != b";":
+    has_pixels = False
+    while (introducer := reader.take_some(1)) != b";":
+        if introducer not in (b",", b"!") and has_pixels:
+            break  # No end mark: nothing, or some padding, stands in its place.
         reader.count_part()
         if introducer == b",":
-            descriptor = reader.take(9)
+            has_pixels, descriptor = True, reader.take(9)
             parts.kept += [introducer, descriptor, reader.take(_gif_colors(descriptor[8]) + 1), reader.take_blocks()]
         elif introducer == b"!":
             label, blocks = reader.take(1), reader.take_blocks()
             if label == b"\xf9" or (label == b"\xff" and blocks[1:12] in GIF_KEPT_APPLICATIONS):
                 parts.kept += [introducer, label, blocks]
         else:
-            raise damaged()
+            raise damaged() if introducer else truncated()
     parts.kept.append(b";")
-    reader.finish()
     return parts
 
 

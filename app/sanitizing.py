@@ -13,7 +13,7 @@ from PIL import Image
 from app.bitmaps import read_bmp
 from app.errors import NotAnImage
 from app.orientation import orientation_of
-from app.picture_parts import Parts, read_gif, read_jpeg, read_png, read_webp, write_jpeg, write_plain, write_png, write_webp
+from app.picture_parts import Parts, bare_png, read_gif, read_jpeg, read_png, read_webp, write_jpeg, write_plain, write_png, write_webp
 from app.pictures import BROKEN, CONTENT_TYPES, EXTENSIONS, not_an_image
 
 #: Where a browser or PHP would begin to obey. The name has to end there: five letters alone occur by chance in large files.
@@ -64,11 +64,12 @@ def clean(content: bytes, check_size: Callable[[int, int], None]) -> CleanPictur
     Takes up to a second and four bytes of memory for each pixel; may run in any thread.
     """
     kind = _format_of(content)
-    if _ACTIVE.search(content):
-        raise NotAnImage("The file holds a web page or a program besides the image")
     parts = kind.read(content)
     cleaned = kind.write(parts, orientation_of(parts.exif, parts.xmp))
-    width, height = _decoded_size(cleaned, kind.name, check_size)
+    if _ACTIVE.search(cleaned):
+        raise NotAnImage("The file holds a web page or a program besides the image")
+    # Pillow would refuse a color profile beyond 1 MiB.
+    width, height = _decoded_size(bare_png(cleaned) or cleaned, kind.name, check_size)
     return CleanPicture(cleaned, CONTENT_TYPES[kind.name], width, height)
 
 

@@ -9,7 +9,7 @@ from registry.spec import INT64_MAX, INT64_MIN, Param
 
 HTTPS_PATTERN = r"^https://[^\s\x00-\x20\x7f/?#@:\\][^\s\x00-\x20\x7f/?#@\\]*([/?#][^\s\x00-\x20\x7f]*)?$"
 """Lenient about the host, which fal resolves; strict about credentials, spaces and control characters."""
-DATA_PATTERN = r"^data:image/(png|jpeg|webp|gif|bmp);base64,[A-Za-z0-9+/]+={0,2}$"
+DATA_PATTERN = r"^data:image/[A-Za-z0-9.+-]{1,40};base64,[A-Za-z0-9+/]+={0,2}$"
 UPLOAD_PATTERN = r"^upload:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_URL_LENGTH = 8192
@@ -113,9 +113,9 @@ def _string_faults(param: Param, value: str) -> Iterator[Fault]:
     elif param.type == "size" and value not in (param.enum or SIZES):
         yield "", f"must be one of {_listed(param.enum or tuple(SIZES))}, or an object with width and height"
     if param.min_length is not None and len(value) < param.min_length:
-        yield "", f"must have at least {param.min_length} characters"
+        yield "", f"must have at least {counted(param.min_length, 'character')}"
     if param.max_length is not None and len(value) > param.max_length:
-        yield "", f"must have at most {param.max_length} characters, not {len(value)}"
+        yield "", f"must have at most {counted(param.max_length, 'character')}, not {len(value)}"
     if param.pattern and not param.enum and not re.search(param.pattern, value):
         yield "", f"does not have the right form ({param.description or param.pattern})"
 
@@ -132,7 +132,7 @@ def _image_faults(value: str) -> Iterator[Fault]:
         if len(value) > MAX_DATA_LENGTH:
             yield "", "is a data URI of more than 10 MiB: upload the file and use upload:<uuid>"
         elif not re.fullmatch(DATA_PATTERN[1:-1], value):
-            yield "", "must be data:image/<png, jpeg, webp, gif or bmp>;base64,<data>"
+            yield "", "must be data:image/<type>;base64,<data>, the data of a PNG, JPEG, WEBP, GIF or BMP"
     elif not re.fullmatch(UPLOAD_PATTERN[1:-1], value):
         yield "", f"must be {_TYPE_NAMES['image']}"
 
@@ -153,9 +153,9 @@ def _number_faults(param: Param, value: float) -> Iterator[Fault]:
 
 def _list_faults(param: Param, value: list[Any]) -> Iterator[Fault]:
     if param.min_items is not None and len(value) < param.min_items:
-        yield "", f"must have at least {param.min_items} item{'s' if param.min_items > 1 else ''}"
+        yield "", f"must have at least {counted(param.min_items, 'item')}"
     if param.max_items is not None and len(value) > param.max_items:
-        yield "", f"must have at most {param.max_items} items, not {len(value)}"
+        yield "", f"must have at most {counted(param.max_items, 'item')}, not {len(value)}"
     for index, item in enumerate(value):
         yield from _inner(param.items, index, item)
 
@@ -180,6 +180,11 @@ def _inner(param: Param | None, step: str | int, value: Any) -> Iterator[Fault]:
         return
     for pointer, detail in faults(param or Param(name="any"), value):
         yield escaped(step) + pointer, detail
+
+
+def counted(number: int, thing: str) -> str:
+    """Return `1 item`, `2 items`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -8,8 +8,10 @@ import struct
 import pytest
 from PIL import Image, PngImagePlugin
 
+from app.orientation import orientation_of
 from app.pictures import CONTENT_TYPES
 from app.sanitizing import CleanPicture
+from tests.support.cases import case
 from tests.support.images import PLACE, chunk, cleaned, exif, noise, opened, saved
 
 FORMATS = tuple(CONTENT_TYPES)
@@ -52,6 +54,49 @@ def test_the_place_is_removed_and_the_orientation_stays(file_format: str, orient
     assert PLACE not in kept.content
     assert opened(kept.content).tobytes() == opened(source).tobytes()
     assert (kept.width, kept.height) == (60, 40)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize(
+    "tail", [b"\n", b"x", b"PK\x03\x04" + b"\0" * 30, b"GIF89a", b"\0" * 20, b"\xff\xd9", b"<script>alert(1)</script>"]
+)
+def test_what_follows_a_whole_picture_is_left_out(file_format: str, tail: bytes) -> None:
+    content = saved(noise(40, 40), file_format)
+
+    assert cleaned(content + tail).content == content
+
+
+@pytest.mark.parametrize(
+    "name", ["motion_photo.jpg", "zero_padded.jpg", "gif_no_trailer.gif", "text_script_prompt.png", "ztxt_over_1mb.png"]
+)
+def test_files_of_phones_and_painters_are_kept_as_the_picture_that_they_are(name: str) -> None:
+    kept = cleaned(case(f"images/{name}"))
+
+    assert (kept.width, kept.height) == (64, 48)
+    assert b"script" not in kept.content
+    assert b"ftyp" not in kept.content
+
+
+@pytest.mark.parametrize("end", [b"", b"\0\0\0", b"\n"])
+def test_a_gif_without_its_end_mark_gets_one(end: bytes) -> None:
+    content = saved(noise(40, 40), "GIF")
+
+    assert cleaned(content[:-1] + end).content == content
+
+
+@pytest.mark.parametrize("kind", ["B", "H", "L", "b", "h", "l"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("header", [b"", b"Exif\0\0", b"Exif\0\0Exif\0\0"])
+def test_the_orientation_is_read_in_every_integer_that_programs_write(kind: str, order: str, header: bytes) -> None:
+    number = {"B": 1, "H": 3, "L": 4, "b": 6, "h": 8, "l": 9}[kind]
+    value = struct.pack(order + kind, 6).ljust(4, b"\0")
+    tiff = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}LHHHL", 8, 1, 0x0112, number, 1) + value + bytes(4)
+
+    assert orientation_of(header + tiff, None) == 6
+
+
+def test_a_jpegs_orientation_as_a_long_number_is_kept() -> None:
+    assert dict(opened(cleaned(case("images/exif_orientation_long.jpg")).content).getexif()) == {0x0112: 6}
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
@@ -141,6 +186,12 @@ def test_other_moving_pictures_still_move(file_format: str) -> None:
 
 def picture_of(color: str) -> Image.Image:
     return Image.new("RGB", (40, 40), color)
+
+
+def test_a_text_may_say_what_it_likes_since_it_is_removed() -> None:
+    content = saved(noise(40, 40), "JPEG", comment=b"<script>alert(1)</script>")
+
+    assert cleaned(content).content == saved(noise(40, 40), "JPEG")
 
 
 def test_a_phones_second_picture_is_left_behind() -> None:
