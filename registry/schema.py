@@ -19,6 +19,7 @@ from registry.values import (
 
 Schema = dict[str, Any]
 _NO_NUL = {"pattern": "^[^\\u0000]*$"}
+_NOT_BLANK: Schema = {"pattern": r"\S"}
 _NOTE = (
     "Optional parameters are accepted in inputs or in options, but each only once, under one of its names: giving it "
     "twice is an error this schema does not express. Nor does it say that strings must be valid Unicode."
@@ -147,9 +148,10 @@ def _typed(param: Param) -> Schema:
 def _string(param: Param) -> Schema:
     bounds = {"minLength": param.min_length, "maxLength": param.max_length}
     schema: Schema = {"type": "string"} | {key: value for key, value in bounds.items() if value is not None}
-    if param.pattern and not param.enum:
-        return {**schema, "allOf": [_NO_NUL, {"pattern": param.pattern}]}
-    return schema if param.enum else {**schema, **_NO_NUL}
+    if param.enum:
+        return schema
+    patterns = [_NO_NUL, *([_NOT_BLANK] if param.min_length else []), *([{"pattern": param.pattern}] if param.pattern else [])]
+    return {**schema, "allOf": patterns} if len(patterns) > 1 else {**schema, **_NO_NUL}
 
 
 def _number(param: Param) -> Schema:

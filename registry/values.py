@@ -114,6 +114,8 @@ def _string_faults(param: Param, value: str) -> Iterator[Fault]:
         yield "", f"must be one of {_listed(param.enum or tuple(SIZES))}, or an object with width and height"
     if param.min_length is not None and len(value) < param.min_length:
         yield "", f"must have at least {counted(param.min_length, 'character')}"
+    elif param.type == "string" and param.min_length and not param.enum and not value.strip():
+        yield "", "must not be blank"
     if param.max_length is not None and len(value) > param.max_length:
         yield "", f"must have at most {counted(param.max_length, 'character')}, not {len(value)}"
     if param.pattern and not param.enum and not re.search(param.pattern, value):

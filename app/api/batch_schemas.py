@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import marshmallow as ma
 
+from app.api.order_faults import require_user
 from app.api.requests import BodySchema
-from app.api.schemas import metadata_field, text_field, user_id_field
+from app.api.schemas import OrderBody, metadata_field, text_field, user_id_field
 from app.batch import MAX_ITEMS
 from app.job import JobStatus
 
 MAX_COST_USD = 1_000_000_000
 
 
-class ItemBody(BodySchema):
-    """One order; `inputs` and `options` are checked against the model's own schema: see `/api/images/models/{name}`."""
-
-    model = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))
-    inputs = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
-    options = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
+class ItemBody(OrderBody):
+    """One order."""
 
 
 class BatchBody(BodySchema):
@@ -35,6 +34,10 @@ class BatchBody(BodySchema):
     )
     project_id = text_field("projectId")
     metadata = metadata_field()
+
+    @ma.validates_schema(skip_on_field_errors=False)
+    def _has_user(self, data: dict[str, Any], **_: Any) -> None:
+        require_user(data)
 
 
 class BatchAccepted(ma.Schema):

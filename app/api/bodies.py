@@ -10,6 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.api.auth import caller
 from app.api.context import services
+from app.api.strict_json import PACKED, UnsupportedMediaType
 from app.errors import InvalidRequest
 from app.places import Places
 
@@ -42,6 +43,8 @@ def _bounded() -> None:
     """Bound what may be read of the body; the credential has been asked for by now."""
     if request.endpoint is None or request.method not in METHODS_WITH_BODY:
         return
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(PACKED)
     request.max_content_length = ROUTE_BYTES.get(request.endpoint, SMALL_BYTES)
 
 

@@ -9,7 +9,7 @@ from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
 from app import errors
-from app.api.requests import UnsupportedMediaType
+from app.api.strict_json import UnsupportedMediaType
 from app.errors import GatewayError, InvalidRequest
 
 log = logging.getLogger("http")

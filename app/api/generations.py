@@ -20,9 +20,10 @@ from app.api.generation_views import item_view, queued_view
 from app.api.idempotency import marked, order_key_of
 from app.api.limits import submits
 from app.api.multipart import uploaded_file
-from app.api.requests import ApiBlueprint, UnsupportedMediaType, parse_json, refusal_of
+from app.api.requests import ApiBlueprint, refusal_of, refuse_repeated
 from app.api.schemas import ErrorAnswer
 from app.api.stages import count_accept
+from app.api.strict_json import UnsupportedMediaType, parse_json
 from app.api_key import Scope
 from app.errors import FieldError, InvalidRequest
 from app.job import JobStatus
@@ -117,6 +118,7 @@ def _reference_request() -> ReferenceRequest:
     """Read either form of the request. Raises InvalidRequest with the contract's literal messages."""
     if request.mimetype == "multipart/form-data":
         image = uploaded_file(request, "image")
+        refuse_repeated(request.form, schemas.ImageReferenceBody())
         fields = {name: value for name, value in request.form.items() if value != "" or name == "prompt"}
     elif request.mimetype == "application/json":
         image, fields = None, json_body(request, parse_json)

@@ -91,6 +91,11 @@ class JobFilterQuery(BodySchema):
         pairs = tuple(sorted((name.removeprefix(METADATA), plain.pop(name)) for name in named))
         return {**plain, f"{METADATA}<key>": pairs} if pairs else plain
 
+    @ma.post_load
+    def _spell_id(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Let a batch's id be written in any case, as in a path."""
+        return data | {"batch_id": data["batch_id"].lower()} if data.get("batch_id") else data
+
     @ma.validates_schema
     def _in_order(self, data: dict[str, Any], **_: Any) -> None:
         check_order(data)

@@ -6,6 +6,7 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.api.order_faults import add_models_faults, add_places, require_user
 from app.api.requests import BodySchema
 from app.costs import CostSource
 from app.job import JobStatus
@@ -49,22 +50,37 @@ def metadata_field() -> ma.fields.Dict:
     return ma.fields.Dict(keys=ma.fields.String(), load_default=dict, validate=_metadata)
 
 
-class GenerateBody(BodySchema):
-    """`inputs` and `options` are checked against the model's own schema: see `/api/images/models/{name}`."""
+class OrderBody(BodySchema):
+    """What is ordered; `inputs` and `options` are checked against the model's own schema: see `/api/images/models/{name}`."""
 
     model = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))
     inputs = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
     options = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
+    #: Whether required inputs may not be missing.
+    is_whole = True
+
+    def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:
+        """Tell with what is wrong here also what the model would refuse, and where a name belongs that is only in the wrong place."""
+        if isinstance(error.messages, dict) and isinstance(data, dict):
+            known = [field.data_key or name for name, field in self.fields.items()]
+            add_places(error.messages, known)
+            add_models_faults(error.messages, data, whole=self.is_whole)
+
+
+class GenerateBody(OrderBody):
     user_id = user_id_field(metadata={"description": "Whom the job is for; a signed-in user may leave it out."})
     project_id = text_field("projectId")
     metadata = metadata_field()
     asynchronous = ma.fields.Boolean(data_key="async", load_default=False, truthy={True}, falsy={False})
 
+    @ma.validates_schema(skip_on_field_errors=False)
+    def _has_user(self, data: dict[str, Any], **_: Any) -> None:
+        require_user(data)
 
-class EstimateBody(BodySchema):
-    model = ma.fields.String(required=True, validate=ma.validate.Length(1, 200))
+
+class EstimateBody(OrderBody):
     inputs = ma.fields.Dict(keys=ma.fields.String(), load_default=None)
-    options = ma.fields.Dict(keys=ma.fields.String(), load_default=dict)
+    is_whole = False
 
 
 class EstimateAnswer(ma.Schema):

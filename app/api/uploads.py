@@ -13,8 +13,9 @@ from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.multipart import uploaded_file
-from app.api.requests import ApiBlueprint, UnsupportedMediaType
+from app.api.requests import ApiBlueprint
 from app.api.schemas import ErrorAnswer
+from app.api.strict_json import UnsupportedMediaType
 from app.api_key import Scope
 from app.clients.storage import Storage
 from app.clock import rfc3339

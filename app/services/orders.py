@@ -15,6 +15,7 @@ from app.services.idempotency import OrderKey
 from registry.loader import Registry
 from registry.request import CheckedRequest, RequestRefused, UnknownModel, check_options, check_request
 from registry.spec import NoPrice
+from registry.table import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,10 @@ def _checked(
         return check_options(registry, model, inputs, options)
     except UnknownModel as exc:
         valid = list(exc.valid)
-        raise UnknownModelName(f"Unknown model {exc.name!r}. Valid models: {', '.join(valid)}", details={"validModels": valid}) from exc
+        near = did_you_mean(exc.name, valid)
+        raise UnknownModelName(
+            f"Unknown model {exc.name!r}.{near} Valid models: {', '.join(valid)}", details={"validModels": valid}
+        ) from exc
     except RequestRefused as exc:
         raise _refusal(model, exc) from exc
 

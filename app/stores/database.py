@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC
@@ -80,6 +81,15 @@ def storable(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and value not in INT64:
         return str(value)
     return value
+
+
+def sayable(value: Any) -> Any:
+    """Return a copy that JSON can say: null for infinities and NaN, which orders once could hold."""
+    if isinstance(value, dict):
+        return {key: sayable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [sayable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,7 +13,7 @@ from app.fal_request import Failure, FalRequest, Receipt, RequestState
 from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage, WebDetails
 from app.job_filter import JOB_TYPE
 from app.pricing import Quote
-from app.stores.database import Document, storable
+from app.stores.database import Document, sayable, storable
 
 
 def to_document(job: Job) -> Document:
@@ -93,8 +93,8 @@ def from_document(doc: Document, patience: Patience) -> Job:
         arguments=json.loads(doc["call"]["arguments"]),
         image_pointers=tuple(doc["call"]["images"]),
         takes_num_images=doc["call"]["takesNumImages"],
-        inputs=doc["config"]["inputs"],
-        options=doc["config"]["options"],
+        inputs=sayable(doc["config"]["inputs"]),
+        options=sayable(doc["config"]["options"]),
         quote=_quote(doc),
         tokens_per_image=quote["tokensPerImage"],
         requests=tuple(_request(r) for r in doc["requests"]),
@@ -114,7 +114,7 @@ def from_document(doc: Document, patience: Patience) -> Job:
         expiry_at=doc["expiryAt"],
         patience=patience,
         project_id=doc["projectId"],
-        metadata=doc["metadata"],
+        metadata=sayable(doc["metadata"]),
         web=_web(doc),
         caller_key=doc["callerKey"],
         order_key=doc["orderKey"],

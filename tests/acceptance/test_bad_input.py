@@ -1,5 +1,6 @@
 """Bad input costs nothing: the one error body, nothing sent to fal, nothing written down."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from tests.acceptance.service import Service, order
+from tests.support.cases import case
 
 GENERATE = "/api/images/generate"
 INJECTION = {"$ne": ""}
@@ -60,6 +62,7 @@ def edit(image: Any) -> dict[str, Any]:
         pytest.param(with_options(num_image=3), "/options/num_image", id="unknown option"),
         pytest.param({**RIGHT, "options": {"prompt": "x"}}, "/options/prompt", id="input among the options"),
         pytest.param(with_inputs(prompt=""), "/inputs/prompt", id="empty prompt"),
+        pytest.param(with_inputs(prompt=" \n\t"), "/inputs/prompt", id="blank prompt"),
         pytest.param(with_inputs(prompt=5), "/inputs/prompt", id="number as prompt"),
         pytest.param(with_inputs(prompt=None), "/inputs/prompt", id="null as prompt"),
         pytest.param(with_inputs(prompt=["x"]), "/inputs/prompt", id="list as prompt"),
@@ -131,6 +134,87 @@ def test_an_unknown_name_is_answered_with_those_allowed(service: Service, body: 
     assert all(name in detail.partition("Allowed")[2] for name in allowed)
 
 
+def test_half_a_character_in_a_name_is_answered_400_with_that_name(client: httpx.Client) -> None:
+    answer = client.post(GENERATE, content=case("json/metadata_key_half_emoji.json"), headers={"Content-Type": "application/json"})
+
+    refusal = assert_refused(answer, says="\\\\ud83d")
+    assert refusal["errors"][0]["pointer"] == "/metadata/\\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "says"),
+    [
+        ({**RIGHT, "prompt": "x"}, "/prompt", "belongs in 'inputs'"),
+        ({**RIGHT, "num_images": 2}, "/num_images", "belongs in 'inputs'"),
+        ({**RIGHT, "input": {}}, "/input", "Did you mean 'inputs'?"),
+        ({**RIGHT, "option": {}}, "/option", "Did you mean 'options'?"),
+        ({**RIGHT, "user_id": "x"}, "/user_id", "Did you mean 'userId'?"),
+    ],
+)
+def test_a_misplaced_or_misspelled_name_is_answered_with_where_it_belongs(
+    service: Service, body: dict[str, Any], pointer: str, says: str
+) -> None:
+    answer = service.generate(body)
+
+    details = {error["pointer"]: error["detail"] for error in assert_refused(answer)["errors"]}
+    assert says in details[pointer]
+
+
+@pytest.mark.parametrize("path", ["/api/images/generate", "/api/images/estimate-cost", "/api/images/batch"])
+def test_a_model_that_is_nearly_one_is_answered_with_the_one_that_was_meant(client: httpx.Client, path: str) -> None:
+    order = {"model": "flux-por", "inputs": {"prompt": "x"}}
+    body = {"items": [order], "userId": "user123"} if path.endswith("batch") else order if path.endswith("cost") else {**RIGHT, **order}
+
+    answer = client.post(path, json=body)
+
+    assert_refused(answer, says="Did you mean 'flux-pro'?")
+
+
+def test_faults_of_the_body_and_of_the_model_are_told_at_once(client: httpx.Client) -> None:
+    order = {"model": "flux-dev", "input": {"prompt": "x"}, "options": {"num_images": 0}}
+
+    single = client.post(GENERATE, json=order)
+    batch = client.post("/api/images/batch", json={"items": [RIGHT | {"userId": "x"}, order]})
+
+    assert {error["pointer"] for error in assert_refused(single)["errors"]} == {
+        "/input",
+        "/inputs/prompt",
+        "/options/num_images",
+        "/userId",
+    }
+    assert {error["pointer"] for error in assert_refused(batch)["errors"]} == {
+        "/userId",
+        "/items/0/userId",
+        "/items/1/input",
+        "/items/1/inputs/prompt",
+        "/items/1/options/num_images",
+    }
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_a_packed_body_is_answered_415_with_a_word(client: httpx.Client, encoding: str) -> None:
+    content = gzip.compress(json.dumps(RIGHT).encode())
+
+    answer = client.post(GENERATE, content=content, headers={"Content-Type": "application/json", "Content-Encoding": encoding})
+
+    assert_refused(answer, 415, says="Content-Encoding")
+
+
+def test_a_packed_body_that_does_not_say_so_is_answered_415(client: httpx.Client) -> None:
+    answer = client.post(GENERATE, content=gzip.compress(b"{}"), headers={"Content-Type": "application/json"})
+
+    assert_refused(answer, 415, says="not unpacked")
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/jobs/export"])
+def test_a_filter_that_is_given_twice_is_answered_400(client: httpx.Client, path: str) -> None:
+    query = case("http/repeated_filter.txt").decode().split(" ")[1].partition("?")[2]
+
+    answer = client.get(f"{path}?{query}")
+
+    assert [error["pointer"] for error in assert_refused(answer, says="status")["errors"]] == ["/status"]
+
+
 def test_every_fault_is_told_at_once(service: Service) -> None:
     answer = service.generate({**RIGHT, "inputs": {"promt": "x", "seed": "y"}, "options": {"num_images": 0}})
 
@@ -164,6 +248,9 @@ def test_an_unknown_model_is_never_guessed(service: Service, name: str) -> None:
         pytest.param(b"[" * 100_000, id="endless lists"),
         pytest.param(json.dumps(with_inputs(seed=1)).replace(" 1}", " " + "9" * 5000 + "}").encode(), id="number of 5000 digits"),
         pytest.param(json.dumps(with_inputs(prompt="\ud800")).encode(), id="half a character"),
+        pytest.param(json.dumps(RIGHT).encode().replace(b'"model"', b'"\xed\xa0\xbd": 1, "model"'), id="half a character in UTF-8"),
+        pytest.param(json.dumps(with_inputs(seed=1)).replace(" 1}", " -1e400}").encode(), id="number without end"),
+        pytest.param(case("json/metadata_infinity.json"), id="number without end in the metadata"),
     ],
 )
 def test_a_broken_body_is_answered_400(client: httpx.Client, content: bytes) -> None:

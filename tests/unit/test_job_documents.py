@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from app.fal_request import Failure
-from app.job import Job
+from app.job import Job, Patience
 from app.stores.job_documents import from_document, state_document, to_document
 from tests.support.factories import NOON, certain, completed_job, make_job, submitted_job
 
@@ -48,3 +48,14 @@ def test_a_job_is_the_same_after_being_written_and_read(job: Job) -> None:
     read = from_document(to_document(job), job.patience)
 
     assert dataclasses.replace(read, order_key=job.order_key) == job
+
+
+def test_what_json_cannot_say_of_an_old_order_is_read_as_null() -> None:
+    doc = to_document(make_job())
+    doc["metadata"] = {"weight": float("inf"), "list": [float("nan"), 1.5], "in": {"low": float("-inf")}}
+    doc["config"]["options"] = {"guidance_scale": float("nan")}
+
+    job = from_document(doc, Patience())
+
+    assert job.metadata == {"weight": None, "list": [None, 1.5], "in": {"low": None}}
+    assert job.options == {"guidance_scale": None}
