@@ -1,5 +1,6 @@
 """The files an operator meets first say what the code does: Procfile, compose, Dockerfile, `.env.example`, the scripts."""
 
+import json
 import os
 import re
 import subprocess
@@ -138,6 +139,35 @@ def test_the_mongodb_of_compose_is_a_replica_set_with_a_password_and_a_user_for_
     assert mongo["environment"]["MONGO_INITDB_ROOT_PASSWORD"].startswith("${MONGO_PASSWORD:?")
 
 
+def test_the_redis_of_compose_lets_in_the_services_user_only(compose: dict[str, Any]) -> None:
+    redis, url = compose["services"]["redis"], compose["services"]["web"]["environment"]["REDIS_URL"]
+
+    assert url.startswith("redis://imagegw:${REDIS_PASSWORD:?")
+    assert "user default off\\nuser imagegw on >%s ~* &* +@all -@dangerous +info\\n" in redis["command"][-1]
+    assert "--aclfile /tmp/users.acl" in redis["command"][-1]
+    assert "ports" not in redis
+
+
+def test_nobody_can_list_the_bucket_of_compose_and_the_service_is_not_minios_root(compose: dict[str, Any]) -> None:
+    bucket, service = compose["services"]["bucket"], compose["services"]["web"]["environment"]
+    (reader,) = json.loads(bucket["environment"]["READER_POLICY"])["Statement"]
+    rights = json.loads(bucket["environment"]["SERVICE_POLICY"])["Statement"]
+
+    assert (reader["Action"], reader["Resource"]) == (["s3:GetObject"], ["arn:aws:s3:::imagegw/*"])
+    assert "mc anonymous set-json /tmp/reader.json store/imagegw" in bucket["command"][0]
+    assert "mc anonymous set download" not in bucket["command"][0]
+    assert {action for right in rights for action in right["Action"]} == {
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:ListBucket",
+    }
+    assert {name.partition("/")[0] for right in rights for name in right["Resource"]} == {"arn:aws:s3:::imagegw"}
+    assert service["AWS_ACCESS_KEY_ID"] != compose["services"]["minio"]["environment"]["MINIO_ROOT_USER"]
+    assert "MINIO_PASSWORD" in service["AWS_SECRET_ACCESS_KEY"]
+    assert service["MINIO_ROOT_PASSWORD"] == ""
+
+
 def test_what_a_worker_keeps_outlives_its_container(compose: dict[str, Any]) -> None:
     (volume,) = compose["services"]["worker"]["volumes"]
 
@@ -165,14 +195,14 @@ def test_compose_takes_its_secrets_from_the_env_file(compose: dict[str, Any]) ->
     text = (ROOT / "docker-compose.yml").read_text()
     asked = set(re.findall(r"\$\{(\w+):\?", text))
 
-    assert asked == {"FAL_KEY", "JWT_SECRET", "MINIO_ROOT_PASSWORD", "MONGO_PASSWORD"}
+    assert asked == {"FAL_KEY", "JWT_SECRET", "MINIO_PASSWORD", "MINIO_ROOT_PASSWORD", "MONGO_PASSWORD", "REDIS_PASSWORD"}
     assert {name for name in asked if any(line == f"{name}=" for line in example_lines())} == asked
 
 
 def test_compose_gives_every_service_setting_by_a_known_name(compose: dict[str, Any]) -> None:
     given = set(compose["services"]["web"]["environment"])
 
-    assert given <= set(SETTINGS)
+    assert given - {"MINIO_ROOT_PASSWORD"} <= set(SETTINGS)
     assert {"MONGODB_URI", "REDIS_URL", "STORAGE_URL", "FAL_KEY", "JWT_SECRET"} <= given
 
 
@@ -219,7 +249,7 @@ def test_the_example_lists_every_setting_once_with_a_comment_above() -> None:
     names = [name for _, name in places]
 
     assert set(SETTINGS) <= set(names)
-    assert set(names) - set(SETTINGS) == {"MINIO_ROOT_PASSWORD", "MONGO_PASSWORD"}
+    assert set(names) - set(SETTINGS) == {"MINIO_PASSWORD", "MINIO_ROOT_PASSWORD", "MONGO_PASSWORD", "REDIS_PASSWORD"}
     assert len(names) == len(set(names))
     assert all(lines[number - 1].startswith("# ") for number, _ in places)
 
