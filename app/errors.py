@@ -11,7 +11,7 @@ GatewayError
  |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
  |   |- ReferenceNotFound
  |   |- IdempotencyMismatch, EmailTaken
- |   |- TooLarge, NotAnImage
+ |   |- TooLarge, QuotaExceeded, NotAnImage
  |   `- BrokenBody, SlowBody
  |- ProviderError          fal or its model is at fault: the user pays nothing, the operator may
  |   |- ProviderRefused      (definite answer: this request will never succeed)
@@ -148,6 +148,12 @@ class IdempotencyMismatch(CallerError):
 
 class EmailTaken(CallerError):
     code = "email_taken"
+
+
+class QuotaExceeded(CallerError):
+    """A user keeps as many uploads as it may."""
+
+    code = "quota_exceeded"
 
 
 class TooLarge(CallerError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from datetime import date
 from urllib.parse import quote
 
@@ -26,8 +27,13 @@ def generated_image(user_id: str, job_id: str, number: int, extension: str) -> s
 
 
 def uploaded_image(user_id: str, sha256: str, extension: str) -> str:
-    """Return the key of an upload: by content, so the same picture is stored once per user."""
+    """Return what an upload goes by in the database: its content, so that the same picture is stored once per user."""
     return f"uploads/{user_folder(user_id)}/{sha256}.{extension}"
+
+
+def upload_object(user_id: str, extension: str) -> str:
+    """Return a fresh key for an upload. It is random: who knows the picture, or who sent it, does not know where it is."""
+    return f"uploads/{user_folder(user_id)}/{secrets.token_urlsafe(24)}.{extension}"
 
 
 def unreadable_folder(day: date) -> str:

@@ -35,6 +35,7 @@ blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Ma
 @blueprint.alt_response(402, schema=ErrorAnswer)
 @blueprint.alt_response(403, schema=ErrorAnswer)
 @blueprint.alt_response(409, schema=ErrorAnswer)
+@blueprint.alt_response(413, schema=ErrorAnswer)
 def create_batch(body: dict[str, Any]) -> Response:
     """Order up to 500 generations at once. All are accepted or none: one bad item, and nothing is ordered.
 

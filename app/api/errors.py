@@ -27,6 +27,7 @@ STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.BudgetExceeded, 402),
     (errors.ReferenceNotFound, 500),  # The contract's own status for it.
     (errors.TooLarge, 413),
+    (errors.QuotaExceeded, 413),
     (errors.SlowBody, 408),
     (UnsupportedMediaType, 415),
     (errors.CallerError, 400),

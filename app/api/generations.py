@@ -66,6 +66,7 @@ def text_to_image(body: dict[str, Any]) -> Response:
 @blueprint.alt_response(401, schema=ErrorAnswer)
 @blueprint.alt_response(402, schema=ErrorAnswer)
 @blueprint.alt_response(500, schema=ErrorAnswer)
+@blueprint.alt_response(413, schema=ErrorAnswer)
 def image_reference() -> Response:
     """Generate after a reference image: 150 tokens an image.
 

@@ -80,6 +80,7 @@ def estimate_cost(body: dict[str, Any]) -> Response:
 @blueprint.alt_response(401, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(402, schema=schemas.ErrorAnswer)
 @blueprint.alt_response(500, schema=schemas.ErrorAnswer)
+@blueprint.alt_response(413, schema=schemas.ErrorAnswer)
 def generate(body: dict[str, Any]) -> Response:
     """Generate images with any model of the registry.
 

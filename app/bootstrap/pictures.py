@@ -9,7 +9,7 @@ from typing import Any
 from app.bootstrap.foundation import Foundation
 from app.services.references import References
 from app.services.unreadable import Unreadable
-from app.services.uploads import Uploads
+from app.services.uploads import MEGABYTE, Uploads
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,6 @@ class Pictures:
 
 def build_pictures(foundation: Foundation, offload: Callable[..., Any]) -> Pictures:
     storage = foundation.clients.storage
-    uploads = Uploads(store=foundation.stores.uploads, storage=storage, offload=offload)
+    quota_bytes = int(foundation.settings.upload_quota_mb * MEGABYTE)
+    uploads = Uploads(store=foundation.stores.uploads, storage=storage, quota_bytes=quota_bytes, offload=offload)
     return Pictures(uploads=uploads, references=References(uploads=uploads, storage=storage), unreadable=Unreadable(storage=storage))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.clients.storage import Storage
-from app.errors import FieldError, InvalidRequest, NotAnImage, NotFound, TooLarge
+from app.errors import FieldError, InvalidRequest, NotAnImage, NotFound, QuotaExceeded, TooLarge
 from app.job import Job
 from app.services.orders import Order, PricedOrder
 from app.services.uploads import ANY_SIDE, Uploads
@@ -27,7 +27,7 @@ class References:
         """Store the data URIs of an order as uploads and check that the uploads it names are its user's.
 
         Documents then hold `upload:<id>` and stay small. What is stored just now is added to `new`, for an order that is refused in the
-        end. Raises InvalidRequest naming the image that cannot be used; all in `new` are taken back then.
+        end. Raises InvalidRequest naming the image that cannot be used, or QuotaExceeded; all in `new` are taken back then.
         """
         checked = priced.checked
         arguments, inputs, options = (copy.deepcopy(dict(d)) for d in (checked.arguments, checked.inputs, checked.options))
@@ -37,6 +37,9 @@ class References:
                 continue
             try:
                 kept = REFERENCE_PREFIX + self._upload_of(order.user_id, value, new).id
+            except QuotaExceeded:
+                self.discard(new)
+                raise
             except (NotAnImage, NotFound, TooLarge) as exc:
                 self.discard(new)
                 raise InvalidRequest(exc.message, [FieldError("/inputs" + pointer, exc.message)]) from exc

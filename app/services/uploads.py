@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from app import clock, keys
 from app.clients.storage import Storage
-from app.errors import NotAnImage, NotFound, ServiceError, StorageUnavailable, TooLarge
+from app.errors import NotAnImage, NotFound, QuotaExceeded, ServiceError, StorageUnavailable, TooLarge
 from app.pictures import MAX_DECODED_PIXELS
 from app.sanitizing import CleanPicture, clean, extension_of
 from app.services.accounts import run_inline
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
 MAX_FILE_NAME_CHARS = 255
+MEGABYTE = 1024 * 1024
 #: Longer than storage takes to answer or to fail, retries included: after it a removal's owner is dead.
 REMOVAL_TAKES = timedelta(seconds=180)
 ABANDONED_AFTER = timedelta(minutes=15)
@@ -69,18 +70,23 @@ class Kept:
 
 
 class Uploads:
-    """`offload` runs the check of a picture where it blocks nobody: the web process gives it real threads."""
+    """`offload` runs the check of a picture where it blocks nobody: the web process gives it real threads.
+
+    `quota_bytes` is what is kept for one user; None: as much as comes.
+    """
 
     def __init__(
         self,
         *,
         store: UploadStore,
         storage: Storage,
+        quota_bytes: int | None = None,
         offload: Callable[..., Any] = run_inline,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._store = store
         self._storage = storage
+        self._quota_bytes = quota_bytes
         self._offload = offload
         self._now = now
         self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
@@ -88,24 +94,29 @@ class Uploads:
     def keep(self, user_id: str, file: IO[bytes], *, sides: SideLimits, file_name: str | None = None) -> Kept:
         """Check and store a picture without its metadata; the same file again gives the same upload, under its first name.
 
-        Raises NotAnImage or TooLarge, and stores nothing then; StorageUnavailable or StoreUnavailable, and the same file may be sent again.
+        Raises NotAnImage, TooLarge or QuotaExceeded, and stores nothing then; StorageUnavailable or StoreUnavailable, and the same file
+        may be sent again.
         """
         content = _read(file)
         source_sha256 = hashlib.sha256(content).hexdigest()
-        key = keys.uploaded_image(user_id, source_sha256, extension_of(content))
+        extension = extension_of(content)
+        name = keys.uploaded_image(user_id, source_sha256, extension)
         picture: CleanPicture | None = None
         for _ in range(TURNS):
-            known = self._store.join(key, now=self._now())
+            known = self._store.join(name, now=self._now())
             if known and known.is_stored:
                 sides.check(known.upload.width, known.upload.height)
                 return Kept(known.upload, is_new=False)
             picture = picture or self._checked(content, sides)
-            upload = known.upload if known else self._drafted(user_id, key, picture, file_name)
-            if known or self._store.reserve(upload, source_sha256):
+            upload = known.upload if known else self._drafted(user_id, keys.upload_object(user_id, extension), picture, file_name)
+            if known or self._store.reserve(upload, source_sha256, name=name):
+                self._require_room(upload)
                 self._put(upload, picture)
                 if self._store.confirm(upload.id):
                     return Kept(upload, is_new=known is None)
-            elif idle := self._store.claim_idle(key, now=self._now(), idle_since=self._now() - REMOVAL_TAKES):
+                if self._store.is_gone(upload.id):
+                    self._storage.delete(upload.key)  # It was removed while this call stored it, maybe before: nobody else knows the key.
+            elif idle := self._store.claim_idle(name, now=self._now(), idle_since=self._now() - REMOVAL_TAKES):
                 self._remove(idle)
             else:
                 time.sleep(TURN_S)  # Somebody was faster, or is just removing it.
@@ -128,6 +139,21 @@ class Uploads:
             sha256=picture.sha256,
             created_at=self._now(),
             file_name=_clean_name(file_name),
+        )
+
+    def _require_room(self, upload: Upload) -> None:
+        """Raise QuotaExceeded, and take the upload back, where its user keeps too much with it.
+
+        Its record stands already and counts: however many are sent at once, none of them is overlooked by all the others.
+        """
+        used = self._store.bytes_of(upload.user_id)
+        if self._quota_bytes is None or used <= self._quota_bytes:
+            return
+        self.discard_new(upload)
+        quota, before = self._quota_bytes / MEGABYTE, (used - upload.size_bytes) / MEGABYTE
+        raise QuotaExceeded(
+            f"Your uploads take {before:.1f} of {quota:g} MB; there is no room for this one. Delete uploads that you do not need any more",
+            details={"quotaBytes": self._quota_bytes, "usedBytes": used - upload.size_bytes},
         )
 
     def _put(self, upload: Upload, picture: CleanPicture) -> None:

@@ -51,18 +51,28 @@ class UploadStore:
         except DuplicateKeyError:
             return
 
-    def reserve(self, upload: Upload, source_sha256: str) -> bool:
-        """Record a picture about to be stored. Returns False where its key has a record."""
+    def reserve(self, upload: Upload, source_sha256: str, *, name: str | None = None) -> bool:
+        """Record a picture about to be stored. Returns False where its name has a record.
+
+        The name stands in the field `key`, which is unique. Records from before objects had random keys have no other.
+        """
+        document = _document(upload, State.STORING) | ({"key": name, "objectKey": upload.key} if name else {})
         try:
-            self._uploads.insert_one({**_document(upload, State.STORING), "sourceSha256": source_sha256})
+            self._uploads.insert_one({**document, "sourceSha256": source_sha256})
         except DuplicateKeyError:
             return False
         return True
 
-    def join(self, key: str, *, now: datetime) -> Known | None:
-        """Return the record of a key unless it is being removed, and note that more than one call wants it: see `claim_new`."""
+    def bytes_of(self, user_id: str) -> int:
+        """Return how many bytes of uploads a user keeps, those included that are just being stored or removed."""
+        mine = {"userId": user_id, "purpose": Purpose.INPUT.value}
+        total = {"_id": None, "bytes": {"$sum": "$sizeBytes"}}
+        return sum(int(doc["bytes"]) for doc in self._uploads.aggregate([{"$match": mine}, {"$group": total}]))
+
+    def join(self, name: str, *, now: datetime) -> Known | None:
+        """Return the record of a name unless it is being removed, and note that more than one call wants it: see `claim_new`."""
         doc = self._uploads.find_one_and_update(
-            {"key": key, "state": {"$in": [State.STORING, State.STORED]}}, {"$set": {"isShared": True, "changedAt": now}}
+            {"key": name, "state": {"$in": [State.STORING, State.STORED]}}, {"$set": {"isShared": True, "changedAt": now}}
         )
         return Known(_upload(doc), doc["state"] == State.STORED) if doc else None
 
@@ -70,6 +80,10 @@ class UploadStore:
         """Make a picture visible: storing -> stored. Returns False where somebody else moved it first."""
         found = self._uploads.update_one({"_id": upload_id, "state": State.STORING}, {"$set": {"state": State.STORED}})
         return found.modified_count == 1
+
+    def is_gone(self, upload_id: str) -> bool:
+        """Tell whether an upload is being removed, or has no record any more. Neither ever changes."""
+        return self._uploads.find_one({"_id": upload_id, "state": {"$in": [State.STORING, State.STORED]}}, {"_id": 1}) is None
 
     def get(self, upload_id: str, *, user_id: str) -> Upload | None:
         """Return the user's own upload; somebody else's does not exist."""
@@ -94,9 +108,9 @@ class UploadStore:
         alive = {"$in": [State.STORING, State.STORED]}
         return self._claimed({"_id": upload_id, "state": alive, "isShared": {"$ne": True}}, now)
 
-    def claim_idle(self, key: str, *, now: datetime, idle_since: datetime) -> Upload | None:
-        """Go on with the removal of a key's record that nobody worked on since `idle_since`."""
-        return self._claimed({"key": key, "state": State.REMOVING, "changedAt": {"$lt": idle_since}}, now)
+    def claim_idle(self, name: str, *, now: datetime, idle_since: datetime) -> Upload | None:
+        """Go on with the removal of a name's record that nobody worked on since `idle_since`."""
+        return self._claimed({"key": name, "state": State.REMOVING, "changedAt": {"$lt": idle_since}}, now)
 
     def claim_stale(self, upload_id: str, *, now: datetime, before: datetime) -> Upload | None:
         """Begin the removal of what `stale` found, if it still is."""
@@ -151,7 +165,7 @@ def _upload(doc: Document) -> Upload:
         id=doc["_id"],
         user_id=doc["userId"],
         purpose=Purpose(doc["purpose"]),
-        key=doc["key"],
+        key=doc.get("objectKey") or doc["key"],
         content_type=doc["contentType"],
         width=doc["width"],
         height=doc["height"],

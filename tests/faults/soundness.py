@@ -137,7 +137,7 @@ def _not_kept(place: Place, jobs: Iterable[Answer]) -> Iterator[str]:
 
 def _left_behind(place: Place, jobs: Iterable[Answer]) -> Iterator[str]:
     kept = {image["key"] for job in jobs if job["status"] == "completed" for image in job["images"]}
-    kept |= {upload["key"] for upload in place.database["uploads"].find()}
+    kept |= {upload.get("objectKey") or upload["key"] for upload in place.database["uploads"].find()}
     kept |= {request["error"]["details"]["keptAs"] for request in _unreadable(jobs)}
     for file in files_in(place.storage):
         if str(file.relative_to(place.storage)) not in kept:

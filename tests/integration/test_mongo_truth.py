@@ -16,7 +16,8 @@ import pytest
 from pymongo import MongoClient, monitoring
 
 from app import clock
-from app.account import Account, ApiKey, Entry, EntryType, Role
+from app.account import Account, Entry, EntryType, Role
+from app.api_key import ApiKey
 from app.batch import Batch, BatchState
 from app.config import BadSettings
 from app.errors import EmailTaken, StoreUnavailable
@@ -211,6 +212,7 @@ def arguments() -> dict[str, Any]:
         "secret_hash": "x",
         "upload": make_upload(),
         "source_sha256": "x",
+        "key_ids": ["k"],
         "counted_by": None,
         "mark": "m",
         "period": Period("2026-01-01"),
@@ -241,7 +243,7 @@ def test_every_method_of_every_store_writes_to_a_majoritys_journals_and_reads_th
         for name, store in [*stores(database).items()] * 2:
             for method in methods_of(store):
                 before = len(heard.commands)
-                call(getattr(store, method), {**known, "key": "k"} if name == "uploads" else known)
+                call(getattr(store, method), {**known, "name": "k"} if name == "uploads" else known)
                 silent |= {f"{name}.{method}"} if len(heard.commands) == before else set()
 
     sent = [command for command in heard.commands if command["name"] not in {"endSessions", "dropDatabase"}]

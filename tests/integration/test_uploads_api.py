@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import copy
+import dataclasses
 import hashlib
 import io
 import tempfile
@@ -90,7 +93,7 @@ def test_an_upload_is_made_shown_listed_and_deleted(client: FlaskClient, token: 
     assert item == {
         "id": item["id"],
         "purpose": "generation_input",
-        "url": services.storage.url(f"uploads/{user_id}/{item['sha256']}.png"),
+        "url": item["url"],
         "mimeType": "image/png",
         "width": 64,
         "height": 48,
@@ -100,6 +103,8 @@ def test_an_upload_is_made_shown_listed_and_deleted(client: FlaskClient, token: 
         "jobId": None,
         "createdAt": item["createdAt"],
     }
+    assert item["url"].startswith(services.storage.url(f"uploads/{user_id}/"))
+    assert item["sha256"] not in item["url"], "who knows the picture must not know its address"
     assert shown["data"] == item
     assert listed["data"] == {"uploads": [item], "cursor": {"next": None, "hasMore": False}}
     assert content == CONTENT
@@ -252,3 +257,24 @@ def test_a_body_without_an_end_is_refused_when_it_is_too_much(client: FlaskClien
     assert body(response, 413)["code"] == "payload_too_large"
     assert stream.taken <= MAX_MULTIPART_BYTES + 1024 * 1024
     assert spool.is_dir()
+
+
+def test_uploads_beyond_the_quota_are_413_as_data_in_an_order_too(services: Services) -> None:
+    content, tiny = saved(noise(200, 200), "PNG"), dataclasses.replace(services.settings, upload_quota_mb=0.01)
+    uploads = copy.copy(services.uploads)
+    uploads._quota_bytes = 10_000
+    references = copy.copy(services.generation._references)
+    references._uploads = uploads
+    generation = copy.copy(services.generation)
+    generation._references = references
+    limited = dataclasses.replace(services, settings=tiny, uploads=uploads, generation=generation)
+    client = create_app(tiny, limited).test_client()
+    token = registered(client, "one@example.com")
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    order = {"model": "flux-dev-image-to-image", "inputs": {"prompt": "a bicycle", "image_url": uri}, "async": True}
+
+    sent = send(client, token, content)
+    ordered = client.post("/api/images/generate", json=order, headers=bearer(token))
+
+    assert [(answer.status_code, (answer.json or {})["code"]) for answer in (sent, ordered)] == [(413, "quota_exceeded")] * 2
+    assert services.database["uploads"].count_documents({}) == services.database["jobs"].count_documents({}) == 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.errors import NotAnImage, NotFound, StorageUnavailable, TooLarge
+from app.errors import NotAnImage, NotFound, QuotaExceeded, StorageUnavailable, TooLarge
 from app.pictures import CONTENT_TYPES
 from app.services.uploads import MAX_UPLOAD_BYTES, Kept, SideLimits, Uploads
 from app.services.web_generation import REFERENCE_SIDES
@@ -212,3 +212,68 @@ def test_somebody_elses_upload_is_neither_seen_nor_removed(uploads: Uploads, sto
         uploads.delete(upload.id, user_id="user-2")
     assert uploads.list("user-2", purpose=None, before_id=None, limit=10) == []
     assert len(storage.objects) == 1
+
+
+# -- where it is kept, and how much ----------------------------------------------------------------------------------------------------
+
+
+def test_who_knows_the_picture_does_not_know_where_it_is(uploads: Uploads, storage: FailingStorage, database: Database) -> None:
+    upload = keep(uploads).upload
+
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    (document,) = documents(database)
+    assert (digest in upload.key, digest in document["key"], document["objectKey"]) == (False, True, upload.key)
+    assert [path.name for path in storage.objects] == [upload.key.rpartition("/")[2]]
+
+
+def test_a_picture_from_before_keys_were_random_is_served_joined_and_removed(
+    uploads: Uploads, storage: FailingStorage, database: Database
+) -> None:
+    kept = keep(uploads).upload
+    (document,) = documents(database)
+    old_key = document["key"]
+    storage.put(old_key, io.BytesIO(CONTENT), "image/png")
+    storage.delete(kept.key)
+    database["uploads"].update_one({}, {"$unset": {"objectKey": ""}})
+
+    again = keep(uploads)
+
+    assert (again.is_new, again.upload.id, again.upload.key) == (False, kept.id, old_key)
+    uploads.delete(kept.id, user_id="user-1")
+    assert storage.objects == []
+
+
+def test_a_user_keeps_so_much_and_no_more_until_something_is_deleted(database: Database, storage: FailingStorage) -> None:
+    uploads = Uploads(store=UploadStore(database), storage=storage, quota_bytes=40_000)
+    first = keep(uploads, of_size(30_000)).upload
+
+    with pytest.raises(QuotaExceeded, match=r"^Your uploads take 0\.0 of 0\.0\d+ MB") as refused:
+        keep(uploads, of_size(10_001))
+    other = keep(uploads, of_size(30_000), user_id="user-2")
+    again = keep(uploads, of_size(30_000))
+    filled = keep(uploads, of_size(10_000))
+    uploads.delete(first.id, user_id="user-1")
+    freed = keep(uploads, of_size(30_000))
+
+    assert refused.value.details == {"quotaBytes": 40_000, "usedBytes": 30_000}
+    assert (other.is_new, again.is_new, filled.is_new, freed.is_new) == (True, False, True, True)
+    assert len(storage.objects) == len(documents(database)) == 3
+
+
+def test_many_uploads_at_once_do_not_pass_the_quota_together(database: Database, storage: FailingStorage) -> None:
+    uploads = Uploads(store=UploadStore(database), storage=storage, quota_bytes=40_000)
+
+    def sent(number: int) -> bool:
+        try:
+            keep(uploads, of_size(15_000 + number))
+        except QuotaExceeded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(sent, range(12)))
+
+    kept = [document["sizeBytes"] for document in documents(database)]
+    assert len(kept) == won.count(True) <= 2
+    assert sum(kept) <= 40_000
+    assert len(storage.objects) == len(kept)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -45,5 +46,12 @@ def test_a_very_long_id_gets_a_short_folder_of_its_own() -> None:
     assert all(len(folder) <= 200 for folder in folders)
 
 
-def test_an_upload_is_kept_by_its_content() -> None:
+def test_where_an_upload_is_kept_cannot_be_computed() -> None:
+    fresh = {keys.upload_object("user-1", "jpg") for _ in range(100)}
+
+    assert len(fresh) == 100
+    assert all(re.fullmatch(r"uploads/user-1/[A-Za-z0-9_-]{32}\.jpg", key) for key in fresh)
+
+
+def test_an_upload_is_known_by_its_content() -> None:
     assert keys.uploaded_image("user-1", "ab" * 32, "jpg") == f"uploads/user-1/{'ab' * 32}.jpg"
