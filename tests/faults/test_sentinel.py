@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from app.clients.redis_connection import connect_redis
 from tests.acceptance.service import Answer, a_prompt, order, wait_until
 from tests.faults.place import Place, running_place
 from tests.faults.soundness import problems
 from tests.support.listeners import listening
 from tests.support.redis_servers import Sentinels, running_sentinels
+from workers.lease import KEY
 
 SETTLED_S = 90.0
 
@@ -24,6 +27,9 @@ class Told:
     waited: int
     after: int
     heard: set[str]
+    limits: bool
+    counted: bool
+    leases: int
     problems: list[str]
 
 
@@ -40,17 +46,37 @@ def the_leader_dies() -> Told:
         meanwhile = place.client.post("/api/images/generate", json=order(a_prompt())).json()
         wait_until(lambda: leads(redis, 1) and place.readiness()["checks"]["redis"] == "ok", 60, "another leader")
         with listening(place.stack.base_url, {"userId": "user-2"}) as heard:
-            after = generated(place, user="user-2")
+            after = answered(place, user="user-2")
             wait_until(lambda: any(name == "generation_completed" for name, _ in heard.events), 20, "the event over Socket.IO")
             names = {name for name, _ in heard.events}
         place.settle_down(SETTLED_S)
-        return Told(before, meanwhile, waiting.result(60), after, names, problems(place))
+        return Told(
+            before=before,
+            meanwhile=meanwhile,
+            waited=waiting.result(60),
+            after=after.status_code,
+            heard=names,
+            limits="RateLimit" in after.headers,
+            counted='imagegw_jobs_total{model="flux-pro",status="completed"}' in place.client.get("/metrics").text,
+            leases=lease_of(redis),
+            problems=problems(place),
+        )
 
 
-def generated(place: Place, prompt: str | None = None, *, user: str = "user-1") -> int:
-    """Order a picture and wait for it; returns the answer's status."""
+def lease_of(redis: Sentinels) -> int:
+    """Return whether the watcher's lease is held, at the server that leads now."""
+    with closing(connect_redis(redis.servers[1].url)) as leader:
+        return int(wait_until(lambda: leader.exists(KEY), 30, "the watcher's lease"))
+
+
+def generated(place: Place, prompt: str | None = None) -> int:
+    return answered(place, prompt).status_code
+
+
+def answered(place: Place, prompt: str | None = None, *, user: str = "user-1") -> httpx.Response:
+    """Order a picture and wait for it."""
     body = order(prompt or a_prompt()) | {"userId": user}
-    return httpx.post(f"{place.stack.base_url}/api/images/generate", json=body, timeout=120, trust_env=False).status_code
+    return httpx.post(f"{place.stack.base_url}/api/images/generate", json=body, timeout=120, trust_env=False)
 
 
 def leads(redis: Sentinels, number: int) -> bool:
@@ -63,6 +89,7 @@ def test_when_the_leading_redis_dies_every_part_follows_the_next_and_orders_go_t
     assert story.meanwhile["status"] in ("pending", "completed")
     assert "queue is away" in story.meanwhile["message"] or story.meanwhile["status"] == "completed"
     assert "generation_progress" in story.heard
+    assert (story.limits, story.counted, story.leases) == (True, True, 1)
 
 
 @pytest.mark.story(play=the_leader_dies)
