@@ -28,7 +28,7 @@ TURNS_KEY = "imagegw:turns"
 TURNS_FRESH_S = 10
 #: RQ waits 15 s less than this for a task, and 10 s more than that for Redis' answer. Its own 7 minutes are a silent worker, wherever
 #: the connection is half-open.
-WORKER_TTL_S = 25
+WORKER_TTL_S = 20
 
 
 class TaskQueue:
