@@ -87,7 +87,7 @@ def test_a_process_gets_all_settings_and_nothing_of_the_clusters(process: str) -
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_a_process_runs_as_the_images_user_and_can_write_to_its_temporary_folder_only(process: str) -> None:
+def test_a_process_runs_as_the_images_user_and_can_write_to_its_own_folders_only(process: str) -> None:
     pod, container = pod_of(process), container_of(process)
     image_user = re.search(r"useradd .*--uid (\d+)", (ROOT / "Dockerfile").read_text())
 
@@ -98,8 +98,9 @@ def test_a_process_runs_as_the_images_user_and_can_write_to_its_temporary_folder
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert container["volumeMounts"] == [{"name": "temporary", "mountPath": "/tmp"}]
-    assert [volume["name"] for volume in pod["volumes"]] == ["temporary"]
+    kept = {found("ConfigMap")["data"]["RECEIPTS_DIR"]} if process == "worker" else set()
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", *kept}
+    assert [mount["name"] for mount in container["volumeMounts"]] == [volume["name"] for volume in pod["volumes"]]
 
 
 @pytest.mark.parametrize("process", PROCESSES)
