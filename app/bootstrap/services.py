@@ -99,6 +99,7 @@ class Services:
         self.batches.sweep()
         self.uploads.sweep()
         self.storage.sweep()
+        self.usage.mend()
         self.unreadable.sweep()
         if (wrong := self.billing.audit()) is not None:
             self.metrics.set("imagegw_ledger_imbalance", wrong)

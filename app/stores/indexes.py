@@ -58,7 +58,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("userId", ASCENDING), ("purpose", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("state", ASCENDING), ("changedAt", ASCENDING)]),
     ],
-    "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)])],
+    "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]), IndexModel([("open.at", ASCENDING)])],
 }
 #: What makes two indexes on the same keys different ones.
 OPTIONS = ("unique", "sparse", "expireAfterSeconds", "partialFilterExpression", "collation")

@@ -7,6 +7,7 @@ end in, and `open`: the counts that are not confirmed yet.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -41,8 +42,8 @@ class UsageDayStore:
         the job's `usage` record (`countedBy`) is the one that counts: whoever finds an open count of this job under another mark takes
         that count back. So a crash between any two writes is mended by the repetition, and a race by its loser, at any rate of jobs.
 
-        What remains: a call that stalls before it adds while another call does all of it and the job is settled, and whose process then
-        dies between adding and taking back. Nobody repeats it; the count too many stays, with its entry in `open` to tell of it.
+        What nobody repeats (a call that stalls, adds when the job is settled already, and dies before it takes that back) `mend` finds by
+        the entry that it has left.
         """
         mark = counted_by or clock.new_id()
         if counted_by or self._add(_day_of(job), job, mark):
@@ -53,13 +54,37 @@ class UsageDayStore:
     def confirm(self, job: Job, mark: str) -> None:
         """Make a count final, and take back any other of the same job. Raises StoreUnavailable where the job has no `usage` record."""
         day_id, entry = _day_of(job), {"job": job.id, "mark": self._first_mark(job.id, mark)}
+        amounts = _increments(job.status.value, tally_of(job), -1)
         left = self._days.find_one_and_update(
             {"_id": day_id}, {"$pull": {"open": entry}}, projection={"open": 1}, return_document=ReturnDocument.AFTER
         )
         for other in (left or {}).get("open", ()):
             if other["job"] == job.id:
-                guard = {"_id": day_id, "open": {"$elemMatch": other}}
-                self._days.update_one(guard, {"$inc": _increments(job, -1), "$pull": {"open": other}})
+                self._take_back(day_id, {"job": job.id, "mark": other["mark"]}, amounts)
+
+    def mend(self, *, before: datetime, limit: int) -> int:
+        """Decide the counts that were left open before a time, by their jobs' records; returns on how many days. May be repeated."""
+        found = list(self._days.find({"open.at": {"$lte": before}}, {"open": 1}).limit(limit))
+        for doc in found:
+            for entry in doc["open"]:
+                if entry.get("at", before) <= before:
+                    self._decide(doc["_id"], {"job": entry["job"], "mark": entry["mark"]})
+        return len(found)
+
+    def _decide(self, day_id: str, entry: Document) -> None:
+        """Make one open count final where its mark is the job's first, else take it back."""
+        record = self._records.find_one({"_id": entry["job"]})
+        if record is None:
+            return
+        if self._first_mark(entry["job"], entry["mark"]) == entry["mark"]:
+            self._days.update_one({"_id": day_id}, {"$pull": {"open": entry}})
+        else:
+            tally = Tally(1, record["images"], record["chargedMicros"])
+            self._take_back(day_id, entry, _increments(record["status"], tally, -1))
+
+    def _take_back(self, day_id: str, entry: Document, amounts: Mapping[str, int]) -> None:
+        guard = {"_id": day_id, "open": {"$elemMatch": entry}}
+        self._days.update_one(guard, {"$inc": dict(amounts), "$pull": {"open": entry}})
 
     def groups(self, user_id: Whose, period: Period, by: GroupBy, *, limit: int) -> list[tuple[str, Tally]]:
         """Return the sums of a user, or of all, by their keys; up to `limit` keys, in no order. Reads each day and model once."""
@@ -94,7 +119,8 @@ class UsageDayStore:
     def _add(self, day_id: str, job: Job, mark: str) -> bool:
         """Move the counters and leave the entry; False where the job has an open count."""
         guard = {"_id": day_id, "open.job": {"$ne": job.id}}
-        change = {"$inc": _increments(job, 1), "$push": {"open": {"job": job.id, "mark": mark}}}
+        entry = {"job": job.id, "mark": mark, "at": clock.now()}
+        change = {"$inc": _increments(job.status.value, tally_of(job), 1), "$push": {"open": entry}}
         if self._days.update_one(guard, change).matched_count:
             return True
         try:
@@ -120,10 +146,9 @@ def _query(user_id: Whose, period: Period) -> Document:
     return {"userId": {"$in": list(user_id)} if isinstance(user_id, tuple) else user_id, "_id": days}
 
 
-def _increments(job: Job, sign: int) -> dict[str, int]:
-    tally = tally_of(job)
+def _increments(status: str, tally: Tally, sign: int) -> dict[str, int]:
     amounts = zip(COUNTERS, (tally.jobs, tally.images, tally.micros), strict=True)
-    return {f"{job.status.value}.{name}": sign * amount for name, amount in amounts}
+    return {f"{status}.{name}": sign * amount for name, amount in amounts}
 
 
 def _rows(doc: Mapping[str, Any]) -> list[UsageRow]:

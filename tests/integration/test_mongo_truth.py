@@ -225,9 +225,12 @@ def methods_of(store: object) -> list[str]:
 
 
 def call(method: Callable[..., Any], known: dict[str, Any]) -> None:
-    names = [name for name, parameter in inspect.signature(method).parameters.items() if parameter.default is parameter.empty]
+    """Call a method with what its parameters are called, else with something of their kind."""
+    asked = {name: parameter for name, parameter in inspect.signature(method).parameters.items() if parameter.default is parameter.empty}
+    kinds: dict[str, Any] = {"str": "x", "int": 1, "bool": True, "datetime": clock.now(), "Sequence[str]": ["x"], "Iterable[str]": ["x"]}
+    values = {name: known[name] if name in known else kinds.get(str(parameter.annotation)) for name, parameter in asked.items()}
     with contextlib.suppress(StoreUnavailable, EmailTaken):  # What a race or a missing document leads to is not asked here.
-        method(**{name: known[name] for name in names})
+        method(**values)
 
 
 def test_every_method_of_every_store_writes_to_a_majoritys_journals_and_reads_the_primary(

@@ -121,6 +121,25 @@ def test_a_count_that_comes_after_the_job_was_counted_is_taken_back(
     assert open_counts(database) == []
 
 
+def test_a_count_that_nobody_came_back_to_is_taken_back_or_made_final_by_the_sweep(
+    database: Database, days: UsageDayStore, settle: Callable[..., Job]
+) -> None:
+    settled, cut_off = settle(completed_job(requests=(2,))), completed_job()
+    day_id = id_of(TODAY, "user-1", "flux-dev")
+    days._add(day_id, settled, clock.new_id())  # By a call that had stalled, and whose process now dies.
+    UsageStore(database).record(cut_off)
+    days._add(day_id, cut_off, clock.new_id())
+    too_many = everything(days)
+
+    early = days.mend(before=clock.now() - timedelta(minutes=1), limit=5)
+    mended = [days.mend(before=clock.now(), limit=5) for _ in range(2)]
+
+    assert too_many == {"flux-dev": Tally(3, 5, 5 * UNIT)}
+    assert (early, mended) == (0, [1, 0])
+    assert everything(days) == {"flux-dev": Tally(2, 3, 3 * UNIT)}
+    assert open_counts(database) == []
+
+
 def test_a_job_without_a_record_is_not_counted_twice_by_mistake(database: Database, days: UsageDayStore) -> None:
     job = completed_job()
     for _ in range(2):
