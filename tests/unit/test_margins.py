@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from app.costs import CostSource, cost_of_units
 from app.fal_request import FalRequest, RequestState
 from app.margins import losses
-from app.pricing import quote
+from app.pricing import price_at, quote
 from registry.geometry import RATIO_SIZES, shape_options, takes_size
 from registry.loader import load_registry
 from registry.request import check_options
@@ -122,3 +123,11 @@ def test_a_tier_below_fals_price_is_told_of(tmp_path: Path) -> None:
     assert spec is not None
 
     assert list(losses(spec, NOW)) == [f"sells an image for {Decimal('0.01')} USD; fal charges 0.02 for an image"]
+
+
+def test_the_readme_names_the_price_of_every_model() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text().partition("### Prices")[2].partition("### Jobs")[0]
+
+    told = dict(re.findall(r"^\| `([a-z-]+)`[^|]*\| ([0-9.]+) \|", text, re.MULTILINE))
+
+    assert told == {spec.name: f"{price_at(spec, NOW).amount:f}" for spec in REGISTRY}
