@@ -220,6 +220,20 @@ def _answers(client: httpx.Client) -> bool:
         return False
 
 
+def test_a_name_that_cannot_be_resolved_at_the_start_is_waited_for(backing: Backing, tmp_path: Path) -> None:
+    port = free_port()
+    uri = "mongodb+srv://ada:secret@cluster.invalid/imagegw?connectTimeoutMS=500&serverSelectionTimeoutMS=500"
+    env = environment(tmp_path, uri, backing.redis_url, PORT=str(port), ALLOW_ANONYMOUS="true")
+
+    with running("app", env), httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+        wait_until(lambda: _answers(client), seconds=60)
+        ready = client.get("/readyz")
+        order = client.post("/api/images/generate", json=BODY)
+
+    assert (ready.status_code, ready.json()["checks"]["mongo"]) == (503, "The database does not answer")
+    assert (order.status_code, order.json()["code"]) == (503, "store_unavailable")
+
+
 def _twelve(client: httpx.Client) -> list[httpx.Response]:
     def order(_number: int) -> httpx.Response:
         return client.post("/api/images/generate", json=BODY, headers={"Idempotency-Key": "k-1"})

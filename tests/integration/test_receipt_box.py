@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from app.clients.redis_connection import connect_redis
 from app.config import BadSettings
 from tests.support.factories import make_receipt
 
+ROOT = Path(__file__).resolve().parents[2]
 KEPT = KeptReceipt("01a1fbd9-1a13-722c-9cf7-26ee3e796748", 0, make_receipt("req-1"))
 
 
@@ -156,3 +159,22 @@ def test_another_accounts_receipts_are_not_taken(box: ReceiptBox, folder: Path, 
     box.put(KEPT)
 
     assert list(ReceiptBox(folder, redis, "another-key").pending()) == []
+
+
+def test_no_worker_starts_where_it_could_not_keep_what_it_buys(folder: Path, tmp_path: Path) -> None:
+    folder.write_text("a file where the folder should be")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "MONGODB_URI": "mongodb://127.0.0.1:9/imagegw",
+        "REDIS_URL": "redis://127.0.0.1:9/0",
+        "STORAGE_URL": tmp_path.as_uri(),
+        "FAL_KEY": "an-id:a-secret",
+        "JWT_SECRET": "x" * 40,
+        "RECEIPTS_DIR": str(folder),
+    }
+
+    done = subprocess.run([sys.executable, "-m", "workers"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2, done.stderr
+    assert f"  RECEIPTS_DIR: no file can be written to {folder}" in done.stderr
