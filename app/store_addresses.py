@@ -79,6 +79,10 @@ def storage_problems(url: str) -> list[str]:
     parts = _split(url)
     if parts is None or parts.scheme not in ("file", "s3"):
         return ["use file:///folder or s3://bucket/prefix"]
+    if parts.query or parts.fragment:
+        return ["what stands after a ? or # would be left out; write them %3F and %23 in a folder's name, and not at all in a prefix"]
+    if {".", ".."} & set(parts.path.split("/")):
+        return ["a path may not hold . or .."]
     if parts.scheme == "s3":
         named = re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", parts.netloc)
         return [] if named else ["that is no bucket's name; use s3://bucket/prefix"]

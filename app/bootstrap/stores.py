@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.clients.redis_connection import refuse_cluster
+from app.clients.storage import open_storage
 from app.config import Settings
 from app.job import Patience
 from app.stores.accounts import AccountStore
@@ -65,3 +66,4 @@ def check_addresses(settings: Settings) -> None:
     """Have the drivers read the stores' addresses, and ask Redis what it is, if it answers. Raises BadSettings."""
     connect(settings.mongodb_uri).client.close()
     refuse_cluster(settings.redis_url)
+    open_storage(settings)

@@ -21,6 +21,7 @@ import boto3
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from app.config import BadSettings
 from app.errors import NotFound, StorageUnavailable
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ REFUSALS = (400, 403, 405, 501)
 
 
 class S3Storage:
-    """A bucket on S3, R2, MinIO or the like. Credentials come from AWS's own variables, profiles and roles."""
+    """A bucket on S3, R2, MinIO or the like. Credentials come from AWS's own variables, profiles and roles.
+
+    Raises BadSettings for what boto3 itself refuses.
+    """
 
     def __init__(
         self,
@@ -53,9 +57,12 @@ class S3Storage:
         self._prefix = f"{prefix}/" if prefix else ""
         self._public_base = public_base.rstrip("/") if public_base else None
         self._is_amazon = endpoint_url is None
-        session = boto3.Session(region_name=region)
-        self._credentials = session.get_credentials()
-        self._s3 = session.client("s3", endpoint_url=endpoint_url, config=_config(addressing_style, endpoint_url))
+        try:
+            session = boto3.Session(region_name=region)
+            self._credentials = session.get_credentials()
+            self._s3 = session.client("s3", endpoint_url=endpoint_url, config=_config(addressing_style, endpoint_url))
+        except (BotoCoreError, ValueError) as exc:  # A region that is none, a profile that is not there: the text names it.
+            raise BadSettings([f"STORAGE_URL: boto3 does not take its settings: {exc}"]) from exc
         self._proof_key = f"{PROOF_FOLDER}/{uuid.uuid4().hex}"
         self._proof_due = float("-inf")
         self._disproof: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from botocore.client import Config
 
 from app.clients import bucket as bucket_module
 from app.clients.bucket import LINK_LIFETIME_S, S3Storage
+from app.clients.storage import open_storage
+from app.config import BadSettings, Settings
 from app.errors import NotFound, StorageUnavailable
 from tests.support.fal_place import FalPlace
 from tests.support.strict_bucket import StrictBucket, strict_bucket
@@ -165,6 +168,14 @@ def test_without_a_region_of_its_own_the_service_takes_botos(server: StrictBucke
 
     assert "pics.s3.eu-west-3.amazonaws.com" in storage.url("k.png")
     storage._s3.close()
+
+
+@pytest.mark.parametrize(("name", "value"), [("AWS_REGION", "eu central"), ("AWS_PROFILE", "nobody's")])
+def test_what_boto_itself_refuses_is_a_bad_setting(server: StrictBucket, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(BadSettings, match=f"STORAGE_URL: .*{value}"):
+        open_storage(Settings(storage_url="s3://pics", aws_region=os.environ.get("AWS_REGION")))
 
 
 def test_a_region_that_is_not_the_buckets_makes_storage_unready(strict: StrictBucket) -> None:

@@ -219,6 +219,7 @@ def test_the_uris_of_what_is_supported_are_taken(uri: str) -> None:
         ),
         *(("STORAGE_URL", url) for url in ("bucket", "s3:", "s3://", "s3://a", "s3://Under_Score", "s3://[bucket", "file://", "file:///")),
         *(("STORAGE_URL", url) for url in ("file://folder/x", "s3://user:secret@bucket", "s3://bucket:99999999/x")),
+        *(("STORAGE_URL", url) for url in ("s3://bucket/a?b", "s3://bucket/a#b", "file:///a#b", "s3://bucket/../b", "file:///a/./b")),
     ],
 )
 def test_an_address_that_is_none_is_a_bad_setting_and_its_secrets_stay_unsaid(key: str, address: str) -> None:
