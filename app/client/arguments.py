@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,13 @@ class Model:
 
     def value(self, name: str, text: str) -> Any:
         """Return typed text as the type the model wants: JSON, or the text itself where that is what it takes. Files are not read here."""
+        schema = self.inputs.get(name) or self.options.get(name) or {}
         try:
             value = json.loads(text)
         except ValueError:
-            return text
-        schema = self.inputs.get(name) or self.options.get(name) or {}
+            if _allows(schema, text):
+                return text
+            return next((value for value in _spreadsheets(text) if _allows(schema, value)), text)
         return text if not _allows(schema, value) and _allows(schema, text) else value
 
     def with_images(self, images: Sequence[str]) -> dict[str, Any]:
@@ -80,6 +82,16 @@ class Model:
             return any("data:image/" in choice.get("pattern", "") for choice in schema.get("anyOf", []))
 
         return [name for name in self.named_inputs if takes_image(self.inputs.get(name, {}))]
+
+
+def _spreadsheets(text: str) -> Iterator[Any]:
+    """Yield what a cell may mean that is no JSON: spreadsheets write TRUE, and people 01."""
+    if text.lower() in ("true", "false"):
+        yield text.lower() == "true"
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        yield int(text)
+    if re.fullmatch(r"[+-]?(?:[0-9]{1,18}\.?|[0-9]{0,18}\.[0-9]{1,18})", text):
+        yield float(text)
 
 
 def _parameters(schema: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -115,7 +115,7 @@ def _checked(response: httpx.Response, *, after_doubt: bool) -> httpx.Response:
         return response
     if 400 <= status < 500:
         error = _error(response)
-        raise Refused(_message(response), status=status, code=error.get("code"), after_doubt=after_doubt)
+        raise Refused(_message(response), status=status, code=error.get("code"), after_doubt=after_doubt, errors=_complaints(error))
     raise Unreachable(f"The server has a fault ({status}): {_message(response)}", code=_error(response).get("code"))
 
 
@@ -125,6 +125,11 @@ def _error(response: httpx.Response) -> Answer:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _complaints(error: Answer) -> list[tuple[str, str]]:
+    entries = error.get("errors")
+    return [(str(e.get("pointer")), str(e.get("detail"))) for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
 def _message(response: httpx.Response) -> str:

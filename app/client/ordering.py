@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -99,7 +99,8 @@ def batch(session: Session, sheet: Path, output: str, *, model: str | None, max_
             body["userId"] = session.user_id
         if max_cost is not None:
             body["maxCost"] = max_cost
-        return _place(session, gateway, _new(session, BATCH_PATH, body, output, force=force), leave=leave)
+        order = _new(session, BATCH_PATH, body, output, force=force)
+        return _place(session, gateway, order, leave=leave, told=lambda refused: sheets.explained(sheet, rows, refused))
 
 
 @click.command()
@@ -143,9 +144,15 @@ def _resumed(session: Session, order_id: str) -> int:
     return int(result.exit_code)
 
 
-def _place(session: Session, gateway: Gateway, order: Order, *, leave: bool) -> int:
+def _place(
+    session: Session, gateway: Gateway, order: Order, *, leave: bool, told: Callable[[Refused], str] = lambda refused: refused.message
+) -> int:
     with session.files.held(order.id), _followed(session, gateway, order) as following:
-        known = following.place(order)
+        try:
+            known = following.place(order)
+        except Refused as exc:
+            exc.message = told(exc)
+            raise
         what = f"batch {known.batch_id}" if known.is_batch else f"job {known.job_ids[0]}"
         if leave:
             _show_left(session, known, what)

@@ -5,6 +5,7 @@ Scripts rely on the numbers; docs/client.md lists them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -56,13 +57,25 @@ class Unreachable(ClientError):
 
 
 class Refused(ClientError):
-    """A definite no. `after_doubt`: an earlier try of the same request had no answer, so that one may have been accepted."""
+    """A definite no. `after_doubt`: an earlier try of the same request had no answer, so that one may have been accepted.
+
+    `errors` are the server's single complaints: a JSON pointer into the request, and what is wrong there.
+    """
 
     exit_code = Exit.REFUSED
     code = "refused"
 
-    def __init__(self, message: str, *, status: int, code: str | None = None, after_doubt: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        after_doubt: bool = False,
+        errors: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(message, code=code)
+        self.errors = tuple(errors)
         self.status = status
         self.after_doubt = after_doubt
 

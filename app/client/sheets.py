@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.client.arguments import Model, image
-from app.client.outcomes import WrongCall
+from app.client.outcomes import Refused, WrongCall
 
 MAX_ROWS = 500
 RESERVED = ("model", "image")
@@ -78,7 +78,11 @@ def items_of(
         name = row.cells.get("model") or default_model
         if name is None:
             raise WrongCall(f"{path} line {row.line}: column 'model' is missing or empty; fill it, or give --model")
-        model = find_model(name)
+        try:
+            model = find_model(name)
+        except Refused as exc:
+            exc.message = f"{path} line {row.line}: column 'model': {exc.message}"
+            raise
         item = _item(path, row, model)
         most = max(most, model.images_wanted(item))
         items.append(item)
@@ -96,3 +100,21 @@ def _item(path: Path, row: Row, model: Model) -> dict[str, Any]:
         except WrongCall as exc:
             raise WrongCall(f"{path} line {row.line}: column '{column}': {exc.message}") from exc
     return item
+
+
+def explained(path: Path, rows: list[Row], refused: Refused) -> str:
+    """Return a refusal of the server in the sheet's own terms: each complaint with its line and column; as it is where it names no row."""
+    told = [_complaint(path, rows, pointer, detail) for pointer, detail in refused.errors]
+    return "\n".join(told) if any(line.startswith(f"{path} line ") for line in told) else refused.message
+
+
+def _complaint(path: Path, rows: list[Row], pointer: str, detail: str) -> str:
+    place, number, *steps = [*pointer.split("/")[1:], ""]
+    if place != "items" or not number.isdigit() or int(number) >= len(rows):
+        return f"{pointer.lstrip('/')}: {detail}"
+    row = rows[int(number)]
+    names = [step for step in steps if step not in ("inputs", "options", "")]
+    name = names[0] if names else ""
+    # A picture's column is not named after the input that it goes into.
+    column = name if name in row.cells or "image" not in row.cells or "image" not in name else "image"
+    return f"{path} line {row.line}: " + (f"column '{column}': {detail}" if column else detail)

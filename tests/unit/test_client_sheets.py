@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.client.arguments import Model
-from app.client.outcomes import WrongCall
-from app.client.sheets import items_of, read_rows
+from app.client.outcomes import Refused, WrongCall
+from app.client.sheets import explained, items_of, read_rows
+from tests.support.cases import case
 from tests.unit.test_client_arguments import PNG, model
 
 
@@ -86,3 +87,58 @@ def test_a_row_without_a_model_needs_a_default(tmp_path: Path) -> None:
 
     with pytest.raises(WrongCall, match="line 3: column 'model' is missing or empty"):
         items_of(path, read_rows(path), default_model=None, find_model=find)
+
+
+def test_a_spreadsheets_words_for_values_are_taken() -> None:
+    flux = model("flux-dev")
+
+    assert flux.value("enable_safety_checker", "TRUE") is True
+    assert flux.value("enable_safety_checker", "False") is False
+    assert flux.value("num_images", "01") == 1
+    assert flux.value("guidance_scale", "03.5") == 3.5
+    assert flux.value("prompt", "TRUE") == "TRUE"
+    assert flux.value("prompt", "007") == "007"
+
+
+def test_the_sheet_of_a_spreadsheet_becomes_an_item(tmp_path: Path) -> None:
+    path = sheet(tmp_path, case("csv/bool.csv"))
+
+    items, _ = items_of(path, read_rows(path), default_model=None, find_model=model)
+
+    assert items[0]["options"] == {"enable_safety_checker": True}
+
+
+@pytest.mark.parametrize(
+    ("pointer", "complaint"),
+    [
+        ("/items/0/options/num_images", "line 2: column 'num_images': too many"),
+        ("/items/1/inputs/image_url", "line 3: column 'image': too many"),
+        ("/items/1/model", "line 3: column 'model': too many"),
+        ("/items/0", "line 2: too many"),
+    ],
+)
+def test_a_refusal_of_the_server_names_line_and_column(tmp_path: Path, pointer: str, complaint: str) -> None:
+    path = sheet(tmp_path, "prompt,model,num_images,image\na,flux-dev,5,\nb,flux-dev-image-to-image,,in.png\n")
+    refused = Refused("items/0/...", status=400, errors=[(pointer, "too many"), ("/userId", "missing")])
+
+    assert explained(path, read_rows(path), refused) == f"{path} {complaint}\nuserId: missing"
+
+
+def test_a_refusal_that_names_no_row_stays_as_it_is(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "prompt\na\n")
+
+    assert explained(path, read_rows(path), Refused("no budget", status=402)) == "no budget"
+
+
+def test_an_unknown_model_is_told_with_its_line(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "prompt,model\na,flux-dev\nb,flux-por\n")
+
+    def find(name: str) -> Model:
+        if name == "flux-por":
+            raise Refused("No such model", status=404)
+        return model(name)
+
+    with pytest.raises(Refused) as refused:
+        items_of(path, read_rows(path), default_model=None, find_model=find)
+
+    assert refused.value.message.endswith("line 3: column 'model': No such model")
