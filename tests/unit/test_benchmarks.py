@@ -9,6 +9,7 @@ from threading import Thread
 
 import pytest
 
+from scripts.benchmarks.main import SCENARIOS, main
 from scripts.benchmarks.report import page, write
 from scripts.benchmarks.source import BenchmarkError, Source
 from scripts.benchmarks.table import Figure, Plot, Table
@@ -85,3 +86,11 @@ def test_a_load_for_a_time_ends_with_it(url: str) -> None:
 def test_an_answer_with_another_status_is_no_figure(url: str) -> None:
     with Source("load.py", os.environ) as load, pytest.raises(BenchmarkError, match="503"):
         load.ask(method="GET", url=f"{url}/down", count=1).require("200")
+
+
+def test_a_scenario_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--quick", "strat"])
+
+    assert ended.value.code == 2
+    assert f"'strat' is none of {', '.join(SCENARIOS)}" in capsys.readouterr().err
