@@ -30,6 +30,14 @@ class Account:
     role: Role
     tokens: int
     created_at: datetime
+    disabled: bool = False
+    session_generation: int = 0
+    """How often all its sessions have been ended."""
+    kept_session: str | None = None
+    """The one session that was not, the last time."""
+    sessions_ended_at: datetime | None = None
+    ended_alone_until: datetime | None = None
+    """Until when there may be a session that was ended alone; the rest of the time nobody needs to look."""
 
 
 class EntryType(StrEnum):

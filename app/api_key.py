@@ -18,7 +18,7 @@ MAX_RATE_PER_MINUTE = 1_000_000
 
 
 class Scope(StrEnum):
-    """What a key may do; none of them includes another. `generate`: order, cancel, retry, delete. `admin`: what administrators may."""
+    """What a key may do; none of them includes another. `generate`: order, cancel, retry, delete. `admin`: the administrators' calls."""
 
     GENERATE = "generate"
     READ = "read"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from app.account import Role
+from app.account import Account, Role
 from app.bootstrap import Services
 from app.commands.budgets import budgets
 from app.commands.costs import costs
@@ -61,9 +61,30 @@ def users() -> None:
 @with_services
 def set_role(services: Services, email: str, role: str) -> None:
     """Make a user an administrator, or a plain user again. EMAIL may also be a user id."""
-    account = services.accounts.by_email(email) if "@" in email else services.accounts.account(email)
-    services.accounts.set_role(account.id, Role(role))
+    services.accounts.set_role(_account_of(services, email).id, Role(role))
     click.echo(f"{email} is now: {role}")
+
+
+@users.command("disable")
+@click.argument("email")
+@with_services
+def disable_user(services: Services, email: str) -> None:
+    """Shut a user out: no log-in, and its sessions are 401 at once. EMAIL may also be a user id."""
+    services.accounts.set_disabled(_account_of(services, email).id, disabled=True)
+    click.echo(f"{email} is disabled")
+
+
+@users.command("enable")
+@click.argument("email")
+@with_services
+def enable_user(services: Services, email: str) -> None:
+    """Let a disabled user in again, sessions that have not expired too. EMAIL may also be a user id."""
+    services.accounts.set_disabled(_account_of(services, email).id, disabled=False)
+    click.echo(f"{email} is enabled")
+
+
+def _account_of(services: Services, email: str) -> Account:
+    return services.accounts.by_email(email) if "@" in email else services.accounts.account(email)
 
 
 @cli.group()

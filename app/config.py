@@ -55,6 +55,7 @@ class Settings:
     fal_openapi_url: str = "https://fal.ai/api/openapi/queue/openapi.json"
     fal_admin_key: str | None = field(default=None, repr=False)
     jwt_secret: str = field(default="", repr=False)
+    jwt_ttl_hours: float = 168.0
     jwt_jwks_url: str | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
@@ -129,6 +130,7 @@ class _Reader:
             fal_openapi_url=self._url("FAL_OPENAPI_URL", ("https",)) or defaults.fal_openapi_url,
             fal_admin_key=self._optional("FAL_ADMIN_KEY"),
             jwt_secret=self._secret("JWT_SECRET"),
+            jwt_ttl_hours=self._number("JWT_TTL_HOURS", defaults.jwt_ttl_hours, 0.01, 87600),
             jwt_jwks_url=self._url("JWT_JWKS_URL", ("http", "https")),
             jwt_issuer=self._optional("JWT_ISSUER"),
             jwt_audience=self._optional("JWT_AUDIENCE"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -10,29 +11,58 @@ from app.account import EntryType
 from app.api.paging import limit_field
 from app.api.requests import BodySchema
 from app.api.schemas import CursorAnswer, no_nul
+from app.credentials import MAX_EMAIL_CHARS, MAX_PASSWORD_CHARS, MAX_TYPED_CHARS, MIN_PASSWORD_CHARS, normal_email, normal_password
 
-MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS = 8, 128
 MAX_TOPUP = 100_000_000
 
 
-def _password(**kwargs: Any) -> ma.fields.String:
-    return ma.fields.String(required=True, load_only=True, **kwargs)
+def _password(shortest: int = 1, **kwargs: Any) -> ma.fields.String:
+    """Return the field of a password, whose length is that of its normal form."""
+
+    def length(typed: str) -> None:
+        chars = len(normal_password(typed)) if len(typed) <= MAX_TYPED_CHARS else len(typed)
+        if not shortest <= chars <= MAX_PASSWORD_CHARS:
+            raise ma.ValidationError(f"Length must be between {shortest} and {MAX_PASSWORD_CHARS}.")
+
+    described = {"minLength": shortest, "maxLength": MAX_PASSWORD_CHARS}
+    return ma.fields.String(required=True, load_only=True, validate=[no_nul, length], metadata=described, **kwargs)
+
+
+class _Email(ma.fields.String):
+    """An address as it is kept."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        typed = super()._deserialize(value, attr, data, **kwargs)
+        no_nul(typed)
+        try:
+            return normal_email(typed)
+        except ValueError as exc:
+            raise ma.ValidationError(f"Not a valid email address. {exc}") from exc
 
 
 class RegisterBody(BodySchema):
-    email = ma.fields.Email(required=True, validate=[ma.validate.Length(max=254), no_nul])
-    password = _password(validate=[ma.validate.Length(MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS), no_nul])
+    email = _Email(required=True, metadata={"format": "email", "maxLength": MAX_EMAIL_CHARS})
+    password = _password(MIN_PASSWORD_CHARS)
 
 
 class LoginBody(BodySchema):
-    email = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, 254), no_nul])
-    username = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, 254), no_nul])
-    password = _password(validate=[ma.validate.Length(1, MAX_PASSWORD_CHARS), no_nul])
+    email = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, MAX_TYPED_CHARS), no_nul])
+    username = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, MAX_TYPED_CHARS), no_nul])
+    password = _password()
 
     @ma.validates_schema
     def _one_name(self, data: dict[str, Any], **_: Any) -> None:
         if (data.get("email") is None) == (data.get("username") is None):
             raise ma.ValidationError("Give your email (as email or as username, not both).", "email")
+
+
+class PasswordBody(BodySchema):
+    current_password = _password(data_key="currentPassword")
+    new_password = _password(MIN_PASSWORD_CHARS, data_key="newPassword")
+
+
+class NothingAnswer(ma.Schema):
+    """An empty object."""
 
 
 class UserAnswer(ma.Schema):

@@ -9,7 +9,7 @@ from flask import Response
 from app.account import Account
 from app.api import account_schemas as schemas
 from app.api.access import needs_user, open_to_all
-from app.api.auth import signed_in
+from app.api.auth import own_session, signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
 from app.api.guesses import guesses_at
@@ -31,7 +31,10 @@ blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="
 @blueprint.alt_response(403, schema=ErrorAnswer)
 @blueprint.alt_response(409, schema=ErrorAnswer)
 def register(body: dict[str, Any]) -> Response:
-    """Open an account with its free tokens, where registration is open. An email can have one account, in whatever case it is written."""
+    """Open an account, with its free tokens, where registration is open. An email can have one account, however it is spelled.
+
+    A password has 8 to 128 characters and is not among those that are guessed first.
+    """
     services().readiness.require()  # Without its unique index one email would get two accounts.
     account = services().accounts.register(body["email"], body["password"])
     return enveloped("Account created", _session(account), 201)
@@ -45,7 +48,7 @@ def register(body: dict[str, Any]) -> Response:
 @blueprint.alt_response(400, schema=ErrorAnswer)
 @blueprint.alt_response(401, schema=ErrorAnswer)
 def login(body: dict[str, Any]) -> Response:
-    """Return a token for an email (or `username`) and password. Tokens are good for seven days."""
+    """Return a token for an email (or `username`) and password. Tokens are good for seven days, unless the operator says otherwise."""
     name = body["email"] or body["username"]
     account = services().accounts.login(name, body["password"], guesses_at(name))
     return enveloped("Logged in", _session(account))
@@ -58,6 +61,44 @@ def login(body: dict[str, Any]) -> Response:
 def me() -> Response:
     """Show the account whose token is sent."""
     return enveloped("OK", {"user": user_view(signed_in())})
+
+
+@blueprint.post("/logout")
+@needs_user(Scope.READ)
+@blueprint.response(200, envelope_of(schemas.NothingAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def logout() -> Response:
+    """End the session whose token is sent: the token is good for nothing from now on, and its connections end within 30 seconds."""
+    _, session = own_session()
+    services().sessions.end(session)
+    return enveloped("Logged out", {})
+
+
+@blueprint.post("/logout-all")
+@needs_user(Scope.READ)
+@blueprint.response(200, envelope_of(schemas.NothingAnswer))
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def logout_all() -> Response:
+    """End all sessions of the account, this one too."""
+    services().sessions.end_all(signed_in())
+    return enveloped("Logged out everywhere", {})
+
+
+@blueprint.post("/password")
+@needs_user(Scope.READ)
+@logins
+@blueprint.arguments(
+    schemas.PasswordBody, example={"currentPassword": "correct horse battery staple", "newPassword": "a lighthouse at dawn"}
+)
+@blueprint.response(200, envelope_of(schemas.NothingAnswer))
+@blueprint.alt_response(400, schema=ErrorAnswer)
+@blueprint.alt_response(401, schema=ErrorAnswer)
+def change_password(body: dict[str, Any]) -> Response:
+    """Change the account's password. All its other sessions end; the one whose token is sent goes on."""
+    account, session = own_session()
+    guesses = guesses_at(account.email or account.id)
+    services().sessions.change_password(account, session, body["current_password"], body["new_password"], guesses)
+    return enveloped("Password changed", {})
 
 
 def _session(account: Account) -> dict[str, Any]:

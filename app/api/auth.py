@@ -11,6 +11,8 @@ from app.api.context import services
 from app.api_key import NO_LIMITS, ApiKey, OrderLimits, Scope
 from app.errors import FieldError, Forbidden, InvalidRequest, Unauthorized
 from app.services.accounts import is_key
+from app.services.sessions import Credential
+from app.session import Session
 
 NEED_USER = "Log in and send the token: Authorization: Bearer <token>"
 NEED_ANY = "Send an API key (X-API-Key) or a token (Authorization: Bearer)"
@@ -21,11 +23,17 @@ class Caller:
     """A script may act for any user it names, or for those of its key; a user only for itself."""
 
     account: Account | None = None
+    session: Session | None = None
     key: ApiKey | None = None
 
     @property
     def key_id(self) -> str | None:
         return self.key.id if self.key else None
+
+    @property
+    def credential(self) -> Credential | None:
+        """Return what lets this caller in; None for anybody without a credential."""
+        return self.session or self.key_id
 
     @property
     def sees(self) -> Whose:
@@ -75,7 +83,7 @@ class Caller:
         if self.key:
             self.key.terms.require_scope(scope)
         elif scope is Scope.ADMIN and self.require_account().role is not Role.ADMIN:
-            raise Forbidden("This needs an administrator, or an API key with the scope 'admin'")
+            raise Forbidden("This needs an administrator, or, where a key may call, one with the scope 'admin'")
 
 
 def caller() -> Caller:
@@ -83,6 +91,14 @@ def caller() -> Caller:
     if "caller" not in g:
         g.caller = identified(request.headers.get("X-API-Key"), request.headers.get("Authorization"))
     return g.caller  # type: ignore[no-any-return]
+
+
+def own_session() -> tuple[Account, Session]:
+    """Return the user who makes this request, with the session it is made in. Raises Unauthorized."""
+    who = caller()
+    if who.account is None or who.session is None:
+        raise Unauthorized(NEED_USER)
+    return who.account, who.session
 
 
 def signed_in() -> Account:
@@ -106,7 +122,10 @@ def identified(api_key: str | None, authorization: str | None) -> Caller:
 
 def of_token(token: str) -> Caller:
     """Return whom a bearer text names: an API key or a user's token."""
-    return of_key(token) if is_key(token) else Caller(account=services().tokens.account_of(token))
+    if is_key(token):
+        return of_key(token)
+    account, session = services().sessions.of(token)
+    return Caller(account=account, session=session)
 
 
 def of_key(text: str) -> Caller:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import current_app
+from flask import Flask, current_app
 
 from app.bootstrap import Services
 
 
 def services() -> Services:
-    return cast("Services", current_app.extensions["services"])
+    return services_of(current_app)
+
+
+def services_of(app: Flask) -> Services:
+    return cast("Services", app.extensions["services"])

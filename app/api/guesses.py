@@ -21,8 +21,8 @@ from redis import RedisError
 
 from app.api.context import services
 from app.api.limits import address, limiter
+from app.credentials import login_of
 from app.errors import RateLimited
-from app.services.accounts import login_of
 
 log = logging.getLogger("http")
 T = TypeVar("T")

@@ -14,13 +14,15 @@ from flask_socketio import SocketIO, emit, join_room
 from redis import Redis
 
 from app.api.auth import Caller, of_key, of_token
-from app.api.context import services
+from app.api.context import services, services_of
 from app.api.engine import Engine, SessionLimits
+from app.api.open_sockets import OpenSockets
 from app.api.schemas import MAX_USER_ID_CHARS
 from app.api_key import Scope
 from app.clients.events import SocketManager, room_of
 from app.config import Settings
 from app.errors import GatewayError, InvalidRequest, Unauthorized
+from app.services.sessions import Credential
 
 log = logging.getLogger("sockets")
 
@@ -49,7 +51,10 @@ def init_app(app: Flask, settings: Settings, redis: Redis, *, ping_s: tuple[floa
     )
     sockets.server.eio.limits = SessionLimits(stranger_s=stranger_s)
     sockets.server.eio.is_member = functools.partial(_is_member, sockets.server.manager)
-    sockets.on_event("connect", _connected)
+    held = OpenSockets(sockets.server, services_of(app).sessions)
+    sockets.on_event("connect", functools.partial(_connected, held))
+    sockets.on_event("disconnect", functools.partial(_left, held))
+    sockets.start_background_task(held.watch)
     sockets.on_error_default(_failed)
     return sockets
 
@@ -60,19 +65,25 @@ def _is_member(manager: Any, engine_sid: str) -> bool:
     return any(sid is not None and manager.is_connected(sid, space) for sid, space in found)
 
 
-def _connected(auth: Any = None) -> None:
+def _connected(held: OpenSockets, auth: Any = None) -> None:
     """Let a client in and send it what it missed. A bad credential is a `connect_error`, never an anonymous session."""
     credentials = auth if isinstance(auth, Mapping) else {}
     try:
-        user_id = _user_of(credentials)
+        user_id, credential = _user_of(credentials)
     except GatewayError as exc:
         raise RefusedError(exc.message, {"code": exc.code}) from exc
     # The room first, the past second: nothing falls between. What comes twice is known by its `seq`.
     join_room(room_of(user_id))
+    held.add(request.sid, request.namespace, credential)  # type: ignore[attr-defined]  # Flask-SocketIO's own attributes
     _replay(user_id, credentials.get("since"))
 
 
-def _user_of(credentials: Mapping[str, Any]) -> str:
+def _left(held: OpenSockets, _reason: Any = None) -> None:
+    held.remove(request.sid, request.namespace)  # type: ignore[attr-defined]
+
+
+def _user_of(credentials: Mapping[str, Any]) -> tuple[str, Credential | None]:
+    """Return whose events to hear, and what proves that the client may."""
     token, key, user_id = (credentials.get(name) for name in ("token", "apiKey", "userId"))
     if isinstance(token, str) and token:
         caller = of_token(token)
@@ -85,7 +96,7 @@ def _user_of(credentials: Mapping[str, Any]) -> str:
     named = user_id if isinstance(user_id, str) and 1 <= len(user_id) <= MAX_USER_ID_CHARS else None
     caller.require_scope(Scope.READ)
     try:
-        return caller.acts_for(named)
+        return caller.acts_for(named), caller.credential
     except InvalidRequest as exc:
         raise Unauthorized("Send userId with the key: whose events to hear") from exc
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 from flask import Response, request
@@ -12,10 +13,12 @@ from app.api.access import needs
 from app.api.auth import caller
 from app.api.context import services
 from app.api.crowding import hold_stream
+from app.api.open_sockets import LOOK_EVERY_S
 from app.api.requests import ApiBlueprint
 from app.api_key import Scope
 from app.bootstrap import Services
 from app.job import Job
+from app.services.sessions import Credential
 
 blueprint = ApiBlueprint("streams", __name__, url_prefix="/api/jobs", description="A job's events while it is made")
 
@@ -45,16 +48,22 @@ def job_events(job_id: str) -> Response:
 
     The same events as on Socket.IO, in order and once, as Server-Sent Events. A comment every 15 seconds keeps the connection open.
     """
-    job = services().lifecycle.job(job_id, user_id=caller().sees)
+    who = caller()
+    job = services().lifecycle.job(job_id, user_id=who.sees)
     hold_stream()
-    stream = _stream(services(), job, _last_seen(request.headers.get("Last-Event-ID", "")))
+    stream = _stream(services(), job, who.credential, _last_seen(request.headers.get("Last-Event-ID", "")))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(stream, content_type=f"{CONTENT_TYPE}; charset=utf-8", headers=headers)
 
 
-def _stream(found: Services, job: Job, seq: int) -> Iterator[str]:
+def _stream(found: Services, job: Job, credential: Credential | None, seq: int) -> Iterator[str]:
     yield f"retry: {RETRY_MS}\n\n"
+    looked_at = time.monotonic()
     for current in found.waiters.follow(job, pulse_s=PULSE_S):
+        if credential is not None and time.monotonic() - looked_at >= LOOK_EVERY_S:
+            looked_at = time.monotonic()
+            if found.sessions.ended_among([credential]):
+                return  # Whoever comes back with it is told that it has ended.
         if current is None:
             yield ": still here\n\n"
             continue

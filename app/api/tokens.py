@@ -10,7 +10,7 @@ from flask import Response
 from app.account import Entry
 from app.api import account_schemas as schemas
 from app.api import examples, paging
-from app.api.access import needs, needs_user
+from app.api.access import needs_user
 from app.api.auth import signed_in
 from app.api.context import services
 from app.api.envelope import envelope_of, enveloped
@@ -54,7 +54,7 @@ def history(query: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/topup")
-@needs(Scope.ADMIN)
+@needs_user(Scope.ADMIN)
 @blueprint.arguments(schemas.TopupBody, examples=examples.TOPUP)
 @blueprint.response(201, envelope_of(schemas.TopupAnswer))
 @blueprint.alt_response(400, schema=ErrorAnswer)

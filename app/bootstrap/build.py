@@ -70,6 +70,7 @@ def _gather(
         task_errors=work.task_errors,
         accounts=web.accounts,
         tokens=web.tokens,
+        sessions=web.sessions,
         web_generation=web.web_generation,
         waiters=web.waiters,
         history=web.history,

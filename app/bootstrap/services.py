@@ -29,6 +29,7 @@ from app.services.history import History
 from app.services.lifecycle import Lifecycle
 from app.services.reconciliation import Reconciliation
 from app.services.recovery import Recovery
+from app.services.sessions import Sessions
 from app.services.stages import StageTimes
 from app.services.task_errors import TaskErrors
 from app.services.token_prices import TokenPrices
@@ -74,6 +75,7 @@ class Services:
     uploads: Uploads
     accounts: Accounts
     tokens: Tokens
+    sessions: Sessions
     token_prices: TokenPrices
     billing: Billing
     budgets: Budgets

@@ -18,6 +18,7 @@ from app.stores.jobs import JobStore
 from app.stores.keys import KeyStore
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness
+from app.stores.sessions import EndedSessionStore
 from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
@@ -36,6 +37,7 @@ class Stores:
     uploads: UploadStore
     accounts: AccountStore
     keys: KeyStore
+    ended_sessions: EndedSessionStore
     ledger: LedgerStore
     budgets: BudgetStore
     usage: UsageStore
@@ -55,6 +57,7 @@ def build_stores(settings: Settings, patience: Patience) -> Stores:
         uploads=UploadStore(database),
         accounts=AccountStore(database),
         keys=KeyStore(database),
+        ended_sessions=EndedSessionStore(database),
         ledger=LedgerStore(database),
         budgets=BudgetStore(database),
         usage=UsageStore(database),

@@ -12,6 +12,7 @@ from app.bootstrap.orders import Orders
 from app.bootstrap.pictures import Pictures
 from app.services.accounts import Accounts
 from app.services.history import History
+from app.services.sessions import Sessions
 from app.services.tokens import Tokens
 from app.services.usage import Usage
 from app.services.waiting import JobWaiters
@@ -22,6 +23,7 @@ from app.services.web_generation import WebGeneration
 class Web:
     accounts: Accounts
     tokens: Tokens
+    sessions: Sessions
     web_generation: WebGeneration
     waiters: JobWaiters
     history: History
@@ -37,9 +39,11 @@ def build_web(foundation: Foundation, money: Money, pictures: Pictures, orders: 
         signup_tokens=foundation.settings.signup_tokens,
         offload=offload,
     )
+    tokens = Tokens(settings=foundation.settings, accounts=accounts)
     return Web(
         accounts=accounts,
-        tokens=Tokens(settings=foundation.settings, accounts=accounts),
+        tokens=tokens,
+        sessions=Sessions(accounts=stores.accounts, keys=stores.keys, ended=stores.ended_sessions, tokens=tokens, passwords=accounts),
         web_generation=_web_generation(foundation, money, pictures, orders),
         waiters=JobWaiters(foundation.clients.redis, stores.jobs),
         history=History(jobs=stores.jobs),

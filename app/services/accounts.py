@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from app import clock
 from app.account import Account, Role, signup
 from app.api_key import USUAL_TERMS, ApiKey, KeyTerms, checked
-from app.errors import EmailTaken, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
+from app.credentials import is_common, login_of, normal_email, normal_password, plain_login_of
+from app.errors import EmailTaken, FieldError, InvalidRequest, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
 from app.places import Places
 from app.stores.accounts import AccountStore
 from app.stores.keys import KeyStore
@@ -25,6 +26,8 @@ from app.stores.keys import KeyStore
 KEY_PREFIX = "igk"
 USE_NOTED_EVERY = timedelta(minutes=1)
 WRONG_LOGIN = "The email or the password is wrong"
+WRONG_CURRENT = "The current password is wrong"
+COMMON = "This password is among the first that are guessed; choose another."
 
 
 #: Half of the processors, so that there is always one for everybody else.
@@ -77,34 +80,42 @@ class Accounts:
         self._nobodys_hash = self._hasher.hash(secrets.token_urlsafe(16))
 
     def register(self, email: str, password: str) -> Account:
-        """Open an account with its free tokens. Raises RegistrationClosed; EmailTaken, without regard to case."""
+        """Open an account with its free tokens.
+
+        Raises RegistrationClosed; EmailTaken, however the address is spelled; InvalidRequest for a common password; Busy.
+        """
         if not self._is_open:
             raise RegistrationClosed("Registration is closed; ask whoever runs this service for an account")
         login = login_of(email)
-        if self._accounts.by_login(login):
+        if self._found(email):
             raise EmailTaken("An account with this email exists already; log in instead")
-        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
-            password_hash = str(self._offload(self._hasher.hash, password))
-        return self._opened(clock.new_id(), login, email.strip(), password_hash)
+        password_hash = self._hash_of_new(password, "password")
+        return self._opened(clock.new_id(), login, normal_email(email), password_hash)
 
     def login(self, email: str, password: str, guesses: Guesses | None = None) -> Account:
         """Return the account of this email and password. Raises Unauthorized, the same for both being wrong, and Busy.
 
         `guesses` counts the wrong tries, and refuses one too many.
         """
-        if guesses:
-            guesses.check()
-        found = self._accounts.by_login(login_of(email))
-        expected = (found[1] if found else None) or self._nobodys_hash
-        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
-            if guesses:
-                guesses.check()  # Again: of many tries at once each has waited for those before it.
-            is_right = self._offload(self._matches, expected, password) and found is not None
-            if guesses and not is_right:
-                guesses.wrong()
-        if not is_right or found is None:
+        found = self._found(email)
+        expected = found[1] if found else None
+        if not self._is_password(expected, password, guesses) or found is None:
             raise Unauthorized(WRONG_LOGIN)
+        if found[0].disabled:
+            raise Unauthorized("This account is disabled")
         return found[0]
+
+    def change_password(self, account: Account, current: str, new: str, *, kept_session: str, guesses: Guesses | None = None) -> None:
+        """Change a password, and end all sessions but one. Raises Unauthorized where the current one is wrong, and Busy."""
+        found = self._accounts.by_login(account.login)
+        old_hash = found[1] if found else None
+        if old_hash is None:
+            raise InvalidRequest("This account signs in elsewhere: it has no password here")
+        if not self._is_password(old_hash, current, guesses):
+            raise Unauthorized(WRONG_CURRENT)
+        new_hash = self._hash_of_new(new, "newPassword")
+        if not self._accounts.change_password(account.id, old_hash, new_hash, kept_session=kept_session, at=self._now()):
+            raise Unauthorized(WRONG_CURRENT)  # Changed by somebody else in this moment.
 
     def outside_user(self, subject: str, email: str | None) -> Account:
         """Return the account of an outside identity provider's user, opened at the first sight of it. Its id is the subject.
@@ -130,12 +141,17 @@ class Accounts:
 
     def by_email(self, email: str) -> Account:
         """Raises NotFound."""
-        if found := self._accounts.by_login(login_of(email)):
+        if found := self._found(email):
             return found[0]
         raise NotFound("No such user")
 
     def set_role(self, user_id: str, role: Role) -> None:
         if not self._accounts.set_role(user_id, role):
+            raise NotFound("No such user")
+
+    def set_disabled(self, user_id: str, *, disabled: bool) -> None:
+        """Shut an account out, or let it in again. Raises NotFound."""
+        if not self._accounts.set_disabled(user_id, disabled=disabled):
             raise NotFound("No such user")
 
     def make_key(self, name: str, terms: KeyTerms = USUAL_TERMS) -> tuple[ApiKey, str]:
@@ -177,6 +193,30 @@ class Accounts:
         self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, self._signup_tokens, now))
         return account
 
+    def _found(self, email: str) -> tuple[Account, str | None] | None:
+        """Return the account of an address with its password hash, also one whose login is older than normal addresses."""
+        login, plain = login_of(email), plain_login_of(email)
+        return self._accounts.by_login(login) or (self._accounts.by_login(plain) if plain != login else None)
+
+    def _hash_of_new(self, password: str, field: str) -> str:
+        password = normal_password(password)
+        if self._offload(is_common, password):
+            raise InvalidRequest(f"{field}: {COMMON}", [FieldError(f"/{field}", COMMON)])
+        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
+            return str(self._offload(self._hasher.hash, password))
+
+    def _is_password(self, expected: str | None, password: str, guesses: Guesses | None) -> bool:
+        """Tell whether a password fits; None fits nobody's, and takes as long. Raises RateLimited after too many guesses, and Busy."""
+        if guesses:
+            guesses.check()
+        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
+            if guesses:
+                guesses.check()  # Again: of many tries at once each has waited for those before it.
+            fits = any(self._offload(self._matches, expected or self._nobodys_hash, form) for form in _forms_of(password))
+            if guesses and not (fits and expected):
+                guesses.wrong()
+        return fits and expected is not None
+
     def _matches(self, expected: str, password: str) -> bool:
         try:
             return self._hasher.verify(expected, password)
@@ -184,8 +224,9 @@ class Accounts:
             return False
 
 
-def login_of(email: str) -> str:
-    return f"email:{email.strip().casefold()}"
+def _forms_of(password: str) -> Iterable[str]:
+    """Return what may have been hashed: the password's normal form, and, before there was one, what was typed."""
+    return dict.fromkeys((normal_password(password), password))
 
 
 def is_key(text: str) -> bool:

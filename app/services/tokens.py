@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -13,12 +14,13 @@ from app.account import Account
 from app.config import Settings
 from app.errors import NotFound, Unauthorized
 from app.services.accounts import Accounts
+from app.session import Session, session_id_of
 
 ISSUER = "imagegw"
-LIFETIME = timedelta(days=7)
 LEEWAY_S = 30
 JWKS_LIFETIME_S = 3600
 MAX_SUBJECT_CHARS = 256
+MAX_TIMESTAMP = 253_370_764_800  # The year 9999.
 INVALID = "The token is not valid, or has expired; log in again"
 
 
@@ -31,11 +33,19 @@ class Tokens:
 
     def issue(self, account: Account) -> str:
         now = self._now()
-        claims = {"iss": ISSUER, "sub": account.id, "iat": now, "exp": now + LIFETIME}
+        lifetime = timedelta(hours=self._settings.jwt_ttl_hours)
+        claims = {
+            "iss": ISSUER,
+            "sub": account.id,
+            "iat": now,
+            "exp": now + lifetime,
+            "gen": account.session_generation,
+            "jti": secrets.token_hex(8),  # Two log-ins within a second are two sessions.
+        }
         return jwt.encode(claims, self._settings.jwt_secret, algorithm="HS256")
 
-    def account_of(self, token: str) -> Account:
-        """Return whose token it is. Raises Unauthorized for a forged, expired or foreign one.
+    def read(self, token: str) -> tuple[Account, Session]:
+        """Return whose token it is, and the session it stands for. Raises Unauthorized for a forged, expired or foreign one.
 
         The algorithm only chooses which verifier is asked; each accepts its own algorithms and no other.
         """
@@ -46,7 +56,7 @@ class Tokens:
         except (jwt.PyJWTError, UnicodeError, NotFound) as exc:  # NotFound: the account is gone, its token is worth nothing.
             raise Unauthorized(INVALID) from exc
 
-    def _own(self, token: str) -> Account:
+    def _own(self, token: str) -> tuple[Account, Session]:
         claims = jwt.decode(
             token,
             self._settings.jwt_secret,
@@ -55,9 +65,11 @@ class Tokens:
             leeway=LEEWAY_S,
             options={"require": ["sub", "exp", "iat"]},
         )
-        return self._accounts.account(str(claims["sub"]))
+        generation = claims.get("gen", 0)  # Tokens made before sessions could be ended have none.
+        account = self._accounts.account(str(claims["sub"]))
+        return account, _session(token, account, claims, generation=generation if isinstance(generation, int) else -1)
 
-    def _outside(self, token: str) -> Account:
+    def _outside(self, token: str) -> tuple[Account, Session]:
         if self._jwks is None:
             raise Unauthorized(INVALID)
         claims: dict[str, Any] = jwt.decode(
@@ -72,4 +84,21 @@ class Tokens:
         subject, email = claims["sub"], claims.get("email")
         if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or "\0" in subject:
             raise Unauthorized("The token's subject cannot be used")
-        return self._accounts.outside_user(subject, email if isinstance(email, str) else None)
+        account = self._accounts.outside_user(subject, email if isinstance(email, str) else None)
+        return account, _session(token, account, claims, generation=None)
+
+
+def _session(token: str, account: Account, claims: dict[str, Any], *, generation: int | None) -> Session:
+    issued_at = claims.get("iat")
+    return Session(
+        id=session_id_of(token),
+        user_id=account.id,
+        expires_at=_moment(claims["exp"]) + timedelta(seconds=LEEWAY_S),
+        generation=generation,
+        issued_at=None if issued_at is None else _moment(issued_at),
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    """Return a token's time; one beyond what a time can be is as late as times are."""
+    return datetime.fromtimestamp(min(int(seconds), MAX_TIMESTAMP), UTC)

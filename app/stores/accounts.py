@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
@@ -49,12 +51,38 @@ class AccountStore:
         doc = self._accounts.find_one({"login": login})
         return (_account(doc), doc["passwordHash"]) if doc else None
 
+    def of(self, user_ids: Sequence[str]) -> list[Account]:
+        """Return the accounts there are of these ids, in no order."""
+        found = self._accounts.find({"_id": {"$in": list(user_ids)}}, {"outbox": 0, "passwordHash": 0})
+        return [_account(doc) for doc in found]
+
+    def set_disabled(self, user_id: str, *, disabled: bool) -> bool:
+        return bool(self._accounts.update_one({"_id": user_id}, {"$set": {"disabled": disabled}}).matched_count)
+
+    def end_sessions(self, user_id: str, at: datetime) -> None:
+        """End all sessions of an account."""
+        self._accounts.update_one({"_id": user_id}, _ending_sessions(at, kept=None))
+
+    def note_ended_alone(self, user_id: str, until: datetime) -> None:
+        """Have requests look, until then, whether their session was ended alone."""
+        self._accounts.update_one({"_id": user_id}, {"$max": {"endedAloneUntil": until}})
+
+    def change_password(self, user_id: str, old_hash: str, new_hash: str, *, kept_session: str, at: datetime) -> bool:
+        """Change a password and end all sessions but one, at once. False where the password has been changed meanwhile."""
+        change = _ending_sessions(at, kept=kept_session)
+        change["$set"]["passwordHash"] = new_hash
+        return bool(self._accounts.update_one({"_id": user_id, "passwordHash": old_hash}, change).matched_count)
+
     def set_role(self, user_id: str, role: Role) -> bool:
         return bool(self._accounts.update_one({"_id": user_id}, {"$set": {"role": role.value}}).matched_count)
 
     def ids_after(self, last_id: str, *, limit: int) -> list[str]:
         found = self._accounts.find({"_id": {"$gt": last_id}}, {"_id": 1}).sort("_id").limit(limit)
         return [doc["_id"] for doc in found]
+
+
+def _ending_sessions(at: datetime, *, kept: str | None) -> Document:
+    return {"$set": {"sessionsEndedAt": at, "keptSession": kept}, "$inc": {"sessionGeneration": 1}}
 
 
 def _account(doc: Document) -> Account:
@@ -65,4 +93,9 @@ def _account(doc: Document) -> Account:
         role=Role(doc["role"]),
         tokens=doc["tokens"],
         created_at=doc["createdAt"],
+        disabled=doc.get("disabled", False),
+        session_generation=doc.get("sessionGeneration", 0),
+        kept_session=doc.get("keptSession"),
+        sessions_ended_at=doc.get("sessionsEndedAt"),
+        ended_alone_until=doc.get("endedAloneUntil"),
     )

@@ -48,6 +48,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("outboxAt", ASCENDING)]),
         IndexModel([("holdsAt", ASCENDING)]),
     ],
+    "endedSessions": [IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0)],
     "ledger": [
         IndexModel([("userId", ASCENDING), ("sortId", DESCENDING)]),
         IndexModel([("userId", ASCENDING), ("type", ASCENDING), ("sortId", DESCENDING)]),

@@ -60,7 +60,7 @@ def admin(shared_service: Service) -> Answer:
 
 
 def needs_user(path: str) -> bool:
-    return path.startswith(("/api/generate/", "/api/uploads", "/api/tokens", "/api/budgets"))
+    return path.startswith(("/api/generate/", "/api/uploads", "/api/tokens", "/api/budgets", "/api/auth/password"))
 
 
 def operations(spec: Spec) -> Iterator[tuple[str, str, Operation]]:

@@ -51,7 +51,7 @@ def test_an_email_has_one_account_in_whatever_case_it_is_written(accounts: Accou
         assert accounts.login(spelling, PASSWORD).id == ada.id
         with pytest.raises(EmailTaken):
             accounts.register(spelling, "another password")
-    assert (ada.email, ada.role, ada.tokens) == ("Ada.Lovelace@Example.com", Role.USER, 1000)
+    assert (ada.email, ada.role, ada.tokens) == ("Ada.Lovelace@example.com", Role.USER, 1000)
 
 
 def test_of_many_who_register_one_email_at_once_one_gets_it(accounts: Accounts, database: Database) -> None:
@@ -92,7 +92,7 @@ def test_passwords_and_keys_are_not_in_the_store(accounts: Accounts, database: D
 def test_a_user_of_the_identity_provider_is_let_in_and_opened_an_account_once(
     tokens: Tokens, provider: IdentityProvider, database: Database, algorithm: str
 ) -> None:
-    first, again = (tokens.account_of(provider.token(algorithm)) for _ in range(2))
+    first, again = (tokens.read(provider.token(algorithm))[0] for _ in range(2))
 
     assert first == again
     assert (first.id, first.email, first.tokens, first.role) == ("auth0|ada", "ada@example.com", 1000, Role.USER)
@@ -105,9 +105,9 @@ def test_a_new_user_who_sends_many_requests_at_once_is_opened_one_account(
     token = provider.token()
 
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(tokens.account_of, [token] * 8))
+        found = list(threads.map(tokens.read, [token] * 8))
 
-    assert {account.id for account in found} == {"auth0|ada"}
+    assert {account.id for account, _ in found} == {"auth0|ada"}
     assert database["accounts"].count_documents({}) == 1
 
 
@@ -115,7 +115,7 @@ def test_the_providers_keys_are_asked_for_once_and_not_at_each_request(tokens: T
     before = provider.asked
 
     for algorithm in ("RS256", "ES256", "RS256"):
-        tokens.account_of(provider.token(algorithm))
+        tokens.read(provider.token(algorithm))
 
     assert provider.asked == before + 1
 
@@ -135,7 +135,7 @@ def test_the_providers_keys_are_asked_for_once_and_not_at_each_request(tokens: T
         {"sub": "a\0b"},
         {"sub": "x" * 257},
     ],
-    ids=lambda changes: "-".join(f"{name}={value!r}"[:24] for name, value in changes.items()),
+    ids=lambda changes: "-".join(name if isinstance(value, int) else f"{name}={value!r}"[:24] for name, value in changes.items()),
 )
 def test_a_token_whose_claims_do_not_fit_is_refused(
     tokens: Tokens, provider: IdentityProvider, database: Database, changes: dict[str, Any]
@@ -143,7 +143,7 @@ def test_a_token_whose_claims_do_not_fit_is_refused(
     token = provider.token(**changes)
 
     with pytest.raises(Unauthorized):
-        tokens.account_of(token)
+        tokens.read(token)
     assert database["accounts"].count_documents({}) == 0
 
 
@@ -174,7 +174,7 @@ def test_a_forged_token_is_refused(
     token = forged(provider)
 
     with pytest.raises(Unauthorized):
-        tokens.account_of(token)
+        tokens.read(token)
     assert database["accounts"].count_documents({}) == 0
 
 
@@ -182,16 +182,16 @@ def test_the_provider_cannot_speak_for_an_account_of_our_own(accounts: Accounts,
     ada = accounts.register("ada@example.com", PASSWORD)
 
     with pytest.raises(Unauthorized):
-        tokens.account_of(provider.token(sub=ada.id))
+        tokens.read(provider.token(sub=ada.id))
 
-    same_email = tokens.account_of(provider.token())
+    same_email = tokens.read(provider.token())[0]
     assert same_email.id != ada.id
 
 
 def test_our_own_tokens_are_good_beside_the_providers(accounts: Accounts, tokens: Tokens) -> None:
     ada = accounts.register("ada@example.com", PASSWORD)
 
-    assert tokens.account_of(tokens.issue(ada)).id == ada.id
+    assert tokens.read(tokens.issue(ada))[0].id == ada.id
 
 
 def test_a_provider_that_does_not_answer_lets_nobody_in(accounts: Accounts, provider: IdentityProvider) -> None:
@@ -199,7 +199,7 @@ def test_a_provider_that_does_not_answer_lets_nobody_in(accounts: Accounts, prov
     tokens = Tokens(settings=settings, accounts=accounts)
 
     with pytest.raises(Unauthorized):
-        tokens.account_of(provider.token())
+        tokens.read(provider.token())
 
 
 def test_a_key_is_known_until_it_is_revoked(accounts: Accounts) -> None:

@@ -56,6 +56,7 @@ SETTINGS = [
     "SSL_CERT_FILE",
     "PUBLIC_URL",
     "JWT_SECRET",
+    "JWT_TTL_HOURS",
     "JWT_JWKS_URL",
     "JWT_ISSUER",
     "JWT_AUDIENCE",
