@@ -53,6 +53,7 @@ class Settings:
     fal_jwks_url: str = "https://rest.fal.ai/.well-known/jwks.json"
     fal_api_url: str = "https://api.fal.ai/v1"
     fal_openapi_url: str = "https://fal.ai/api/openapi/queue/openapi.json"
+    fal_user_id: str | None = None
     fal_admin_key: str | None = field(default=None, repr=False)
     jwt_secret: str = field(default="", repr=False)
     jwt_ttl_hours: float = 168.0
@@ -69,6 +70,7 @@ class Settings:
     global_budget_micros: int | None = None
     upload_quota_mb: float = 500.0
     cors_origins: tuple[str, ...] = ()
+    allowed_hosts: frozenset[str] = frozenset()
     trusted_proxies: tuple[Network, ...] = ()
     sync_wait_seconds: float = 120.0
     job_deadline_seconds: float = 900.0
@@ -87,6 +89,12 @@ class Settings:
     @property
     def is_production(self) -> bool:
         return self.app_env == "production"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Return the names under which the service may be called while anybody may call."""
+        own = {self.host} - {"0.0.0.0", "::"} | {urlsplit(self.public_url or "").hostname or "localhost"}  # noqa: S104 - compared only
+        return frozenset({"localhost", "127.0.0.1", "::1"}) | own | self.allowed_hosts
 
     @property
     def asset_base_url(self) -> str:
@@ -128,6 +136,7 @@ class _Reader:
             fal_jwks_url=self._url("FAL_JWKS_URL", ("https",)) or defaults.fal_jwks_url,
             fal_api_url=self._url("FAL_API_URL", ("https",)) or defaults.fal_api_url,
             fal_openapi_url=self._url("FAL_OPENAPI_URL", ("https",)) or defaults.fal_openapi_url,
+            fal_user_id=self._optional("FAL_USER_ID"),
             fal_admin_key=self._optional("FAL_ADMIN_KEY"),
             jwt_secret=self._secret("JWT_SECRET"),
             jwt_ttl_hours=self._number("JWT_TTL_HOURS", defaults.jwt_ttl_hours, 0.01, 87600),
@@ -142,7 +151,8 @@ class _Reader:
             default_budget_micros=self._micros("DEFAULT_MONTHLY_BUDGET_USD"),
             global_budget_micros=self._micros("GLOBAL_MONTHLY_BUDGET_USD"),
             upload_quota_mb=self._number("UPLOAD_QUOTA_MB", defaults.upload_quota_mb, 0, 1e9),
-            cors_origins=tuple(o.strip() for o in self._text("CORS_ORIGINS", "").split(",") if o.strip()),
+            cors_origins=self._origins("CORS_ORIGINS"),
+            allowed_hosts=frozenset(host.lower().strip("[].") for host in self._list("ALLOWED_HOSTS")),
             trusted_proxies=self._networks("TRUSTED_PROXIES"),
             sync_wait_seconds=self._number("SYNC_WAIT_SECONDS", defaults.sync_wait_seconds, 0, 3600),
             job_deadline_seconds=self._number("JOB_DEADLINE_SECONDS", defaults.job_deadline_seconds, 1, 86400),
@@ -172,6 +182,20 @@ class _Reader:
             ("STORAGE_URL", settings.storage_url, storage_problems),
         ):
             self._problems.extend(f"{key}: {problem}" for problem in (problems_of(address) if address else ()))
+
+    def _list(self, key: str) -> list[str]:
+        return [item.strip() for item in self._text(key, "").split(",") if item.strip()]
+
+    def _origins(self, key: str) -> tuple[str, ...]:
+        """Return origins as browsers spell them: lower case, no slash at the end, no port that is the scheme's own."""
+        found = []
+        for text in self._list(key):
+            parts = urlsplit(text.lower().rstrip("/"))
+            if text != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query):
+                self._problems.append(f"{key}: {text!r} is not an origin such as https://app.example.com")
+            default = ":443" if parts.scheme == "https" else ":80"
+            found.append("*" if text == "*" else f"{parts.scheme}://{parts.netloc.removesuffix(default)}")
+        return tuple(found)
 
     def _fal_hosts(self) -> frozenset[str]:
         run = self._text("FAL_RUN_HOST", "fal.run")

@@ -6,7 +6,7 @@ GatewayError
  |   |   `- MissingInputs
  |   |- UnknownModelName
  |   |- NotFound, Gone, AlreadyFinished, NotFinished
- |   |- Unauthorized, Forbidden, RateLimited
+ |   |- Unauthorized, Forbidden, RateLimited, MisdirectedRequest
  |   |   `- RegistrationClosed      (of Forbidden)
  |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
  |   |- ReferenceNotFound
@@ -116,6 +116,10 @@ class RateLimited(CallerError):
 
 class RegistrationClosed(Forbidden):
     code = "registration_closed"
+
+
+class MisdirectedRequest(CallerError):
+    code = "misdirected_request"
 
 
 class InsufficientTokens(CallerError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 import structlog
@@ -16,6 +17,9 @@ QUIET = {
     "rq.worker": logging.WARNING,
     "botocore": logging.WARNING,
 }
+
+#: Controls of ASCII and Latin-1, other line ends, and what turns the direction of writing.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def configure_logging(settings: Settings, *, process: str) -> None:
@@ -32,7 +36,9 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     if settings.log_format == "json":
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        renderers = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        # Traces plain: rich's show every local variable, passwords and prompts among them, and take seconds to be painted.
+        plain = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        renderers = [structlog.processors.format_exc_info, _escaping, plain]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers]
     )
@@ -41,6 +47,27 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
+
+
+def _escaping(
+    logger: structlog.typing.WrappedLogger,  # noqa: ARG001 - structlog's signature
+    name: str,  # noqa: ARG001
+    event: structlog.typing.EventDict,
+) -> structlog.typing.EventDict:
+    """Spell out what would begin a line of its own, or paint over others; JSON does so by itself."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _quoted(value) if key in ("exception", "stack") else escaped(value)
+    return event
+
+
+def escaped(text: str) -> str:
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _quoted(trace: str) -> str:
+    """Return a trace whose lines cannot be taken for lines of the log: an error's words may be somebody else's."""
+    return "\n".join(f"    | {escaped(line)}" for line in trace.split("\n"))
 
 
 def _naming(process: str) -> structlog.typing.Processor:

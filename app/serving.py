@@ -57,7 +57,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     eventlet.spawn(_keep_looking, services.readiness, is_fit=_is_fit(services.readiness))
     eventlet.spawn(_prove_storage, services.storage)
     app = create_app(settings, services)
-    sockets.init_app(app, settings, services.redis, ping_s=(limits.ping_interval_s, limits.ping_timeout_s), stranger_s=limits.stranger_s)
+    sockets.init_app(app, services.redis, ping_s=(limits.ping_interval_s, limits.ping_timeout_s), stranger_s=limits.stranger_s)
     _collect_less_garbage()
     listener = eventlet.listen((settings.host, settings.port), backlog=BACKLOG)
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])

@@ -13,6 +13,8 @@ from app.api.requests import BodySchema
 from app.api.schemas import CursorAnswer, no_nul
 from app.credentials import MAX_EMAIL_CHARS, MAX_PASSWORD_CHARS, MAX_TYPED_CHARS, MIN_PASSWORD_CHARS, normal_email, normal_password
 
+#: With spaces around it, or spelled in ways that become shorter.
+MAX_TYPED_EMAIL_CHARS = 320
 MAX_TOPUP = 100_000_000
 
 
@@ -46,8 +48,8 @@ class RegisterBody(BodySchema):
 
 
 class LoginBody(BodySchema):
-    email = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, MAX_TYPED_CHARS), no_nul])
-    username = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, MAX_TYPED_CHARS), no_nul])
+    email = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, MAX_TYPED_EMAIL_CHARS), no_nul])
+    username = ma.fields.String(load_default=None, validate=[ma.validate.Length(1, MAX_TYPED_EMAIL_CHARS), no_nul])
     password = _password()
 
     @ma.validates_schema

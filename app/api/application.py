@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Flask
-from flask_cors import CORS
 
 from app.api import (
     access,
@@ -16,10 +15,12 @@ from app.api import (
     files,
     generations,
     health,
+    hosts,
     images,
     jobs,
     limits,
     metrics,
+    origins,
     requests,
     streams,
     templates,
@@ -31,17 +32,6 @@ from app.api import (
 from app.bootstrap import Services
 from app.config import Settings
 
-EXPOSED_HEADERS = (
-    "Location",
-    "Retry-After",
-    "Link",
-    "ETag",
-    "Preference-Applied",
-    "Idempotent-Replayed",
-    "X-Request-Id",
-    "RateLimit",
-    "RateLimit-Policy",
-)
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
 
@@ -50,10 +40,10 @@ def build(settings: Settings, services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["services"] = services
-    if settings.cors_origins:
-        CORS(app, origins=list(settings.cors_origins), expose_headers=list(EXPOSED_HEADERS))
+    origins.init_app(app, settings.cors_origins)
     requests.init_app(app)
     errors.init_app(app)
+    hosts.init_app(app)
     access.init_app(app)
     metrics.init_app(app, services)
     bodies.init_app(app)

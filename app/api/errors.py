@@ -24,6 +24,7 @@ STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.Unauthorized, 401),
     (errors.Forbidden, 403),
     (errors.RateLimited, 429),
+    (errors.MisdirectedRequest, 421),
     (errors.BudgetExceeded, 402),
     (errors.ReferenceNotFound, 500),  # The contract's own status for it.
     (errors.TooLarge, 413),

@@ -13,6 +13,7 @@ from typing import Any
 from flask import Response
 
 from app import clock
+from app.api.csv_cells import safe_cell
 from app.api.history_schemas import ExportFormat
 
 log = logging.getLogger("http")
@@ -21,8 +22,6 @@ CONTENT_TYPES = {ExportFormat.CSV: "text/csv; charset=utf-8", ExportFormat.NDJSO
 PIECE_CHARS = 32 * 1024
 #: Neither a row of any CSV of ours nor JSON: a reader that takes the rest stumbles here.
 INCOMPLETE = "# incomplete: the export was cut off by an error, ask for it again\n"
-#: What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection").
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Row = Mapping[str, Any]
 
@@ -73,13 +72,8 @@ def _json_line(row: Row) -> str:
 def _csv_lines(rows: Iterable[Row], columns: list[str]) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    for cells in chain([columns], ([_cell(row[name]) for name in columns] for row in rows)):
+    for cells in chain([columns], ([safe_cell(row[name]) for name in columns] for row in rows)):
         writer.writerow(cells)
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell that a spreadsheet shows and does not run: a quote before what would be a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

@@ -16,11 +16,11 @@ from redis import Redis
 from app.api.auth import Caller, of_key, of_token
 from app.api.context import services, services_of
 from app.api.engine import Engine, SessionLimits
+from app.api.hosts import require_right_host
 from app.api.open_sockets import OpenSockets
 from app.api.schemas import MAX_USER_ID_CHARS
 from app.api_key import Scope
 from app.clients.events import SocketManager, room_of
-from app.config import Settings
 from app.errors import GatewayError, InvalidRequest, Unauthorized
 from app.services.sessions import Credential
 
@@ -31,7 +31,7 @@ MAX_REPLAYED_JOBS = 100
 MAX_MESSAGE_BYTES = 64 * 1024
 
 
-def init_app(app: Flask, settings: Settings, redis: Redis, *, ping_s: tuple[float, float], stranger_s: float) -> SocketIO:
+def init_app(app: Flask, redis: Redis, *, ping_s: tuple[float, float], stranger_s: float) -> SocketIO:
     """Serve Socket.IO beside the application; events of other processes come through Redis.
 
     `ping_s`: how often a client is asked whether it is there, and how long it has to answer before it is dropped.
@@ -42,7 +42,7 @@ def init_app(app: Flask, settings: Settings, redis: Redis, *, ping_s: tuple[floa
         app,
         async_mode="eventlet",
         client_manager=SocketManager(redis),
-        cors_allowed_origins=list(settings.cors_origins) or None,
+        cors_allowed_origins=app.extensions["origins"].accepts,
         max_http_buffer_size=MAX_MESSAGE_BYTES,
         ping_interval=ping_s[0],
         ping_timeout=ping_s[1],
@@ -69,6 +69,7 @@ def _connected(held: OpenSockets, auth: Any = None) -> None:
     """Let a client in and send it what it missed. A bad credential is a `connect_error`, never an anonymous session."""
     credentials = auth if isinstance(auth, Mapping) else {}
     try:
+        require_right_host(request.headers.get("Host", ""))
         user_id, credential = _user_of(credentials)
     except GatewayError as exc:
         raise RefusedError(exc.message, {"code": exc.code}) from exc

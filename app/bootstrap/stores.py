@@ -14,6 +14,7 @@ from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, connect
 from app.stores.durations import DurationStore
+from app.stores.fal_users import FalUserStore
 from app.stores.jobs import JobStore
 from app.stores.keys import KeyStore
 from app.stores.ledger import LedgerStore
@@ -38,6 +39,7 @@ class Stores:
     accounts: AccountStore
     keys: KeyStore
     ended_sessions: EndedSessionStore
+    fal_users: FalUserStore
     ledger: LedgerStore
     budgets: BudgetStore
     usage: UsageStore
@@ -58,6 +60,7 @@ def build_stores(settings: Settings, patience: Patience) -> Stores:
         accounts=AccountStore(database),
         keys=KeyStore(database),
         ended_sessions=EndedSessionStore(database),
+        fal_users=FalUserStore(database),
         ledger=LedgerStore(database),
         budgets=BudgetStore(database),
         usage=UsageStore(database),

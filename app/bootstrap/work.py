@@ -13,6 +13,7 @@ from app.services.cancellation import Cancellation
 from app.services.collection import Collector
 from app.services.dispatch import Dispatcher
 from app.services.expiry import Expiry
+from app.services.fal_user import FalUser
 from app.services.insisting import Insisting
 from app.services.receipts import Receipts
 from app.services.reconciliation import Reconciliation
@@ -87,6 +88,7 @@ def _dispatcher(foundation: Foundation, pictures: Pictures, settler: Settler) ->
 def _webhooks(foundation: Foundation) -> Webhooks:
     return Webhooks(
         verifier=foundation.clients.verifier,
+        fal_user=FalUser(users=foundation.stores.fal_users, fixed=foundation.settings.fal_user_id, fal_key=foundation.settings.fal_key),
         jobs=foundation.stores.jobs,
         queue=foundation.clients.queue,
         fal=foundation.clients.fal,

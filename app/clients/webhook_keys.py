@@ -2,7 +2,7 @@
 
 Source: fal.ai docs, "Webhooks" (read 2026-09).
 
-It is not HMAC and there is no shared secret; the public keys come from fal's JWKS, kept for a day.
+It is not HMAC and there is no shared secret; the public keys come from fal's JWKS, kept for an hour at most.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 MAX_SKEW_S = 300
 #: Python refuses to read a number of thousands of digits.
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
-KEYS_LIFETIME_S = 24 * 3600
+#: Keys are asked for again after FRESH_S; those that fal has not named for KEYS_LIFETIME_S are forgotten.
+FRESH_S, KEYS_LIFETIME_S = 1800, 3600
 #: A signature no known key fits may mean new keys; a flood of forgeries must not mean a flood of look-ups.
 REFRESH_PAUSE_S = 60
 FORGED = "The webhook's signature does not fit"
@@ -38,16 +39,18 @@ FORGED = "The webhook's signature does not fit"
 class _Keys:
     keys: tuple[Ed25519PublicKey, ...] = ()
     fetched_at: float = float("-inf")
+    tried_at: float = float("-inf")
 
 
 @dataclass
 class WebhookVerifier:
     jwks_url: str
+    clock: Callable[[], float] = time.monotonic
     _cache: _Keys = field(default_factory=_Keys, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def verify(self, headers: Mapping[str, str], body: bytes, *, now_s: float) -> None:
-        """Raise Unauthorized unless fal has signed exactly this body within the last five minutes."""
+    def verify(self, headers: Mapping[str, str], body: bytes, *, now_s: float) -> str:
+        """Return for which of its users fal has signed exactly this body within the last five minutes. Raises Unauthorized."""
         lower = {name.lower(): value for name, value in headers.items()}
         request_id, user_id, timestamp, signature = (
             lower.get(f"x-fal-webhook-{name}", "") for name in ("request-id", "user-id", "timestamp", "signature")
@@ -61,17 +64,24 @@ class WebhookVerifier:
         message = "\n".join([request_id, user_id, timestamp, hashlib.sha256(body).hexdigest()]).encode()
         if not self._fits(signed, message):
             raise Unauthorized(FORGED)
+        return user_id
 
     def _fits(self, signature: bytes, message: bytes) -> bool:
-        if _any_fits(self._current(max_age_s=KEYS_LIFETIME_S), signature, message):
+        if _any_fits(self._current(max_age_s=FRESH_S), signature, message):
             return True
         return _any_fits(self._current(max_age_s=REFRESH_PAUSE_S), signature, message)
 
     def _current(self, *, max_age_s: float) -> tuple[Ed25519PublicKey, ...]:
+        """Return fal's keys, asked for anew above an age. What could not be asked for again is forgotten in time: it may be retired."""
         with self._lock:
-            if time.monotonic() - self._cache.fetched_at > max_age_s:
-                self._cache = _Keys(self._fetched() or self._cache.keys, time.monotonic())
-            return self._cache.keys
+            cache, now = self._cache, self.clock()
+            if now - cache.fetched_at > max_age_s and now - cache.tried_at > REFRESH_PAUSE_S:
+                fetched = self._fetched()
+                cache = _Keys(fetched, now, now) if fetched else replace(cache, tried_at=now)
+            if now - cache.fetched_at > KEYS_LIFETIME_S:
+                cache = replace(cache, keys=())
+            self._cache = cache
+            return cache.keys
 
     def _fetched(self) -> tuple[Ed25519PublicKey, ...]:
         try:

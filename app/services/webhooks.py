@@ -18,6 +18,7 @@ from app.errors import Unauthorized
 from app.fal_request import BOUGHT_STATES, News
 from app.job import Job
 from app.services.announcements import Announcer
+from app.services.fal_user import FalUser
 from app.stores.jobs import JobStore
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Webhooks:
         self,
         *,
         verifier: WebhookVerifier,
+        fal_user: FalUser,
         jobs: JobStore,
         queue: TaskQueue,
         fal: FalQueue,
@@ -37,6 +39,7 @@ class Webhooks:
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._verifier = verifier
+        self._fal_user = fal_user
         self._jobs = jobs
         self._queue = queue
         self._fal = fal
@@ -49,23 +52,27 @@ class Webhooks:
         """Act on one call: have the request collected. Duplicates, strangers' and late ones change nothing; tells whether it was news.
 
         The raw body is checked before it is parsed. Only the request's id is taken from it: what fal says of the outcome is read from
-        fal's own result. Raises Unauthorized for what fal did not sign; QueueUnavailable, and fal calls again.
+        fal's own result. Raises Unauthorized for what fal did not sign, or for another account; QueueUnavailable, and fal calls again.
         """
         try:
-            self._verifier.verify(headers, body, now_s=self._now().timestamp())
+            user_id = self._verifier.verify(headers, body, now_s=self._now().timestamp())
+            self._fal_user.require(user_id)
+            self._breaker.webhook_seen()
+            news = self._collected(job_id, index, user_id, body)
         except Unauthorized:
             self._metrics.count("imagegw_webhook_deliveries_total", outcome="refused")
             raise
-        self._breaker.webhook_seen()
-        news = self._collected(job_id, index, body)
         self._metrics.count("imagegw_webhook_deliveries_total", outcome="news" if news else "known")
         return news
 
-    def _collected(self, job_id: str, index: int, body: bytes) -> bool:
+    def _collected(self, job_id: str, index: int, user_id: str, body: bytes) -> bool:
         request_id = _request_id(body)
         job = self._jobs.get(job_id) if clock.is_id(job_id) else None
         if job is None or request_id is None or not 0 <= index < len(job.requests):
             return False
+        receipt = job.requests[index].receipt
+        if job.requests[index].was_sent and (receipt is None or receipt.request_id == request_id):
+            self._fal_user.pin(user_id)
         job = self._adopted(job, index, request_id)
         request = job.requests[index]
         ours = request.receipt is not None and request.receipt.request_id == request_id

@@ -44,15 +44,15 @@ class Signer:
         """The public keys; the first one signs nothing, so a receiver that tries only that one fails."""
         return {"keys": [_jwk("decoy", self._decoy.public_key()), _jwk("webhook", self._key.public_key())]}
 
-    def headers(self, request_id: str, body: bytes, *, timestamp: int, wrong: bool = False) -> dict[str, str]:
+    def headers(self, request_id: str, body: bytes, *, timestamp: int, wrong: bool = False, user_id: str = USER_ID) -> dict[str, str]:
         """The four headers over this body; `wrong` signs with a key that is not published."""
         digest = hashlib.sha256(body).hexdigest()
-        message = f"{request_id}\n{USER_ID}\n{timestamp}\n{digest}".encode()
+        message = f"{request_id}\n{user_id}\n{timestamp}\n{digest}".encode()
         key = self._stranger if wrong else self._key
         return {
             "Content-Type": "application/json",
             "X-Fal-Webhook-Request-Id": request_id,
-            "X-Fal-Webhook-User-Id": USER_ID,
+            "X-Fal-Webhook-User-Id": user_id,
             "X-Fal-Webhook-Timestamp": str(timestamp),
             "X-Fal-Webhook-Signature": key.sign(message).hex(),
         }

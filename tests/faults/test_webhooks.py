@@ -101,6 +101,20 @@ def test_calls_that_fal_did_not_sign_are_refused_and_change_nothing(place: Place
     assert place.document(job["_id"]) == job
 
 
+def test_a_call_of_another_fal_account_is_refused_and_changes_nothing(place: Place, signer: Signer) -> None:
+    customer = place.customer()
+    customer.order(a_prompt())
+    place.settle_down(30)  # Its webhook has told whose account ours is.
+    job, _ = an_unknown_job(place)
+    body = json.dumps({"request_id": "made-up", "status": "OK", "payload": {"images": []}}).encode()
+
+    answer = call(place, job, body, signer.headers("made-up", body, timestamp=int(time.time()), user_id="somebody-else"))
+
+    assert answer.status_code == 401
+    assert place.document(job["_id"]) == job
+    place.settle_down(20)
+
+
 def test_another_jobs_signed_call_sent_to_an_unknown_job_changes_nothing(place: Place, signer: Signer) -> None:
     customer = place.customer()
     other = customer.order(a_prompt())

@@ -1,0 +1,75 @@
+"""Which web origins' pages may call, over HTTP and Socket.IO alike; one that may not is named in the log, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+from flask_cors import CORS
+
+log = logging.getLogger("http")
+
+EXPOSED_HEADERS = (
+    "Location",
+    "Retry-After",
+    "Link",
+    "ETag",
+    "Preference-Applied",
+    "Idempotent-Replayed",
+    "X-Request-Id",
+    "RateLimit",
+    "RateLimit-Policy",
+)
+ANY = "*"
+#: Anybody can send any origin: the log is not for filling.
+MAX_NAMED = 100
+MAX_ORIGIN_CHARS = 200
+
+
+class Origins:
+    """The service's own origin, and those of CORS_ORIGINS."""
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        self._allowed = frozenset(allowed)
+        self._named: set[str] = set()
+
+    def accepts(self, origin: str, environ: Mapping[str, Any]) -> bool:
+        """Tell whether an origin's pages may call. Own is what the request was sent to; its scheme is the proxy's business."""
+        if origin in self._allowed or ANY in self._allowed:
+            return True
+        forwarded = str(environ.get("HTTP_X_FORWARDED_HOST", "")).partition(",")[0].strip()
+        own = {host.lower() for host in (environ.get("HTTP_HOST"), forwarded) if host}
+        return _host_of(origin) in own or self._refused(origin)
+
+    def _refused(self, origin: str) -> bool:
+        named = origin[:MAX_ORIGIN_CHARS]
+        if named not in self._named and len(self._named) < MAX_NAMED:
+            self._named.add(named)
+            log.warning("refused the origin %s: it is not in CORS_ORIGINS", named)
+        return False
+
+
+def init_app(app: Flask, allowed: Collection[str]) -> Origins:
+    origins = Origins(allowed)
+    if allowed:
+        CORS(app, origins=list(allowed), expose_headers=list(EXPOSED_HEADERS))
+
+    def noticed(response: Response) -> Response:
+        if origin := request.headers.get("Origin"):
+            origins.accepts(origin, request.environ)
+        return response
+
+    app.after_request(noticed)
+    app.extensions["origins"] = origins
+    return origins
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return None
+    return parts.netloc.lower() if parts.scheme in ("http", "https") and parts.netloc else None
