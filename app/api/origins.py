@@ -36,9 +36,9 @@ class Origins:
         self._allowed = frozenset(allowed)
         self._named: set[str] = set()
 
-    def accepts(self, origin: str, environ: Mapping[str, Any]) -> bool:
-        """Tell whether an origin's pages may call. Own is what the request was sent to; its scheme is the proxy's business."""
-        if origin in self._allowed or ANY in self._allowed:
+    def accepts(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
+        """Tell whether an origin's pages may call. None: no page calls. Own is what was called, its scheme the proxy's business."""
+        if origin is None or origin in self._allowed or ANY in self._allowed:
             return True
         forwarded = str(environ.get("HTTP_X_FORWARDED_HOST", "")).partition(",")[0].strip()
         own = {host.lower() for host in (environ.get("HTTP_HOST"), forwarded) if host}

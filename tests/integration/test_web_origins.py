@@ -59,6 +59,7 @@ def test_the_services_own_pages_may_always_connect(allowed: tuple[str, ...]) -> 
     assert origins.accepts("http://images.example.com", environ)
     assert not origins.accepts("https://images.example.com.evil.example", environ)
     assert not origins.accepts("null", environ)
+    assert origins.accepts(None, environ)
     assert origins.accepts(OURS, environ) is bool(allowed)
 
 
