@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -34,6 +35,8 @@ MAX_RESULT_BYTES = 256 << 20  # sync_mode answers carry pictures as data URIs.
 #: The answer to a submit is a few addresses, and a refusal some lines, even where it repeats what was sent.
 MAX_SUBMIT_BYTES = 4 << 20
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+#: httpx also raises ValueErrors, UnicodeError among them, for heads it cannot read.
+NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, ValueError)
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 MAX_URL_CHARS = 2048
 
@@ -57,8 +60,8 @@ class FalQueue:
         headers = {"Authorization": f"Key {key}"}
         # fal-client's own transport turns to fal's second domain where the first cannot be connected to.
         transport = fal_client.client.BackupDomainTransport()
-        self._submits = httpx.Client(transport=transport, headers=headers, timeout=SUBMIT_TIMEOUT_S)
-        self._results = httpx.Client(headers=headers, timeout=RESULT_TIMEOUT_S)
+        self._submits = httpx.Client(transport=transport, headers=headers, cookies=_no_cookies(), timeout=SUBMIT_TIMEOUT_S)
+        self._results = httpx.Client(headers=headers, cookies=_no_cookies(), timeout=RESULT_TIMEOUT_S)
 
     def submit(self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str | None = None) -> Receipt:
         """Post one request, once.
@@ -74,7 +77,7 @@ class FalQueue:
                 body = _body_of(response)
         except NEVER_SENT as exc:
             raise ProviderBusy("fal cannot be reached") from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        except NO_ANSWER as exc:
             raise SubmitOutcomeUnknown("The request was sent to fal, but no answer came back") from exc
         if not response.is_success:
             raise submit_refusal(response.status_code, body, response.headers.get("x-fal-error-type"))
@@ -90,7 +93,7 @@ class FalQueue:
                 body = parsed(read_bounded(response, MAX_RESULT_BYTES))
         except TooLong as exc:
             raise ResultUnusable("fal's result is too large") from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        except NO_ANSWER as exc:
             raise ResultUnavailable("fal's result cannot be fetched right now") from exc
         if response.status_code in (502, 503, 504) and not self._ended_in_error(receipt):
             # The gateway's trouble, and not how the request ended: a paid picture waits behind it.
@@ -109,7 +112,7 @@ class FalQueue:
         try:
             with self._results.stream("GET", receipt.status_url) as response:
                 body = parsed(read_bounded(response, MAX_SUBMIT_BYTES))
-        except (httpx.HTTPError, httpx.InvalidURL, TooLong):
+        except (*NO_ANSWER, TooLong):
             return False
         return isinstance(body, dict) and bool(body.get("error") or body.get("error_type"))
 
@@ -118,7 +121,7 @@ class FalQueue:
         try:
             with self._results.stream("PUT", receipt.cancel_url) as answer:
                 status, body = answer.status_code, parsed(read_bounded(answer, MAX_SUBMIT_BYTES))
-        except (httpx.HTTPError, httpx.InvalidURL, TooLong):
+        except (*NO_ANSWER, TooLong):
             return Stopped.SILENT
         if not isinstance(body, dict) or body.get("success") is False:
             return Stopped.SILENT  # Some proxy's page, or fal's own "no".
@@ -151,6 +154,11 @@ class FalQueue:
         except ValueError:
             return False
         return parts.scheme == "https" and parts.netloc in self._hosts
+
+
+def _no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: one cookie that is no ASCII would break every request after it."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 def _request_url(endpoint: str, request_id: str) -> str:

@@ -292,6 +292,14 @@ def test_a_result_that_is_neither_there_nor_refused_is_had_later(fal: FalQueue, 
         fal.result(receipt_at(server))
 
 
+def test_a_cookie_of_odd_letters_breaks_no_request_after_it(fal: FalQueue, server: Server) -> None:
+    server.on(result_url(server), body=b'{"image": {"url": "https://x.example/a.png"}}', Set_Cookie="\u00e0=\u00ff")
+
+    fal.result(receipt_at(server))
+
+    assert len(fal.result(receipt_at(server)).pictures) == 1
+
+
 def test_a_result_that_never_ends_is_given_up(fal: FalQueue, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fal_module, "MAX_RESULT_BYTES", 100_000)
 
