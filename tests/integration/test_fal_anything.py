@@ -52,7 +52,7 @@ class Lab:
         for seconds in (0, 5, 130, DEADLINE_S, 100, DAY_S, 100, 100):
             self._pass(job, seconds)
             self._work()
-            self.services.webhooks._collected(job.id, 0, webhook)
+            self.services.webhooks._collected(job.id, 0, "fal-user", webhook)
             self._work()
             self.loop.run_until_complete(self._poll(job))
             self._work()
