@@ -106,14 +106,18 @@ class Settings:
         return base.rstrip("/") + "/files"
 
 
-def load_settings(env: Mapping[str, str]) -> Settings:
-    """Read and check the settings. Raises BadSettings naming every bad key, not only the first."""
-    return _Reader(env).settings()
+def load_settings(env: Mapping[str, str], *, for_web: bool = True) -> Settings:
+    """Read and check the settings. Raises BadSettings naming every bad key, not only the first.
+
+    Only the web process needs those about callers.
+    """
+    return _Reader(env, for_web=for_web).settings()
 
 
 class _Reader:
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], *, for_web: bool) -> None:
         self._env = env
+        self._for_web = for_web
         self._problems: list[str] = []
 
     def settings(self) -> Settings:
@@ -138,7 +142,7 @@ class _Reader:
             fal_openapi_url=self._url("FAL_OPENAPI_URL", ("https",)) or defaults.fal_openapi_url,
             fal_user_id=self._optional("FAL_USER_ID"),
             fal_admin_key=self._optional("FAL_ADMIN_KEY"),
-            jwt_secret=self._secret("JWT_SECRET"),
+            jwt_secret=self._secret("JWT_SECRET") if self._for_web else "",
             jwt_ttl_hours=self._number("JWT_TTL_HOURS", defaults.jwt_ttl_hours, 0.01, 87600),
             jwt_jwks_url=self._url("JWT_JWKS_URL", ("http", "https")),
             jwt_issuer=self._optional("JWT_ISSUER"),
@@ -271,7 +275,7 @@ class _Reader:
 
     def _registration(self, *, is_production: bool) -> str:
         """Who may open an account? In production that is said by whoever pays for what they order, and never a default."""
-        if is_production and self._optional("REGISTRATION") is None:
+        if is_production and self._for_web and self._optional("REGISTRATION") is None:
             self._problems.append("REGISTRATION: missing; say open (anybody may register, and order for your money) or closed")
         return self._choice("REGISTRATION", "open", ("open", "closed"))
 

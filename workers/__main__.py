@@ -43,7 +43,7 @@ REPLAY_EVERY_S = 30.0
 
 def main() -> int:
     try:
-        settings = load_settings(os.environ)
+        settings = load_settings(os.environ, for_web=False)
         # The workers read both again; but a fault in them must end the start, not every worker in turn.
         open_registry(settings)
         check_addresses(settings)

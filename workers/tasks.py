@@ -23,7 +23,7 @@ log = logging.getLogger("workers")
 @functools.cache
 def services() -> Services:
     """Return this process's services, built at the first task: after the fork, so that no client is shared."""
-    return build_services(load_settings(os.environ))
+    return build_services(load_settings(os.environ, for_web=False))
 
 
 class TaskFailed(Exception):

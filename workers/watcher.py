@@ -184,7 +184,7 @@ async def watch(services: Services) -> int:
 
 def main() -> int:
     try:
-        settings = load_settings(os.environ)
+        settings = load_settings(os.environ, for_web=False)
         check_addresses(settings)
         services = build_services(settings)
     except (BadSettings, RegistryError) as exc:

@@ -241,3 +241,11 @@ def test_trusted_proxies_are_networks() -> None:
     assert [str(network) for network in load(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7").trusted_proxies] == ["10.0.0.0/8", "192.0.2.7/32"]
     with pytest.raises(BadSettings, match="TRUSTED_PROXIES"):
         load(TRUSTED_PROXIES="10.0.0.1/8")
+
+
+def test_workers_and_the_watcher_do_without_what_is_about_callers() -> None:
+    env = {name: value for name, value in REQUIRED.items() if name != "JWT_SECRET"} | {"APP_ENV": "production"}
+
+    assert load_settings(env, for_web=False).jwt_secret == ""
+    with pytest.raises(BadSettings, match="JWT_SECRET"):
+        load_settings(env)
