@@ -21,7 +21,7 @@ QUICK_S = 1.0
     "path", ["images/generate", "images/batch", "images/estimate-cost", "generate/text-to-image", "generate/image-reference", "uploads"]
 )
 def test_a_body_is_not_waited_for_where_the_credential_is_wrong(service: Service, path: str) -> None:
-    head = f"POST /api/{path} HTTP/1.1\r\nHost: x\r\nX-API-Key: wrong\r\nContent-Type: application/json\r\nContent-Length: 20000000\r\n\r\n"
+    head = f"POST /api/{path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: wrong\r\nContent-Type: application/json\r\nContent-Length: 20000000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.client.base_url.port or 80), timeout=10) as client:
         client.sendall(head.encode())
 

@@ -17,10 +17,10 @@ from tests.faults.place import Place
 from tests.faults.rude import BYTES_PER_S, PATIENCE_S, Web, heard_until_closed, impatient_web, trickled
 from tests.support.listeners import listening
 
-HEAD = b"POST /api/images/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /api/images/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 UPGRADE = (
-    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 CONTINUED, TEXT, FINAL = 0x00, 0x01, 0x80
@@ -50,7 +50,7 @@ def test_a_head_without_an_end_is_cut_off_however_steadily_it_comes(web: Web, st
         assert PATIENCE_S - 0.5 < trickled(client, b"a", 0.1) < SOON_S
 
 
-@pytest.mark.parametrize("start", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "a word", "a line"])
+@pytest.mark.parametrize("start", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"], ids=["nothing", "a word", "a line"])
 def test_a_client_that_falls_silent_in_a_head_is_dropped(web: Web, start: bytes) -> None:
     with web.connected() as client:
         client.sendall(start)

@@ -38,7 +38,7 @@ def session(web: Web) -> str:
 
 
 def post(path: str, length: int, body: bytes = b"") -> bytes:
-    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (path.encode(), length, body)
+    return b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (path.encode(), length, body)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_session_without_a_credential_ends_although_it_is_polled_and_answers_e
 def test_a_second_poll_beside_one_that_waits_is_refused(web: Web) -> None:
     path = session(web)
     with web.connected() as first:
-        first.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        first.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         time.sleep(0.1)
 
         assert web.get(path).status_code == 400
