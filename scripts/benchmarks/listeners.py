@@ -1,21 +1,18 @@
-"""Users of the web app: registers them, listens on Socket.IO, and submits; as ordered on standard input, see `source.py`.
+"""Users of the web app: registers them, listens on Socket.IO, and submits; in a process of its own, see `source.py`.
 
 An order is `{op: "register", url, count}`, `{op: "connect", url, count}` (sockets in all, shared out among those
 registered so far) or `{op: "pairs", url, per_s, for_s}`: so many times a second somebody new registers and one of the listeners submits.
 """
 
-from __future__ import annotations
-
 import asyncio
-import json
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 import aiohttp
 import socketio
+
+from scripts.benchmarks.source import Answer, Order, serve_async
 
 EVENTS = ("generation_progress", "generation_completed", "generation_failed")
 PASSWORD = "correct horse battery staple"  # noqa: S105 - nobody's
@@ -31,27 +28,19 @@ class People:
         self._ended = 0
         self._failures: list[str] = []
 
-    async def carry_out(self, order: dict[str, Any]) -> dict[str, Any]:
-        orders: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
-            "register": self._register_all,
-            "connect": self._connect_all,
-            "pairs": self._pairs,
-        }
+    async def carry_out(self, order: Order) -> Answer:
+        operations = {"register": self._register_all, "connect": self._connect_all, "pairs": self._pairs}
         self._late_s, self._ended, self._failures = [], 0, []
         started = time.perf_counter()
-        await orders[order["op"]](order)
-        return {
-            "seconds": time.perf_counter() - started,
-            "late_s": self._late_s,
-            "ended": self._ended,
-            "failures": self._failures[:5],
-        }
+        await operations[order["op"]](order)
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "late_s": self._late_s, "ended": self._ended, "failures": self._failures[:5]}
 
-    async def _register_all(self, order: dict[str, Any]) -> None:
+    async def _register_all(self, order: Order) -> None:
         for number in range(int(order["count"])):
             self._tokens.append(await self._registered(order["url"], f"listener-{len(self._tokens)}-{number}"))
 
-    async def _connect_all(self, order: dict[str, Any]) -> None:
+    async def _connect_all(self, order: Order) -> None:
         for number in range(len(self._sockets), int(order["count"])):
             token = self._tokens[number % len(self._tokens)]
             client = socketio.AsyncClient(reconnection=False)
@@ -64,7 +53,7 @@ class People:
         self._late_s.append(time.time() - datetime.fromisoformat(event["timestamp"]).timestamp())
         self._ended += "images" in event or "error" in event
 
-    async def _pairs(self, order: dict[str, Any]) -> None:
+    async def _pairs(self, order: Order) -> None:
         count = int(order["per_s"] * order["for_s"])
         await asyncio.gather(*(self._pair(order["url"], number, number / order["per_s"]) for number in range(count)))
         end = time.perf_counter() + 30
@@ -91,13 +80,11 @@ class People:
             return answer
 
 
-async def main() -> None:
+async def _serve() -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
-        people = People(session)
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            print(json.dumps(await people.carry_out(json.loads(line))), flush=True)
+        await serve_async(People(session).carry_out)
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+def main() -> None:
+    asyncio.run(_serve())

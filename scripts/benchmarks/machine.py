@@ -1,24 +1,126 @@
-"""What the figures were measured on. No names and no paths: the page is public."""
+"""What the figures were measured on, and what the processes of a stack use of it: CPU time and memory, read from the kernel."""
 
-from __future__ import annotations
-
+import contextlib
 import os
 import platform
+import resource
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 import psutil
 
-SHOWN = ("fal-client", "rq", "pymongo", "redis", "eventlet", "flask")
+from scripts.development.stack import Stack
+
+OURS = ("web", "worker", "watcher")
+BACKING = ("mongo", "redis", "emulator")
+#: A connection is an open file.
+OPEN_FILES = 20_000
+SHOWN_VERSIONS = ("fal-client", "rq", "pymongo", "redis", "eventlet", "flask")
 
 
-def facts(embedded: set[str]) -> list[str]:
-    """Return one line per fact; `embedded` names the stand-ins that ran in place of real servers."""
+def facts(databases: set[str]) -> list[str]:
+    """Return one line per fact, without names and paths: the page is public. `databases` are those that stood for MongoDB."""
     memory = psutil.virtual_memory().total / 2**30
-    stores = "an embedded stand-in" if "mongo" in embedded else "mongod"
-    versions = ", ".join(f"{name} {version(name)}" for name in SHOWN)
+    stores = ", ".join(sorted(databases))
+    versions = ", ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS)
     return [
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
         f"MongoDB: {stores}; Redis, storage folder, emulator and load generator on the same machine, so take the ratios",
         f"{versions}; {sys.implementation.name}",
     ]
+
+
+def allow_open_files(wanted: int = OPEN_FILES) -> int:
+    """Raise this process's own limit, which those it starts inherit, as far as the system lets it; return what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
+
+
+def cpu_ms(stack: Stack) -> dict[str, float]:
+    """Return the CPU milliseconds each process has used so far, what it started included, dead or alive."""
+    return {name: sum(map(_cpu_ms, stack.pids(name))) for name in OURS + BACKING}
+
+
+def cpu_ms_since(stack: Stack, before: Mapping[str, float]) -> dict[str, float]:
+    """Return the CPU milliseconds each process has used since an earlier reading."""
+    return {name: now - before[name] for name, now in cpu_ms(stack).items()}
+
+
+def _cpu_ms(pid: int) -> float:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # A recycled worker's time moves to its parent's children, so nothing is lost and nothing counted twice.
+        return 1000.0 * sum(psutil.Process(pid).cpu_times()[:4])
+    return 0.0
+
+
+def memory_mb(stack: Stack) -> dict[str, list[float]]:
+    """Return the resident memory (PSS, MB) of web, watcher, the workers' parent and each worker, smallest first."""
+    parent = stack.process("worker").pid
+    return {
+        "web": [_pss_mb(pid) for pid in stack.pids("web")],
+        "watcher": [_pss_mb(pid) for pid in stack.pids("watcher")],
+        "workers' parent": [_pss_mb(parent)],
+        "worker": sorted(_pss_mb(pid) for pid in stack.pids("worker") if pid != parent),
+    }
+
+
+def web_mb(stack: Stack) -> float:
+    """Return the memory of the web process."""
+    return sum(_pss_mb(pid) for pid in stack.pids("web"))
+
+
+def _pss_mb(pid: int) -> float:
+    """Return the proportional set size: pages shared by n processes count 1/n in each, so the sum is what the machine lacks.
+
+    0 of a process that has just ended, as a recycled worker does.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return float(psutil.Process(pid).memory_full_info().pss) / 1e6
+    return 0.0
+
+
+@contextlib.contextmanager
+def peak_of(read: Callable[[], Mapping[str, Sequence[float]]], *, every_s: float) -> Iterator[dict[str, float]]:
+    """Read again and again, from a thread, while the block runs; yield the largest value that was seen under each name.
+
+    It reads once at the beginning and once at the end too: a worker that is recycled in between was seen before that.
+    """
+    peak: dict[str, float] = {}
+    done = threading.Event()
+
+    def look() -> None:
+        for name, values in read().items():
+            peak[name] = max([peak.get(name, 0.0), *values])
+
+    def watch() -> None:
+        while not done.wait(every_s):
+            look()
+
+    look()
+    thread = threading.Thread(target=watch, name="peak")
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+        look()
+
+
+@contextlib.contextmanager
+def only_web_runs(stack: Stack) -> Iterator[None]:
+    """Hold workers and watcher: what is left to measure is the web process. They must run again to end when they are told to."""
+    for name in ("worker", "watcher"):
+        stack.kill(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for name in ("worker", "watcher"):
+            stack.kill(name, signal.SIGCONT)

@@ -1,13 +1,9 @@
 """`scripts/bench`: the one place of figures. Each scenario runs on a stack of its own, so that none inherits another's documents."""
 
-from __future__ import annotations
-
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,57 +13,29 @@ if str(ROOT) not in sys.path:  # Run as a file, Python looks for modules beside 
 
 from rich.console import Console  # noqa: E402
 
-from scripts.benchmarks.machine import facts  # noqa: E402
-from scripts.benchmarks.open_files import allow_open_files  # noqa: E402
-from scripts.benchmarks.report import show, write  # noqa: E402
-from scripts.benchmarks.scenarios import batch, burst, cpu, history, latency, rates, sockets, stages, start, waiting, webhooks  # noqa: E402
-from scripts.benchmarks.seeding import database_of_its_own  # noqa: E402
+from scripts.benchmarks.bench import Bench  # noqa: E402
+from scripts.benchmarks.machine import allow_open_files, facts  # noqa: E402
+from scripts.benchmarks.scenarios import burst, cpu, history, latency, start, web  # noqa: E402
 from scripts.benchmarks.source import BenchmarkError  # noqa: E402
-from scripts.benchmarks.table import Table  # noqa: E402
+from scripts.benchmarks.tables import Table, show, write  # noqa: E402
 from scripts.development.child import StackError  # noqa: E402
-from scripts.development.ports import free_port  # noqa: E402
-from scripts.development.stack import Stack  # noqa: E402
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is run, and the settings it needs beside those of all; `{port}` in one is the web process's.
-
-    Or what is run `alone`, which starts for itself what it measures.
-    """
-
-    run: Callable[[Stack, bool], Sequence[Table]] | None = None
-    alone: Callable[[bool], Sequence[Table]] | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
-SCENARIOS: Mapping[str, Scenario] = {
-    "latency": Scenario(latency.run),
-    "webhooks": Scenario(webhooks.run, settings=webhooks.SETTINGS),
-    "stages": Scenario(stages.run),
-    "burst": Scenario(burst.run),
-    "cpu": Scenario(cpu.run),
-    "rates": Scenario(rates.run),
-    "waiting": Scenario(waiting.run),
-    "sockets": Scenario(sockets.run),
-    "batch": Scenario(batch.run),
-    "history": Scenario(history.run),
-    "start": Scenario(alone=start.run),
+SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
+    "latency": latency.without_webhooks,
+    "webhooks": latency.with_webhooks,
+    "stages": latency.stages,
+    "burst": burst.run,
+    "cpu": cpu.run,
+    "rates": web.rates,
+    "waiting": web.waiting,
+    "sockets": web.sockets,
+    "batch": web.batch,
+    "history": history.run,
+    "start": start.run,
 }
 #: A quick run leaves out the table that nothing is judged by, and the one that installs everything several times.
 QUICK = tuple(name for name in SCENARIOS if name not in ("stages", "start"))
-SETTINGS = {
-    "ALLOW_ANONYMOUS": "true",
-    "RATE_LIMIT_LOGIN": "off",
-    "APP_ENV": "development",
-    "WORKERS": "4",
-    "SYNC_WAIT_SECONDS": "180",
-    "HOST": "127.0.0.1",
-}
-#: All else that the caller's environment holds could name real stores, or a key that buys pictures.
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,17 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     allow_open_files()
     console, started = Console(), time.monotonic()
     tables: list[Table] = []
-    embedded: set[str] = set()
+    databases: set[str] = set()
     try:
         for name in names:
             console.print(f"[dim]{name} ...")
             began = time.monotonic()
-            found, stand_ins = _measured(name, quick=options.quick)
+            with Bench(quick=options.quick) as bench:
+                found = SCENARIOS[name](bench)
             for table in found:
                 show(table, console)
             console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s")
             tables += found
-            embedded |= stand_ins
+            databases.add(bench.database)
     except (BenchmarkError, StackError) as error:
         print(f"scripts/bench: {name}: {error}", file=sys.stderr)
         return 1
@@ -98,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target = options.output or (PAGE if tuple(names) == tuple(SCENARIOS) and not options.quick else None)
     if target:
         command = " ".join(["scripts/bench", *options.only, *(["--quick"] if options.quick else [])])
-        write(target, tables, command=command, facts=facts(embedded), on=datetime.now(UTC).date())
+        write(target, tables, command=command, facts=facts(databases), on=datetime.now(UTC).date())
     return 0
 
 
@@ -115,17 +84,6 @@ def _known(name: str) -> str:
     if name not in SCENARIOS:
         raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SCENARIOS)}")
     return name
-
-
-def _measured(name: str, *, quick: bool) -> tuple[Sequence[Table], set[str]]:
-    env = {key: os.environ[key] for key in KEPT_VARIABLES if key in os.environ}
-    server = os.environ.get("MONGODB_URI") if name == "history" else None
-    scenario, port = SCENARIOS[name], free_port()
-    if scenario.run is None:
-        return (scenario.alone(quick) if scenario.alone else ()), {"mongo"}
-    settings = {**SETTINGS, **{key: value.format(port=port) for key, value in scenario.settings.items()}}
-    with database_of_its_own(server) as uri, Stack(None, {**env, **uri}, settings, quiet=True, port=port) as stack:
-        return scenario.run(stack, quick), set(stack.embedded)
 
 
 if __name__ == "__main__":

@@ -1,51 +1,65 @@
-"""The other baseline: RQ as it comes, a worker for every generation in flight. Run as a file, in a process of its own; see `source.py`.
+"""The other baseline: RQ as it comes, a worker for every generation in flight, in processes of their own; see `source.py`.
 
-Plain `rq.Worker` processes over the stack's Redis: each forks a process per job (`plain_job.py`). An order is `{endpoint, arguments,
-count, over_s, workers}`: so many jobs, queued evenly over that time (0: at once); so many workers are running before the first.
+Plain `rq.Worker` processes over the stack's Redis: each forks a process per job. An order is `{endpoint, arguments, count, over_s,
+workers}`: so many jobs, queued evenly over that time (0: at once); so many workers are running before the first.
 """
 
-from __future__ import annotations
-
 import ctypes
-import json
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import psutil
+from pymongo import MongoClient
 from redis import Redis
 from rq import Queue, Worker
 
-from scripts.benchmarks import plain_job
+from scripts.benchmarks.direct import picture
+from scripts.benchmarks.source import Answer, Order, serve
 
-QUEUE = "bench-plain-rq"
+DATABASE, COLLECTION, QUEUE = "bench_plain_rq", "generations", "bench-plain-rq"
 LIMIT_S = 120.0
 LOOK_S = 0.05
 PR_SET_PDEATHSIG = 1
 
 
+def generate(endpoint: str, arguments: dict[str, Any], folder: str) -> None:
+    """The job: have one picture made, write it into the folder and one document about it into MongoDB."""
+    answer = picture(endpoint, arguments).raise_for_status()
+    path = Path(folder) / uuid.uuid4().hex
+    path.write_bytes(answer.content)
+    # A client is not safe over a fork, so it cannot be made before.
+    client: MongoClient[dict[str, Any]] = MongoClient(os.environ["MONGODB_URI"])
+    with client:
+        document = {"endpoint": endpoint, "arguments": arguments, "url": str(answer.url), "path": str(path), "createdAt": datetime.now(UTC)}
+        client[DATABASE][COLLECTION].insert_one(document)
+
+
 class Workers:
-    """All of them are forked from this process, with everything imported, and end with it."""
+    """All of them are forked from this process, with everything imported, so that no job pays for imports; they end with it."""
 
     def __init__(self, redis: Redis, folder: str) -> None:
         self._queue = Queue(QUEUE, connection=redis)
         self._folder = folder
         self._processes: list[BaseProcess] = []
 
-    def carry_out(self, order: dict[str, Any]) -> dict[str, Any]:
+    def carry_out(self, order: Order) -> Answer:
         self._start(int(order["workers"]))
         cpu_ms = self._cpu_ms()
         started, count = time.perf_counter(), int(order["count"])
         jobs_before = self._ended()
         for number in range(count):
             time.sleep(max(0.0, started + order["over_s"] * number / count - time.perf_counter()))
-            self._queue.enqueue(plain_job.generate, order["endpoint"], order["arguments"], self._folder)
+            self._queue.enqueue(generate, order["endpoint"], order["arguments"], self._folder)
         _until(lambda: self._ended() - jobs_before >= count, f"{count} jobs")
         seconds = time.perf_counter() - started
         _until(lambda: not any(_process(worker).children() for worker in self._processes), "the end of the jobs' processes")
@@ -101,11 +115,6 @@ def main() -> None:
         workers = Workers(redis, folder)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
-            for line in sys.stdin:
-                print(json.dumps(workers.carry_out(json.loads(line))), flush=True)
+            serve(workers.carry_out)
         finally:
             workers.end()
-
-
-if __name__ == "__main__":
-    main()

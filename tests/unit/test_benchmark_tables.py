@@ -4,13 +4,13 @@ import resource
 
 import pytest
 
-from scripts.benchmarks import burst_tables
-from scripts.benchmarks.burst_tables import Burst, Measured
-from scripts.benchmarks.metrics import Spent, by_stage, mean_ms, total
-from scripts.benchmarks.open_files import allow_open_files
-from scripts.benchmarks.scenarios.stages import STAGES, in_order
+from scripts.benchmarks.bench import Spent, by_stage, mean_ms, total
+from scripts.benchmarks.machine import allow_open_files
+from scripts.benchmarks.scenarios import burst as burst_tables
+from scripts.benchmarks.scenarios.burst import Burst, Measured
+from scripts.benchmarks.scenarios.latency import STAGES, in_order
 from scripts.benchmarks.source import BenchmarkError
-from scripts.benchmarks.table import Figure, Table
+from scripts.benchmarks.tables import Figure, Table
 
 METRICS = """\
 # HELP imagegw_webhook_deliveries_total Calls of fal's webhooks.

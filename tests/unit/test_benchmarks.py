@@ -10,9 +10,8 @@ from threading import Thread
 import pytest
 
 from scripts.benchmarks.main import SCENARIOS, main
-from scripts.benchmarks.report import page, write
 from scripts.benchmarks.source import BenchmarkError, Source
-from scripts.benchmarks.table import Figure, Plot, Table
+from scripts.benchmarks.tables import Figure, Plot, Table, page, write
 
 
 class _Web(BaseHTTPRequestHandler):

@@ -1,39 +1,46 @@
 """Lists and exports of a long history: what depth and length cost."""
 
-from __future__ import annotations
-
+import contextlib
+import itertools
 import json
-import threading
+import os
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
-from datetime import datetime
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from scripts.benchmarks.processes import pss_mb
-from scripts.benchmarks.seeding import get, seed
+from pymongo import MongoClient
+
+from scripts.benchmarks.bench import FLUX_PRO, Bench
+from scripts.benchmarks.machine import peak_of, web_mb
 from scripts.benchmarks.source import BenchmarkError, Source
-from scripts.benchmarks.table import Figure, Table, p95
-from scripts.development.stack import Stack
+from scripts.benchmarks.tables import Figure, Table, p95
 
-ROUNDS = 3
 SHORT, FULL, QUICK = 2_000, 50_000, 10_000
 #: With a real server, which MONGODB_URI names.
 REAL = (10_000, 1_000_000)
 PAGES = 40
 PAGE_BYTES = 1 << 16
+CHUNK = 2000
+START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def run(stack: Stack, quick: bool) -> Sequence[Table]:  # noqa: FBT001 - every scenario's signature
-    short, long = (SHORT, QUICK) if quick else (SHORT, FULL) if "mongo" in stack.embedded else REAL
-    with Source("load.py", stack.env) as load:
-        deep = {user: seed(stack, load, user_id=user, count=count) for user, count in (("short", short), ("long", long))}
+def run(bench: Bench) -> Sequence[Table]:
+    server = os.environ.get("MONGODB_URI")
+    if server:
+        bench.database, bench.settings["MONGODB_URI"] = "mongod", bench.enter_context(_database_of_its_own(server))
+    short, long = (SHORT, QUICK) if bench.quick else REAL if server else (SHORT, FULL)
+    load = bench.source("load.py")
+    deep = {user: _seed(bench, load, user_id=user, count=count) for user, count in (("short", short), ("long", long))}
     pages: dict[str, list[float]] = {}
-    for _ in range(1 if quick else ROUNDS):
+    for _ in range(bench.rounds):
         for user, near_the_end in deep.items():
-            pages.setdefault(f"first page of {user}", []).append(_page_ms(stack, user, None))
-            pages.setdefault(f"last page of {user}", []).append(_page_ms(stack, user, near_the_end))
-    exports = [_export(stack, long) for _ in range(1 if quick or long > FULL else ROUNDS)]
+            pages.setdefault(f"first page of {user}", []).append(_page_ms(bench, user, None))
+            pages.setdefault(f"last page of {user}", []).append(_page_ms(bench, user, near_the_end))
+    exports = [_export(bench, long) for _ in range(1 if long > FULL else bench.rounds)]
     figures = [Figure.of(f"{name}, 95th percentile", values, "ms") for name, values in pages.items()]
     figures += [
         Figure.ratio(f"{which} page, long / short", pages[f"{which} page of long"], pages[f"{which} page of short"], at_most=1.5)
@@ -50,37 +57,72 @@ def run(stack: Stack, quick: bool) -> Sequence[Table]:  # noqa: FBT001 - every s
     return [Table("History", text, figures)]
 
 
-def _page_ms(stack: Stack, user: str, before: datetime | None) -> float:
+@contextlib.contextmanager
+def _database_of_its_own(server: str) -> Iterator[str]:
+    """Yield the address of a fresh database on a real server, which is dropped in the end."""
+    name = f"test_bench_{uuid.uuid4().hex[:12]}"
+    try:
+        yield urllib.parse.urlunsplit(urllib.parse.urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        client: MongoClient[dict[str, Any]] = MongoClient(server)
+        with client:
+            client.drop_database(name)
+
+
+def _seed(bench: Bench, load: Source, *, user_id: str, count: int) -> datetime:
+    """Give a user so many jobs; return when the thirtieth of them was made: near the end of the list, newest first.
+
+    One real finished job, copied under new ids over a year. Written straight into the store, which a client could not do.
+    """
+    job_id = json.loads(load.ask(**bench.generate(FLUX_PRO), count=1).require("201").first_body)["jobId"]
+    client: MongoClient[dict[str, Any]] = MongoClient(bench.stack.mongo_uri)
+    with client:
+        jobs = client.get_default_database()["jobs"]
+        pattern = jobs.find_one({"_id": job_id})
+        if pattern is None:
+            raise BenchmarkError("the pattern job is gone")
+        step = timedelta(days=365) / count
+        copies = _copies({**pattern, "userId": user_id, "requests": []}, count, step)
+        while chunk := list(itertools.islice(copies, CHUNK)):
+            jobs.insert_many(chunk, ordered=False)
+    return START + 30 * step
+
+
+def _copies(pattern: dict[str, Any], count: int, step: timedelta) -> Iterator[dict[str, Any]]:
+    for number in range(count):
+        moment = START + number * step
+        job_id = _id_at(moment)
+        yield {**pattern, "_id": job_id, "orderKey": job_id, "createdAt": moment}
+
+
+def _id_at(moment: datetime) -> str:
+    """Return a UUIDv7 (RFC 9562) of a past time."""
+    digits = f"{int(moment.timestamp() * 1000):012x}"
+    rest = uuid.uuid4().hex
+    return f"{digits[:8]}-{digits[8:]}-7{rest[:3]}-8{rest[3:6]}-{rest[6:18]}"
+
+
+def _page_ms(bench: Bench, user: str, before: datetime | None) -> float:
     query = {"userId": user, "limit": "20", **({"to": before.isoformat()} if before else {})}
-    url = f"{stack.base_url}/api/jobs?{urllib.parse.urlencode(query)}"
     took = []
     for _ in range(PAGES):
         began = time.perf_counter()
-        found = json.loads(get(url))["jobs"]
+        found = json.loads(bench.fetch(f"/api/jobs?{urllib.parse.urlencode(query)}"))["jobs"]
         took.append(1000 * (time.perf_counter() - began))
         if len(found) != 20:
             raise BenchmarkError(f"a page of {len(found)}")
     return p95(took)
 
 
-def _export(stack: Stack, expected: int) -> tuple[float, float]:
+def _export(bench: Bench, expected: int) -> tuple[float, float]:
     """Return how long an export took, in seconds, and how much the web process grew meanwhile, in MB."""
-    (pid,) = stack.pids("web")
-    idle, peak, done = pss_mb(pid), 0.0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.1):
-            peak = max(peak, pss_mb(pid))
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    began, lines = time.perf_counter(), 0
-    with urllib.request.urlopen(f"{stack.base_url}/api/jobs/export?userId=long&format=csv", timeout=120) as answer:  # noqa: S310
-        while part := answer.read(PAGE_BYTES):
-            lines += part.count(b"\n")
-    done.set()
-    watching.join()
+    idle, lines = web_mb(bench.stack), 0
+    with peak_of(lambda: {"web": [web_mb(bench.stack)]}, every_s=0.1) as peak:
+        began, url = time.perf_counter(), f"{bench.stack.base_url}/api/jobs/export?userId=long&format=csv"
+        with urllib.request.urlopen(url, timeout=120) as answer:  # noqa: S310 - our own http
+            while part := answer.read(PAGE_BYTES):
+                lines += part.count(b"\n")
+        seconds = time.perf_counter() - began
     if lines != expected + 1:
         raise BenchmarkError(f"{lines} lines for {expected} jobs")
-    return time.perf_counter() - began, max(0.0, peak - idle)
+    return seconds, max(0.0, peak["web"] - idle)

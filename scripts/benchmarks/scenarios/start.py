@@ -1,7 +1,5 @@
 """How soon a newcomer has a first picture, with uv and with pip, and how soon `scripts/dev` answers."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -11,13 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.source import BenchmarkError
-from scripts.benchmarks.table import Figure, Table
+from scripts.benchmarks.tables import Figure, Table
 from scripts.development.child import answers_ok
 from scripts.development.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-ROUNDS, QUICK_ROUNDS = 3, 1
 STEP_TIMEOUT_S, READY_TIMEOUT_S = 600.0, 60.0
 RATIO, PICTURE_S, READY_S = 0.5, 20.0, 4.0
 LOOK_S = 0.02
@@ -31,15 +29,14 @@ TEXT = (
 )
 
 
-def run(quick: bool) -> Sequence[Table]:  # noqa: FBT001 - every scenario's signature
+def run(bench: Bench) -> Sequence[Table]:
     """Measure in folders below `var`, which are removed: where the checkout is, the caches can be linked from."""
     (ROOT / "var").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-start-", dir=ROOT / "var") as folder:
         place = Place(Path(folder))
         place.demo_with_uv("warm-uv")
         place.demo_with_pip("warm-pip")
-        rounds = range(QUICK_ROUNDS if quick else ROUNDS)
-        with_uv, with_pip, ready = zip(*(_one_round(place, number) for number in rounds), strict=True)
+        with_uv, with_pip, ready = zip(*(place.one_round(number) for number in range(bench.rounds)), strict=True)
     figures = [
         Figure.of("fresh clone to first picture, uv", with_uv, "s", at_most=PICTURE_S),
         Figure.of("fresh clone to first picture, pip", with_pip, "s"),
@@ -47,12 +44,6 @@ def run(quick: bool) -> Sequence[Table]:  # noqa: FBT001 - every scenario's sign
         Figure.of("scripts/dev, warm, until ready", ready, "s", at_most=READY_S),
     ]
     return [Table("Start", TEXT, figures)]
-
-
-def _one_round(place: Place, number: int) -> tuple[float, float, float]:
-    with_uv = place.demo_with_uv(f"uv-{number}")
-    ready = place.dev_ready(f"uv-{number}")
-    return with_uv, place.demo_with_pip(f"pip-{number}"), ready
 
 
 class Place:
@@ -69,6 +60,11 @@ class Place:
             "PIP_CACHE_DIR": str(folder / "pip-cache"),
             "UV_CACHE_DIR": str(folder / "uv-cache"),
         }
+
+    def one_round(self, number: int) -> tuple[float, float, float]:
+        with_uv = self.demo_with_uv(f"uv-{number}")
+        ready = self.dev_ready(f"uv-{number}")
+        return with_uv, self.demo_with_pip(f"pip-{number}"), ready
 
     def demo_with_uv(self, name: str) -> float:
         """Return the seconds from before a clone until its demo has ended."""
