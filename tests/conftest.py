@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.services import Backing
 
 TESTS = Path(__file__).parent
-SLOWEST_FIRST = ("faults", "acceptance", "integration", "unit")
+SLOWEST_FIRST = ("faults", "acceptance", "integration", "tooling", "unit")
 PLACE = pytest.StashKey[FalPlace]()
 
 

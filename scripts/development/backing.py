@@ -58,14 +58,15 @@ def _mongo(env: Mapping[str, str], data_dir: Path, database: str) -> Backing:
             ready=re.compile("Waiting for connections", re.IGNORECASE),
             settings=settings,
         )
-    script, folder = str(SCRIPTS / "mongo_embedded.py"), _folder(data_dir / "mongo")
+    folder = _folder(data_dir / "mongo")
     return Backing(
         name="mongo",
         is_embedded=True,
         command=lambda port: [
-            *(sys.executable, script, "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder)),
+            *(sys.executable, "-m", "scripts.embedded_mongo"),
+            *("--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder)),
         ],
-        ready=re.compile(r"mongo_embedded ready mongodb://\S+"),
+        ready=re.compile(r"embedded_mongo ready mongodb://\S+"),
         settings=settings,
     )
 

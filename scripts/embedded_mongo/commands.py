@@ -91,7 +91,7 @@ class Commands:
         return {
             "host": "localhost",
             "version": f"{_VERSION}-embedded",
-            "process": "mongo_embedded",
+            "process": "embedded_mongo",
             "pid": os.getpid(),
             "uptime": time.monotonic() - self._started,
             "localTime": datetime.now(UTC),

@@ -1,4 +1,4 @@
-"""The $group stage. mongomock's own merges True with 1 and takes an id of 0 for null, so this one stands in its place.
+"""The $group stage.
 
 Expressions are field paths ("$a.b"), constants, objects of those, and $ifNull; others are refused.
 """

@@ -55,7 +55,7 @@ class Journal:
             payload = _record_at(data, position)
             if payload is None:
                 _check_torn(data, position, self._path("journal"))
-                print(f"mongo_embedded: cut {len(data) - position} unfinished bytes off the journal", file=sys.stderr)
+                print(f"embedded_mongo: cut {len(data) - position} unfinished bytes off the journal", file=sys.stderr)
                 os.truncate(self._file, position)
                 break
             yield from _effects(payload)

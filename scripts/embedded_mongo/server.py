@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
                 del self._buffer[:length]
                 self._answer(message)
         except ProtocolError as exc:
-            print(f"mongo_embedded: closing connection {self._id}: {exc}", file=sys.stderr)
+            print(f"embedded_mongo: closing connection {self._id}: {exc}", file=sys.stderr)
             self._buffer.clear()
             if self._transport is not None:
                 self._transport.abort()
@@ -86,8 +86,8 @@ class Server:
         chores = asyncio.create_task(self._do_chores())
         actual = listener.sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        print("mongo_embedded is for trying out and for tests, not for production", file=sys.stderr, flush=True)
-        print(f"mongo_embedded ready mongodb://{shown}:{actual}", flush=True)
+        print("embedded_mongo is for trying out and for tests, not for production", file=sys.stderr, flush=True)
+        print(f"embedded_mongo ready mongodb://{shown}:{actual}", flush=True)
         await self._stop.wait()
         chores.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -114,7 +114,7 @@ class Server:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the server as the command line says. Return the exit status: 0 after a signal, 1 when it cannot run."""
-    parser = argparse.ArgumentParser(prog="mongo_embedded", description="MongoDB's protocol for trying out and tests.")
+    parser = argparse.ArgumentParser(prog="embedded_mongo", description="MongoDB's protocol for trying out and tests.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=27017, help="0 takes a free one")
     parser.add_argument("--data-dir", type=Path, default=Path("var/mongo"))
@@ -122,12 +122,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         engine = Engine(options.data_dir)
     except (JournalError, OSError) as exc:
-        print(f"mongo_embedded: {exc}", file=sys.stderr)
+        print(f"embedded_mongo: {exc}", file=sys.stderr)
         return 1
     try:
         asyncio.run(_serve(engine, options.host, options.port))
     except OSError as exc:
-        print(f"mongo_embedded: {exc}", file=sys.stderr)
+        print(f"embedded_mongo: {exc}", file=sys.stderr)
         return 1
     finally:
         engine.close()

@@ -14,13 +14,10 @@ import bson
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from scripts.embedded_mongo.engine import Engine
-from tests.support.mongo_server import COMMAND, MongoServer, mongo_server
-
-Records = Collection[dict[str, Any]]
+from tests.tooling.embedded_mongo.support import COMMAND, ROOT, MongoServer, mongo_server
 
 
 def connect(server: MongoServer) -> MongoClient[dict[str, Any]]:
@@ -136,7 +133,7 @@ def test_damage_in_the_middle_of_the_journal_is_refused_not_swallowed(tmp_path: 
     data[12] ^= 0xFF
     journal.write_bytes(data)
 
-    ended = subprocess.run([*COMMAND, str(tmp_path / "data")], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([*COMMAND, str(tmp_path / "data")], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
 
     assert ended.returncode == 1
     assert "is damaged at byte 0" in ended.stderr
@@ -192,7 +189,7 @@ def test_an_interrupted_compaction_leaves_the_old_state(tmp_path: Path) -> None:
 
 def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
     with mongo_server(tmp_path / "data") as server:
-        second = subprocess.run([*COMMAND, str(tmp_path / "data")], capture_output=True, text=True, timeout=20, check=False)
+        second = subprocess.run([*COMMAND, str(tmp_path / "data")], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
 
         assert second.returncode == 1
         assert f"in use by another server (process {server.process.pid})" in second.stderr

@@ -5,9 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, str(ROOT / "scripts" / "mongo_embedded.py"), "--port", "0", "--data-dir")
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = (sys.executable, "-m", "scripts.embedded_mongo", "--port", "0", "--data-dir")
+
+Records = Collection[dict[str, Any]]
+AnyDatabase = Database[dict[str, Any]]
 
 
 class MongoServer:
@@ -17,10 +24,10 @@ class MongoServer:
         self.data_dir = data_dir
         self.log = log
         with log.open("ab") as errors:
-            self.process = subprocess.Popen([*COMMAND, str(data_dir)], stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.process = subprocess.Popen([*COMMAND, str(data_dir)], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line.startswith("mongo_embedded ready mongodb://"), log.read_text()
+        assert line.startswith("embedded_mongo ready mongodb://"), log.read_text()
         self.uri = line.split()[-1]
 
     def kill(self) -> None:
@@ -48,3 +55,7 @@ def mongo_server(data_dir: Path) -> Iterator[MongoServer]:
         yield server
     finally:
         server.kill()
+
+
+def ids(records: Records, query: dict[str, Any], **options: Any) -> list[Any]:
+    return sorted(document["_id"] for document in records.find(query, **options))

@@ -1,7 +1,7 @@
 """What the stores rely on when they write to MongoDB, over the wire; with MONGODB_URI set asked of that server too."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,25 +18,9 @@ from pymongo import (
 )
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
-from tests.support.mongo_conformance import TARGETS, Records, TestDatabase, conformance_database, fresh_collection
+from tests.tooling.embedded_mongo.support import Records, ids
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module", params=TARGETS)
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestDatabase]:
-    with conformance_database(request.param, tmp_path_factory.mktemp("mongo")) as database:
-        yield database
-
-
-@pytest.fixture
-def records(database: TestDatabase) -> Iterator[Records]:
-    with fresh_collection(database) as records:
-        yield records
-
-
-def ids(records: Records, query: dict[str, Any], **options: Any) -> list[Any]:
-    return sorted(document["_id"] for document in records.find(query, **options))
 
 
 def updated(records: Records, before: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:

@@ -1,24 +1,10 @@
 """What the stores rely on of MongoDB's indexes, names and sessions, over the wire; with MONGODB_URI set asked of that server too."""
 
-from collections.abc import Iterator
-
 import pytest
 from pymongo import WriteConcern
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from tests.support.mongo_conformance import TARGETS, Records, TestDatabase, conformance_database, fresh_collection
-
-
-@pytest.fixture(scope="module", params=TARGETS)
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestDatabase]:
-    with conformance_database(request.param, tmp_path_factory.mktemp("mongo")) as database:
-        yield database
-
-
-@pytest.fixture
-def records(database: TestDatabase) -> Iterator[Records]:
-    with fresh_collection(database) as records:
-        yield records
+from tests.tooling.embedded_mongo.support import AnyDatabase, Records
 
 
 def test_a_unique_index_over_duplicates_is_refused(records: Records) -> None:
@@ -46,7 +32,7 @@ def test_indexes_are_listed_repeated_and_dropped(records: Records) -> None:
     assert caught.value.code == 86
 
 
-def test_collections_and_databases_come_and_go(database: TestDatabase) -> None:
+def test_collections_and_databases_come_and_go(database: AnyDatabase) -> None:
     database.create_collection("made")
     database["filled"].insert_one({})
 
@@ -59,14 +45,14 @@ def test_collections_and_databases_come_and_go(database: TestDatabase) -> None:
     assert database.list_collection_names(filter={"name": "filled"}) == ["filled"]
 
 
-def test_an_unknown_command_says_so(database: TestDatabase) -> None:
+def test_an_unknown_command_says_so(database: AnyDatabase) -> None:
     with pytest.raises(OperationFailure) as caught:
         database.command("frobnicate")
 
     assert caught.value.code == 59
 
 
-def test_a_session_is_accepted(database: TestDatabase, records: Records) -> None:
+def test_a_session_is_accepted(database: AnyDatabase, records: Records) -> None:
     with database.client.start_session() as session:
         records.insert_one({"_id": 1}, session=session)
 

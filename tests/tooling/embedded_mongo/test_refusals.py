@@ -5,21 +5,18 @@ from typing import Any
 
 import pytest
 from pymongo import IndexModel, MongoClient
-from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from tests.support.mongo_server import mongo_server
-
-Records = Collection[dict[str, Any]]
+from tests.tooling.embedded_mongo.support import Records
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
-    with mongo_server(tmp_path_factory.mktemp("mongo") / "data") as server:
-        client: MongoClient[dict[str, Any]] = MongoClient(server.uri)
+def records(embedded_uri: str) -> Iterator[Records]:
+    client: MongoClient[dict[str, Any]] = MongoClient(embedded_uri)
+    with client:
         client.test_refusals.records.insert_one({"_id": 1, "a": [1, 2], "b": 1})
         yield client.test_refusals.records
-        client.close()
+        client.drop_database("test_refusals")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +37,11 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
         ("collation", lambda r: r.find_one({}, collation={"locale": "en"})),
         ("$natural", lambda r: list(r.find().sort("$natural", -1))),
         ("$lookup", lambda r: list(r.aggregate([{"$lookup": {"from": "x", "as": "y", "pipeline": []}}]))),
+        ("$project", lambda r: list(r.aggregate([{"$project": {"s": "$b", "n": 1}}]))),
+        ("$addFields", lambda r: list(r.aggregate([{"$addFields": {"s": 1}}]))),
+        ("$set", lambda r: list(r.aggregate([{"$set": {"s": 1}}]))),
+        ("$unwind", lambda r: list(r.aggregate([{"$match": {"b": 1}}, {"$unwind": "$a"}]))),
+        ("$replaceRoot", lambda r: list(r.aggregate([{"$replaceRoot": {"newRoot": "$a"}}]))),
         ("$out", lambda r: list(r.aggregate([{"$out": "x"}]))),
         ("$stdDevPop", lambda r: list(r.aggregate([{"$group": {"_id": None, "n": {"$stdDevPop": "$b"}}}]))),
         ("$toUpper", lambda r: list(r.aggregate([{"$group": {"_id": {"$toUpper": "$b"}}}]))),
