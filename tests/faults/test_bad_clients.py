@@ -50,7 +50,9 @@ def test_a_head_without_an_end_is_cut_off_however_steadily_it_comes(web: Web, st
         assert PATIENCE_S - 0.5 < trickled(client, b"a", 0.1) < SOON_S
 
 
-@pytest.mark.parametrize("start", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"], ids=["nothing", "a word", "a line"])
+@pytest.mark.parametrize(
+    "start", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"], ids=["nothing", "a word", "a line"]
+)
 def test_a_client_that_falls_silent_in_a_head_is_dropped(web: Web, start: bytes) -> None:
     with web.connected() as client:
         client.sendall(start)
