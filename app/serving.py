@@ -32,7 +32,7 @@ log = logging.getLogger("web")
 MAX_CONNECTIONS = 16_000
 #: Descriptors that are none of a client's: stores, files, logs.
 OTHER_FILES = 200
-BACKLOG = 2048
+BACKLOG = 4096
 #: How often the database is looked at again, while it is fit for orders and while it is not.
 LOOK_EVERY_S, LOOK_SOON_S = 15.0, 1.0
 #: glibc keeps freed blocks below its threshold, which rises to 32 MB by itself: 20 password hashes of 19 MB each cost 300 MB for good.

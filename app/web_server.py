@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import hashlib
 import io
 import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
 
 import eventlet
@@ -23,6 +25,7 @@ import eventlet.wsgi
 
 from app.addresses import Network, address_of, client_address, household, is_within
 from app.crowd import Crowd
+from app.gate import Gate
 from app.http_head import Refusal, refusal_of, refused
 from app.http_input import DRAINED_AT_ONCE, BodyInput, PacedReader, PacedWriter
 
@@ -38,7 +41,7 @@ FAREWELL_S = 0.1
 #: What is read away after a refused head, so that the refusal is not lost with it.
 AFTER_REFUSAL_S, AFTER_REFUSAL_READS = 1.0, 16
 #: Of a rush, so many connections are taken before the others go on.
-ACCEPTED_AT_ONCE = 16
+ACCEPTED_AT_ONCE = 128
 #: Accepting fails while there are no descriptors, or when a client is gone already; eventlet would end the server.
 PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ETIMEDOUT}
 ACCEPT_PAUSE_S = 0.05
@@ -46,6 +49,7 @@ HEALTH_PATHS = ("/healthz", "/readyz")
 #: Where a credential comes later than in the head; its sessions have bounds of their own.
 SOCKETS_PATH = "/socket.io/"
 CREDENTIALS = ("Authorization", "X-API-Key")
+MAX_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def run(listener: Any, app: Application, pool: eventlet.GreenPool, limits: Limit
         custom_pool=pool,
         # Otherwise eventlet holds events back until they make 4 kB. (Flask-SocketIO copies the environ: one request cannot ask for it.)
         minimum_chunk_size=1,
-        protocol=functools.partial(LimitedProtocol, limits, trusted, limits.crowd()),
+        protocol=functools.partial(LimitedProtocol, Door(limits, trusted, limits.crowd(), Gate())),
         log_output=False,
         debug=False,
         url_length_limit=MAX_URL_CHARS,
@@ -148,6 +152,32 @@ def _on_a_stack_of_its_own(app: Application) -> Application:
     return call
 
 
+@dataclass(frozen=True)
+class Door:
+    """What all connections of a server share."""
+
+    limits: Limits
+    trusted: Sequence[Network]
+    crowd: Crowd
+    gate: Gate
+    #: Credentials that were right lately, as digests: only for whom to stand in line with, never for who may do what.
+    known: dict[bytes, None] = field(default_factory=dict)
+
+    def line_of(self, headers: Message, home: str) -> str:
+        """Return where a request stands in line: callers each in their own, and all others of an address together."""
+        digest = _digest(headers)
+        return digest.hex() if digest in self.known else home
+
+    def knows(self, headers: Message) -> None:
+        self.known[_digest(headers)] = None
+        if len(self.known) > MAX_KNOWN:
+            del self.known[next(iter(self.known))]
+
+
+def _digest(headers: Message) -> bytes:
+    return hashlib.sha256("\n".join(str(headers.get(name, "")) for name in CREDENTIALS).encode("utf-8", "replace")).digest()
+
+
 class Visit:
     """What the application knows of who made the last request on a connection."""
 
@@ -157,11 +187,12 @@ class Visit:
 class LimitedProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
     """One connection, request after request."""
 
-    def __init__(self, limits: Limits, trusted: Sequence[Network], crowd: Crowd, conn_state: list[Any], server: Any) -> None:
-        self._limits, self._trusted, self._crowd = limits, trusted, crowd
+    def __init__(self, door: Door, conn_state: list[Any], server: Any) -> None:
+        self._door = door
+        self._limits, self._trusted, self._crowd, self._gate = door.limits, door.trusted, door.crowd, door.gate
         self._is_first, self._visit = True, Visit()
         peer = address_of(conn_state[0][0])
-        self._is_proxy = peer is not None and is_within(peer, trusted)
+        self._is_proxy = peer is not None and is_within(peer, door.trusted)
         # A proxy's connections stand each for itself: they are other people's.
         self._home = f"{conn_state[0]}" if self._is_proxy else household(conn_state[0][0])
         super().__init__(conn_state, server)  # This serves the connection, to its end.
@@ -225,7 +256,11 @@ class LimitedProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             if not is_health and not place.enter_context(self._crowd.request(home, is_stranger=is_stranger)):
                 self._refuse(Refusal(503, "busy", "Too much is under way here; try again soon"))
                 return
+            if not is_health:
+                self._gate.enter(self._door.line_of(self.headers, home))
             super().handle_one_response()
+        if self._visit.is_caller and not is_stranger:
+            self._door.knows(self.headers)
         if body.is_broken:
             self.close_connection = True
         elif self.close_connection and body.is_left:

@@ -28,11 +28,14 @@ from tests.faults.customers import Customer  # noqa: E402
 from tests.faults.place import Place, running_place  # noqa: E402
 from tests.faults.soundness import problems  # noqa: E402
 from tests.faults.storm import Storm  # noqa: E402
+from tests.faults.strangers import besieged  # noqa: E402
 
 CUSTOMERS = 5
 ORDERS_A_ROUND = (10, 60)
 OUTAGE_S = (0.5, 6.0)
 MENDING_S = 150.0
+#: How long a hundred hostile clients rage.
+SIEGE_S = 60.0
 #: Stage and kind of what fal may do wrong, and how often in a round at most.
 FAL_TROUBLES = (
     ("submit", "error_503", 4),
@@ -66,6 +69,7 @@ class Soak:
             self._mongo_frozen,
             self._mongo_dead,
             self._storage_away,
+            self._strangers,
             self._quiet,
         )
 
@@ -126,6 +130,10 @@ class Soak:
     def _storage_away(self) -> None:
         with outages.storage_away(self._place):
             self._pause()
+
+    def _strangers(self) -> None:
+        seen = besieged(self._place, self._customers[0], SIEGE_S)
+        print(f"under siege {len(seen.jobs)} orders; a health check took {seen.p95_s:.2f} s at the 95th percentile", flush=True)
 
     def _quiet(self) -> None:
         """Nothing breaks but fal."""

@@ -48,9 +48,9 @@ def job_events(job_id: str) -> Response:
 
     The same events as on Socket.IO, in order and once, as Server-Sent Events. A comment every 15 seconds keeps the connection open.
     """
+    hold_stream()
     who = caller()
     job = services().lifecycle.job(job_id, user_id=who.sees)
-    hold_stream()
     stream = _stream(services(), job, who.credential, _last_seen(request.headers.get("Last-Event-ID", "")))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(stream, content_type=f"{CONTENT_TYPE}; charset=utf-8", headers=headers)

@@ -15,5 +15,6 @@ blueprint = Blueprint("webhooks", __name__)
 @open_to_all
 def fal_called(job_id: str, index: int) -> Response:
     """Take fal's call; answers 200 to all that fal has signed, so that it is not sent again."""
+    services().webhooks.expect(dict(request.headers))
     news = services().webhooks.received(job_id, index, dict(request.headers), read_body(request))
     return jsonify({"received": True, "news": news})

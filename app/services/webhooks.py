@@ -48,6 +48,14 @@ class Webhooks:
         self._metrics = metrics
         self._now = now
 
+    def expect(self, headers: Mapping[str, str]) -> None:
+        """Raise Unauthorized where the headers show that this is no call of fal's, before anybody reads its body."""
+        try:
+            self._verifier.check_head(headers, now_s=self._now().timestamp())
+        except Unauthorized:
+            self._metrics.count("imagegw_webhook_deliveries_total", outcome="refused")
+            raise
+
     def received(self, job_id: str, index: int, headers: Mapping[str, str], body: bytes) -> bool:
         """Act on one call: have the request collected. Duplicates, strangers' and late ones change nothing; tells whether it was news.
 

@@ -38,7 +38,7 @@ VENDORS = {
     "flask_swagger_ui": FLASK,
     "marshmallow": FLASK,
     "werkzeug": FLASK,
-    "eventlet": ("app/__main__.py", "app/serving.py", "app/web_server.py", "app/http_input.py", "app/api/engine.py"),
+    "eventlet": ("app/__main__.py", "app/serving.py", "app/web_server.py", "app/http_input.py", "app/gate.py", "app/api/engine.py"),
     "pymongo": ("app/stores/*",),
     "bson": ("app/stores/*",),
     "boto3": ("app/clients/bucket.py",),
