@@ -30,17 +30,17 @@ ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = 100
 HOLD_S = 3.0
 HEALTH_EVERY_S = 0.05
-HEAD = "{} {} HTTP/1.1\r\nHost: x\r\n"
+HEAD = "{} {} HTTP/1.1\r\nHost: localhost\r\n"
 UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 POLLING = "/socket.io/?EIO=4&transport=polling"
 JSON = "Content-Type: application/json\r\n"
 NAMES = itertools.count()
 NONSENSE = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\n\r\n",
     b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n",
-    b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
-    b"GET /files/" + b"%2e%2e/" * 500 + b"a.png HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+    b"GET /files/" + b"%2e%2e/" * 500 + b"a.png HTTP/1.1\r\nHost: localhost\r\n\r\n",
 )
 
 
