@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.service import Service, a_prompt, order
 
 WRONG_KEY = {"X-API-Key": "wrong", "Content-Type": "application/json"}
-QUICK_S = 1.0
+QUICK_S = 3.0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.people import PASSWORD, accounts_of
 from tests.acceptance.service import Service, running_service
 
-QUICK_S = 1.0
+QUICK_S = 3.0
 
 
 @pytest.fixture(scope="module")
