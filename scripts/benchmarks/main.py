@@ -7,20 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:  # Run as a file, Python looks for modules beside it and not in the checkout.
-    sys.path.insert(0, str(ROOT))
+from rich.console import Console
 
-from rich.console import Console  # noqa: E402
+from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.machine import allow_open_files, facts
+from scripts.benchmarks.scenarios import burst, cpu, history, latency, start, web
+from scripts.benchmarks.source import BenchmarkError
+from scripts.benchmarks.tables import Table, show, write
+from scripts.development.child import StackError
 
-from scripts.benchmarks.bench import Bench  # noqa: E402
-from scripts.benchmarks.machine import allow_open_files, facts  # noqa: E402
-from scripts.benchmarks.scenarios import burst, cpu, history, latency, start, web  # noqa: E402
-from scripts.benchmarks.source import BenchmarkError  # noqa: E402
-from scripts.benchmarks.tables import Table, show, write  # noqa: E402
-from scripts.development.child import StackError  # noqa: E402
-
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
     "latency": latency.without_webhooks,
     "webhooks": latency.with_webhooks,

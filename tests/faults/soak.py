@@ -1,6 +1,6 @@
 """`scripts/soak`: rounds of orders under random troubles, each followed by a calm in which the promise is checked.
 
-The long, random brother of `tests/faults`, of which it uses the checks and the customers. It ends with 1 at the first broken promise
+The long, random brother of the tests beside it, whose checks and customers it uses. It ends with 1 at the first broken promise
 and tells the seed; a seed repeats the same troubles, though not the same timing.
 """
 
@@ -15,20 +15,15 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:  # Run as a file, Python looks for modules beside it and not in the checkout.
-    sys.path.insert(0, str(ROOT))
+import httpx
 
-import httpx  # noqa: E402
-
-from tests.faults import outages  # noqa: E402
-from tests.faults.customers import Customer  # noqa: E402
-from tests.faults.place import Place, running_place  # noqa: E402
-from tests.faults.soundness import problems  # noqa: E402
-from tests.faults.storm import Storm  # noqa: E402
-from tests.faults.strangers import besieged  # noqa: E402
+from tests.faults import outages
+from tests.faults.customers import Customer
+from tests.faults.place import Place, running_place
+from tests.faults.soundness import problems
+from tests.faults.storm import Storm
+from tests.faults.strangers import besieged
 
 CUSTOMERS = 5
 ORDERS_A_ROUND = (10, 60)
@@ -60,7 +55,7 @@ FAL_TROUBLES = (
 class Soak:
     def __init__(self, place: Place, seed: int) -> None:
         self._place = place
-        self._random = random.Random(seed)  # noqa: S311 - chooses troubles, guards nothing
+        self._random = random.Random(seed)
         self._customers = [place.customer(tokens=10_000_000) for _ in range(CUSTOMERS)]
         self._troubles: Sequence[Callable[[], None]] = (
             self._kills,
@@ -89,7 +84,7 @@ class Soak:
 
     def _visit(self, seed: int) -> None:
         """One customer's visit: an order, sometimes repeated with its key, sometimes canceled."""
-        chance = random.Random(seed)  # noqa: S311
+        chance = random.Random(seed)
         customer = self._customers[seed % CUSTOMERS]
         time.sleep(chance.uniform(0, 0.5))
         prompt, key = f"a red bicycle {uuid.uuid4().hex}", uuid.uuid4().hex
