@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.fal_place import FalPlace, lead_fal_client_here
+from tests.support.log_secrets import LogReader, listen_to
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 SLOWEST_FIRST = ("faults", "acceptance", "integration", "tooling", "unit")
 PLACE = pytest.StashKey[FalPlace]()
+LOGS = pytest.StashKey[LogReader]()
 
 
 def pytest_sessionfinish() -> None:
@@ -34,6 +36,8 @@ def pytest_sessionfinish() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[PLACE] = lead_fal_client_here()
+    config.stash[LOGS] = LogReader()
+    listen_to(config.stash[LOGS])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -44,6 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, give out first what takes longest: the end waits for the slowest."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: (SLOWEST_FIRST.index(item.path.relative_to(TESTS).parts[0]), item.get_closest_marker("story") is None))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_in_any_log(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Fail where a log of this process' services holds a secret. Made first, it ends last: when all services have ended."""
+    yield
+    assert pytestconfig.stash[LOGS].found == []
 
 
 @pytest.fixture(scope="session")

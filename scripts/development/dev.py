@@ -2,15 +2,19 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+from urllib.parse import urlsplit
 
+from scripts.development.child import StackError
 from scripts.development.ports import PortTakenError, is_free
-from scripts.development.stack import Stack
+from scripts.development.stack import ROOT, Stack
 from scripts.development.supervision import Supervisor
 from scripts.development.terminal import paint
 
@@ -30,7 +34,7 @@ def run_dev(env: Mapping[str, str], data_dir: Path) -> NoReturn:
         raise PortTakenError(f"port {port} is in use. End what listens there, or choose another: PORT=5001 scripts/dev")
     print("Starting ...", flush=True)
     with Stack(data_dir, settings, port=port) as stack:
-        print(welcome(stack), flush=True)
+        print(welcome(stack, own_key(stack)), flush=True)
         supervisor = Supervisor({name: stack.child(name) for name in stack.names}, say=_say_loudly)
         while True:
             time.sleep(_LOOK_EVERY_S)
@@ -47,7 +51,34 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGHUP, leave)
 
 
-def welcome(stack: Stack) -> str:
+def own_key(stack: Stack) -> str:
+    """Return an API key for tools that must send one, made at the first start and kept beside the data."""
+    path = stack.data_dir / "api_key"
+    kept = path.read_text().strip() if path.exists() else ""
+    if kept and _is_taken(stack.base_url, kept):
+        return kept
+    command = [sys.executable, "-m", "app", "keys", "create", "--name", "scripts/dev"]
+    made = subprocess.run(command, env=stack.env, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise StackError(f"no API key can be made.\n{made.stderr}")
+    path.touch(mode=0o600)
+    path.write_text(made.stdout)
+    return made.stdout.strip()
+
+
+def _is_taken(base_url: str, key: str) -> bool:
+    parts = urlsplit(base_url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("GET", "/api/images/models", headers={"X-API-Key": key})
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def welcome(stack: Stack, key: str) -> str:
     """Return what a newcomer needs: the address, one line to paste, where things are, what is not the real thing."""
     url = stack.base_url
     body = '{"model": "flux-pro", "inputs": {"prompt": "a red bicycle"}, "userId": "me"}'
@@ -55,6 +86,7 @@ def welcome(stack: Stack) -> str:
         ("Gateway", paint(url, 1)),
         ("API docs", f"{url}/api-docs"),
         ("Try it", f"curl -s {url}/api/images/generate -H 'Content-Type: application/json' -d '{body}'"),
+        ("API key", f"{key}  (not needed here; for tools that must send one)"),
         ("Pictures", stack.env["STORAGE_URL"].removeprefix("file://")),
         ("fal.ai", _about_fal(stack)),
         ("MongoDB", _about(stack, "mongo", "MONGODB_URI")),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import IO, Self
+from typing import IO, ClassVar, Self
 
 from scripts.development.backing import PORT_TAKEN, Backing, missing
 from scripts.development.child import Child, Spawner, StackError
@@ -33,6 +33,9 @@ class Stack:
     `data_dir`; without one, in a temporary folder that is removed at the end. Raises StackError with the last log
     lines of the process that failed to start.
     """
+
+    #: Each is called with a stack whose processes have ended, while its folder is still there.
+    readers: ClassVar[list[Callable[["Stack"], None]]] = []
 
     def __init__(
         self,
@@ -161,6 +164,9 @@ class Stack:
             self._spawner = None
         if self._lock:
             self._lock.close()
+        if self.data_dir.exists():
+            for read in self.readers:
+                read(self)
         if self._is_temporary:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 

@@ -25,8 +25,8 @@ def provider() -> Iterator[IdentityProvider]:
 
 @pytest.fixture(scope="module")
 def closed_service(provider: IdentityProvider) -> Iterator[Service]:
-    """A service that lets nobody in without a credential, and whose logins are not limited."""
-    with running_service(**provider.settings(), ALLOW_ANONYMOUS="false", RATE_LIMIT_LOGIN="off") as service:
+    """A service that lets nobody in without a credential, whose logins are not limited, and that logs for people."""
+    with running_service(**provider.settings(), ALLOW_ANONYMOUS="false", RATE_LIMIT_LOGIN="off", LOG_FORMAT="text") as service:
         yield service
 
 

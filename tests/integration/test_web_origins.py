@@ -103,6 +103,7 @@ def test_where_everybody_needs_a_credential_the_name_does_not_matter(services: S
 def test_a_bad_credential_is_401_also_where_none_is_needed(services: Services) -> None:
     client = client_of(services, allow_anonymous=True)
 
+    assert client.get("/api/images/models", headers={"Host": "evil.example", "X-API-Key": "nonsense"}).status_code == 401
     assert client.get("/api/images/models", headers={"X-API-Key": "igk_0123456789abcdef_x"}).status_code == 401
 
 
