@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 
@@ -35,6 +36,7 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     return str(client)
 
 
+@functools.lru_cache(maxsize=4096)
 def household(address: str) -> str:
     """Return what limits count an address as: an IPv6 address stands for its /64, since its owner can choose any other in it."""
     found = address_of(address)
@@ -43,6 +45,7 @@ def household(address: str) -> str:
     return address
 
 
+@functools.lru_cache(maxsize=4096)
 def address_of(text: str) -> Address | None:
     """Return an address as proxies write it, with a port or brackets as some do; None for anything else."""
     text = text.strip().strip('"')

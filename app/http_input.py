@@ -57,6 +57,8 @@ class PacedReader(io.RawIOBase):
         finally:
             self._waited_s += time.monotonic() - began
             self._connection.settimeout(self._write_s)
+        if count == 0 and self._part == "head":
+            raise ConnectionAbortedError("the client has gone")  # To read half a head would cost as much as a whole one.
         before = self._received
         self._received += count or 0
         if self._received // TURN_BYTES != before // TURN_BYTES:
