@@ -15,7 +15,7 @@ eventlet.monkey_patch()
 
 import sys
 
-from app.cli import main
+from app.operator.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

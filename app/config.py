@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.addresses import Network, networks_of
-from app.budget import limit_of
-from app.errors import InvalidRequest
-from app.redis_address import redis_problems
-from app.store_addresses import mongodb_problems, storage_problems
+from app.domain.addresses import Network, networks_of
+from app.domain.budget import limit_of
+from app.domain.errors import InvalidRequest
+from app.domain.redis_address import redis_problems
+from app.domain.store_addresses import mongodb_problems, storage_problems
 
 MIN_SECRET_CHARS = 32
 OPEN_PRODUCTION = "in-production"

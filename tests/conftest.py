@@ -99,7 +99,7 @@ def database(backing: Backing) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def redis_connection(backing: Backing) -> Iterator[Redis]:
-    from app.clients.redis_connection import connect_redis
+    from app.clients.redis import connect_redis
 
     connection = connect_redis(backing.redis_url)
     yield connection

@@ -21,9 +21,9 @@ from rq.serializers import JSONSerializer
 
 from app.bootstrap import check_addresses, check_receipts, open_registry
 from app.clients.queue import QUEUES, WORKER_TTL_S
-from app.clients.redis_connection import connect_worker
+from app.clients.redis import connect_worker
 from app.config import BadSettings, Settings, load_settings
-from app.errors import StoreRefused, StoreUnavailable
+from app.domain.errors import StoreRefused, StoreUnavailable
 from app.logs import configure_logging
 from registry.loader import RegistryError
 from workers import alive, tasks

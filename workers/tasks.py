@@ -13,9 +13,9 @@ from rq.timeouts import JobTimeoutException
 
 from app.bootstrap import Services, build_services
 from app.config import load_settings
-from app.errors import ServiceError
-from app.fal_request import News
-from app.outside_text import said_of
+from app.domain.errors import ServiceError
+from app.domain.fal_request import News
+from app.domain.outside_text import said_of
 
 log = logging.getLogger("workers")
 

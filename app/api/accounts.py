@@ -6,18 +6,18 @@ from typing import Any
 
 from flask import Response
 
-from app.account import Account
-from app.api import account_schemas as schemas
-from app.api.access import needs_user, open_to_all
-from app.api.auth import own_session, signed_in
-from app.api.context import services
-from app.api.envelope import envelope_of, enveloped
-from app.api.guesses import guesses_at
-from app.api.limits import logins
-from app.api.requests import ApiBlueprint
-from app.api.schemas import ErrorAnswer
-from app.api_key import Scope
-from app.clock import rfc3339
+from app.api.http.access import needs_user, open_to_all
+from app.api.http.auth import own_session, signed_in
+from app.api.http.context import services
+from app.api.http.envelope import envelope_of, enveloped
+from app.api.http.guesses import guesses_at
+from app.api.http.limits import logins
+from app.api.http.requests import ApiBlueprint
+from app.api.schemas import accounts as schemas
+from app.api.schemas.images import ErrorAnswer
+from app.domain.account import Account
+from app.domain.api_key import Scope
+from app.domain.clock import rfc3339
 
 blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="Accounts of the web app's users")
 

@@ -6,21 +6,21 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from app.api import batch_schemas as schemas
-from app.api import examples
-from app.api.access import needs
-from app.api.auth import caller
-from app.api.context import services
-from app.api.idempotency import marked, order_key_of
-from app.api.limits import submits
-from app.api.requests import ApiBlueprint
-from app.api.schemas import ErrorAnswer
-from app.api_key import Scope
-from app.batch import Batch, BatchView
-from app.clock import rfc3339
-from app.job import JobStatus
-from app.pricing import limit_micros, usd
-from app.services.orders import Order
+from app.api.http import examples
+from app.api.http.access import needs
+from app.api.http.auth import caller
+from app.api.http.context import services
+from app.api.http.idempotency import marked, order_key_of
+from app.api.http.limits import submits
+from app.api.http.requests import ApiBlueprint
+from app.api.schemas import batches as schemas
+from app.api.schemas.images import ErrorAnswer
+from app.domain.api_key import Scope
+from app.domain.batch import Batch, BatchView
+from app.domain.clock import rfc3339
+from app.domain.job import JobStatus
+from app.domain.pricing import limit_micros, usd
+from app.services.orders.order import Order
 
 blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Many orders in one request")
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from app import budget
-from app.api import budget_schemas as schemas
-from app.api import examples, paging
-from app.api.access import needs
-from app.api.context import services
-from app.api.requests import ApiBlueprint
-from app.api.schemas import ErrorAnswer
-from app.api_key import Scope
-from app.budget import Budget
-from app.pricing import usd
+from app.api.http import examples, paging
+from app.api.http.access import needs
+from app.api.http.context import services
+from app.api.http.requests import ApiBlueprint
+from app.api.schemas import budgets as schemas
+from app.api.schemas.images import ErrorAnswer
+from app.domain import budget
+from app.domain.api_key import Scope
+from app.domain.budget import Budget
+from app.domain.pricing import usd
 
 blueprint = ApiBlueprint("budgets", __name__, url_prefix="/api/budgets", description="What may be spent in a month")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from app.api.views import processing_ms
 from app.clients.storage import Storage
-from app.clock import rfc3339
-from app.job import Job, JobStatus
-from app.services.announcements import COMPLETED, FAILED, PROGRESS, event_image
+from app.domain.clock import rfc3339
+from app.domain.job import Job, JobStatus
+from app.services.events.announcements import COMPLETED, FAILED, PROGRESS, event_image
 
 
 def queued_view(job: Job, message: str, *, uploaded_new: bool | None = None) -> dict[str, Any]:

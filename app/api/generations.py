@@ -9,26 +9,26 @@ from typing import IO, Any
 import marshmallow as ma
 from flask import Response, request
 
-from app.api import examples, paging
-from app.api import generation_schemas as schemas
-from app.api.access import needs_user
-from app.api.auth import signed_in
-from app.api.bodies import json_body
-from app.api.context import services
-from app.api.envelope import envelope_of, enveloped
 from app.api.generation_views import item_view, queued_view
-from app.api.idempotency import marked, order_key_of
-from app.api.limits import submits
-from app.api.multipart import uploaded_file
-from app.api.requests import ApiBlueprint, refusal_of, refuse_repeated
-from app.api.schemas import ErrorAnswer
-from app.api.stages import count_accept
-from app.api.strict_json import UnsupportedMediaType, parse_json
-from app.api_key import Scope
-from app.errors import FieldError, InvalidRequest
-from app.job import JobStatus
-from app.job_filter import JobFilter
-from app.services.web_generation import ReferenceRequest, TextRequest
+from app.api.http import examples, paging
+from app.api.http.access import needs_user
+from app.api.http.auth import signed_in
+from app.api.http.bodies import json_body
+from app.api.http.context import services
+from app.api.http.envelope import envelope_of, enveloped
+from app.api.http.idempotency import marked, order_key_of
+from app.api.http.limits import submits
+from app.api.http.multipart import uploaded_file
+from app.api.http.requests import ApiBlueprint, refusal_of, refuse_repeated
+from app.api.http.stages import count_accept
+from app.api.http.strict_json import UnsupportedMediaType, parse_json
+from app.api.schemas import generations as schemas
+from app.api.schemas.images import ErrorAnswer
+from app.domain.api_key import Scope
+from app.domain.errors import FieldError, InvalidRequest
+from app.domain.job import JobStatus
+from app.domain.job_filter import JobFilter
+from app.services.orders.web_generation import ReferenceRequest, TextRequest
 
 blueprint = ApiBlueprint("generations", __name__, url_prefix="/api/generate", description="Generations of signed-in users")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response, jsonify
 
-from app.api.access import open_to_all
-from app.api.context import services
-from app.clients import redis_connection
-from app.clients.breaker import ACCOUNT
-from app.errors import GatewayError
+from app.api.http.access import open_to_all
+from app.api.http.context import services
+from app.clients import redis as redis_connection
+from app.clients.fal.breaker import ACCOUNT
+from app.domain.errors import GatewayError
 
 blueprint = Blueprint("health", __name__)
 

@@ -7,25 +7,26 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from app import clock
-from app.api import examples, schemas
-from app.api.access import needs
-from app.api.auth import caller
-from app.api.context import services
-from app.api.crowding import counted_wait
-from app.api.deferred import Deferred
-from app.api.errors import error_body, status_of
-from app.api.idempotency import marked, order_key_of
-from app.api.limits import submits
-from app.api.requests import ApiBlueprint, Preference, preference_of
-from app.api.stages import count_accept, count_answer
+from app.api.http import examples
+from app.api.http.access import needs
+from app.api.http.auth import caller
+from app.api.http.context import services
+from app.api.http.crowding import counted_wait
+from app.api.http.deferred import Deferred
+from app.api.http.errors import error_body, status_of
+from app.api.http.idempotency import marked, order_key_of
+from app.api.http.limits import submits
+from app.api.http.requests import ApiBlueprint, Preference, preference_of
+from app.api.http.stages import count_accept, count_answer
+from app.api.schemas import images as schemas
 from app.api.views import image_view, model_detail_view, model_view
-from app.api_key import Scope
-from app.errors import NotFound, ProviderError
-from app.job import Job, JobStatus
-from app.pricing import usd
-from app.services.idempotency import OrderKey
-from app.services.orders import Order
+from app.domain import clock
+from app.domain.api_key import Scope
+from app.domain.errors import NotFound, ProviderError
+from app.domain.job import Job, JobStatus
+from app.domain.pricing import usd
+from app.services.orders.idempotency import OrderKey
+from app.services.orders.order import Order
 
 GOES_ON = "The generation goes on; ask statusUrl for the result"
 

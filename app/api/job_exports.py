@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from app.api.history_schemas import ExportFormat
+from app.api.schemas.history import ExportFormat
 from app.api.views import failure_view, job_view, processing_ms
 from app.clients.storage import Storage
-from app.clock import rfc3339
-from app.job import Job
-from app.job_filter import JOB_TYPE, prompt_of
-from app.pricing import usd
+from app.domain.clock import rfc3339
+from app.domain.job import Job
+from app.domain.job_filter import JOB_TYPE, prompt_of
+from app.domain.pricing import usd
 
 COLUMNS = (
     "jobId", "userId", "type", "operation", "model", "status", "prompt", "images", "cost", "estimatedCost", "errorCode", "errorMessage",

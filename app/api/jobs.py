@@ -8,20 +8,21 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from app.api import cursors, schemas
-from app.api import history_schemas as history
-from app.api.access import needs
-from app.api.auth import caller
-from app.api.context import services
-from app.api.exports import documented, exported
-from app.api.idempotency import marked, order_key_of
+from app.api.http import cursors
+from app.api.http.access import needs
+from app.api.http.auth import caller
+from app.api.http.context import services
+from app.api.http.exports import documented, exported
+from app.api.http.idempotency import marked, order_key_of
+from app.api.http.limits import submits
+from app.api.http.requests import ApiBlueprint
+from app.api.http.stages import count_accept
 from app.api.job_exports import COLUMNS, job_rows
-from app.api.limits import submits
-from app.api.requests import ApiBlueprint
-from app.api.stages import count_accept
+from app.api.schemas import history
+from app.api.schemas import images as schemas
 from app.api.views import job_view
-from app.api_key import Scope
-from app.job_filter import JobFilter
+from app.domain.api_key import Scope
+from app.domain.job_filter import JobFilter
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/jobs", description="Jobs and their history")
 

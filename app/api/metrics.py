@@ -11,12 +11,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.api.access import open_to_all
-from app.api.deferred import Deferred
+from app.api.http.access import open_to_all
+from app.api.http.deferred import Deferred
 from app.bootstrap import Services
-from app.clients.breaker import ACCOUNT
+from app.clients.fal.breaker import ACCOUNT
 from app.clients.metrics import BOUNDS, Sample
-from app.services.stages import STAGE_SECONDS
+from app.services.fulfilment.stages import STAGE_SECONDS
 
 COUNTERS = {
     "imagegw_jobs_total": "Jobs that ended.",

@@ -13,16 +13,16 @@ from flask_socketio import ConnectionRefusedError as RefusedError
 from flask_socketio import SocketIO, emit, join_room
 from redis import Redis
 
-from app.api.auth import Caller, of_key, of_token
-from app.api.context import services, services_of
-from app.api.engine import Engine, SessionLimits
-from app.api.hosts import require_right_host
-from app.api.open_sockets import OpenSockets
-from app.api.schemas import MAX_USER_ID_CHARS
-from app.api_key import Scope
+from app.api.http.auth import Caller, of_key, of_token
+from app.api.http.context import services, services_of
+from app.api.http.hosts import require_right_host
+from app.api.http.open_sockets import OpenSockets
+from app.api.schemas.images import MAX_USER_ID_CHARS
 from app.clients.events import SocketManager, room_of
-from app.errors import GatewayError, InvalidRequest, Unauthorized
-from app.services.sessions import Credential
+from app.domain.api_key import Scope
+from app.domain.errors import GatewayError, InvalidRequest, Unauthorized
+from app.services.people.sessions import Credential
+from app.web.engine import Engine, SessionLimits
 
 log = logging.getLogger("sockets")
 

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 
 from flask import Response, request
 
-from app.api import schemas
-from app.api.access import needs
-from app.api.auth import caller
-from app.api.context import services
-from app.api.crowding import hold_stream
-from app.api.open_sockets import LOOK_EVERY_S
-from app.api.requests import ApiBlueprint
-from app.api_key import Scope
+from app.api.http.access import needs
+from app.api.http.auth import caller
+from app.api.http.context import services
+from app.api.http.crowding import hold_stream
+from app.api.http.open_sockets import LOOK_EVERY_S
+from app.api.http.requests import ApiBlueprint
+from app.api.schemas import images as schemas
 from app.bootstrap import Services
-from app.job import Job
-from app.services.sessions import Credential
+from app.domain.api_key import Scope
+from app.domain.job import Job
+from app.services.people.sessions import Credential
 
 blueprint = ApiBlueprint("streams", __name__, url_prefix="/api/jobs", description="A job's events while it is made")
 

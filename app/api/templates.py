@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Response
 
-from app.api.access import open_to_all
-from app.api.context import services
-from app.api.envelope import envelope_of, enveloped
-from app.api.generation_schemas import TemplatesAnswer
-from app.api.requests import ApiBlueprint
+from app.api.http.access import open_to_all
+from app.api.http.context import services
+from app.api.http.envelope import envelope_of, enveloped
+from app.api.http.requests import ApiBlueprint
+from app.api.schemas.generations import TemplatesAnswer
 
 blueprint = ApiBlueprint("templates", __name__, url_prefix="/api/prompt-templates", description="Prompt templates")
 

@@ -7,19 +7,19 @@ from typing import Any
 
 from flask import Response
 
-from app.account import Entry
-from app.api import account_schemas as schemas
-from app.api import examples, paging
-from app.api.access import needs_user
-from app.api.auth import signed_in
-from app.api.context import services
-from app.api.envelope import envelope_of, enveloped
-from app.api.idempotency import HEADER, idempotency_key, marked
-from app.api.requests import ApiBlueprint
-from app.api.schemas import ErrorAnswer
-from app.api_key import Scope
-from app.clock import rfc3339
-from app.errors import FieldError, InvalidRequest
+from app.api.http import examples, paging
+from app.api.http.access import needs_user
+from app.api.http.auth import signed_in
+from app.api.http.context import services
+from app.api.http.envelope import envelope_of, enveloped
+from app.api.http.idempotency import HEADER, idempotency_key, marked
+from app.api.http.requests import ApiBlueprint
+from app.api.schemas import accounts as schemas
+from app.api.schemas.images import ErrorAnswer
+from app.domain.account import Entry
+from app.domain.api_key import Scope
+from app.domain.clock import rfc3339
+from app.domain.errors import FieldError, InvalidRequest
 
 blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/tokens", description="What users may spend")
 

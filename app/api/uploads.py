@@ -6,22 +6,22 @@ from typing import Any
 
 from flask import Response, request
 
-from app.api import paging
-from app.api import upload_schemas as schemas
-from app.api.access import needs_user
-from app.api.auth import signed_in
-from app.api.context import services
-from app.api.envelope import envelope_of, enveloped
-from app.api.multipart import uploaded_file
-from app.api.requests import ApiBlueprint
-from app.api.schemas import ErrorAnswer
-from app.api.strict_json import UnsupportedMediaType
-from app.api_key import Scope
+from app.api.http import paging
+from app.api.http.access import needs_user
+from app.api.http.auth import signed_in
+from app.api.http.context import services
+from app.api.http.envelope import envelope_of, enveloped
+from app.api.http.multipart import uploaded_file
+from app.api.http.requests import ApiBlueprint
+from app.api.http.strict_json import UnsupportedMediaType
+from app.api.schemas import uploads as schemas
+from app.api.schemas.images import ErrorAnswer
 from app.clients.storage import Storage
-from app.clock import rfc3339
-from app.errors import FieldError, InvalidRequest
-from app.services.web_generation import REFERENCE_SIDES
-from app.upload import Upload
+from app.domain.api_key import Scope
+from app.domain.asset import Upload
+from app.domain.clock import rfc3339
+from app.domain.errors import FieldError, InvalidRequest
+from app.services.orders.web_generation import REFERENCE_SIDES
 
 blueprint = ApiBlueprint("uploads", __name__, url_prefix="/api/uploads", description="A user's own images, uploaded or generated")
 

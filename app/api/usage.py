@@ -7,16 +7,16 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from app.api import usage_schemas as schemas
-from app.api.access import needs
-from app.api.auth import caller
-from app.api.context import services
-from app.api.exports import documented, exported
-from app.api.requests import ApiBlueprint
-from app.api.schemas import ErrorAnswer
-from app.api_key import Scope
-from app.pricing import usd
-from app.usage import Tally
+from app.api.http.access import needs
+from app.api.http.auth import caller
+from app.api.http.context import services
+from app.api.http.exports import documented, exported
+from app.api.http.requests import ApiBlueprint
+from app.api.schemas import usage as schemas
+from app.api.schemas.images import ErrorAnswer
+from app.domain.api_key import Scope
+from app.domain.pricing import usd
+from app.domain.usage import Tally
 
 blueprint = ApiBlueprint("usage", __name__, url_prefix="/api/usage", description="Usage and what it costs")
 

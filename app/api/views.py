@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from app.clients.storage import Storage
-from app.clock import rfc3339
-from app.job import Job, StoredImage
-from app.job_filter import JOB_TYPE
-from app.pricing import list_price, usd
+from app.domain.clock import rfc3339
+from app.domain.job import Job, StoredImage
+from app.domain.job_filter import JOB_TYPE
+from app.domain.pricing import list_price, usd
 from registry.geometry import takes_size
 from registry.loader import Registry
 from registry.schema import json_schema

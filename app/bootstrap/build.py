@@ -13,7 +13,7 @@ from app.bootstrap.services import Services
 from app.bootstrap.web import Web, build_web
 from app.bootstrap.work import Work, build_work
 from app.config import Settings
-from app.services.accounts import run_inline
+from app.services.people.accounts import run_inline
 
 
 def build_services(settings: Settings, *, offload: Callable[..., Any] = run_inline) -> Services:

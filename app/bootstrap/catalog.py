@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.config import Settings
-from app.services.token_prices import TokenPrices
+from app.services.orders.token_prices import TokenPrices
 from registry.loader import PromptTemplates, Registry, default_folder, load_prompt_templates, load_registry
 from registry.operations import OperationSpec, load_operations
 

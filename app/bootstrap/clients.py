@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from app.clients.breaker import Breaker
-from app.clients.download import Downloader
 from app.clients.events import EventPublisher
-from app.clients.fal import FalQueue
-from app.clients.fal_platform import FalPlatform
+from app.clients.fal.breaker import Breaker
+from app.clients.fal.download import Downloader
+from app.clients.fal.platform import FalPlatform
+from app.clients.fal.queue import FalQueue
+from app.clients.fal.webhook_keys import WebhookVerifier
 from app.clients.metrics import Metrics
 from app.clients.queue import TaskQueue
 from app.clients.receipt_box import ReceiptBox
-from app.clients.redis_connection import connect_redis
+from app.clients.redis import connect_redis
 from app.clients.storage import Storage, open_storage
-from app.clients.webhook_keys import WebhookVerifier
 from app.config import Settings
 
 

@@ -8,9 +8,9 @@ from app.bootstrap.catalog import Catalog, build_catalog
 from app.bootstrap.clients import Clients, build_clients
 from app.bootstrap.stores import Stores, build_stores
 from app.config import Settings
-from app.job import Patience
-from app.services.announcements import Announcer
-from app.services.stages import StageTimes
+from app.domain.job import Patience
+from app.services.events.announcements import Announcer
+from app.services.fulfilment.stages import StageTimes
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.bootstrap.foundation import Foundation
-from app.services.billing import Billing
-from app.services.budgets import Budgets
-from app.services.funds import Funds
+from app.services.money.billing import Billing
+from app.services.money.budgets import Budgets
+from app.services.money.funds import Funds
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from app.bootstrap.foundation import Foundation
 from app.bootstrap.money import Money
 from app.bootstrap.pictures import Pictures
-from app.services.batch_turns import Turns
-from app.services.batches import Batches
-from app.services.generation import Generation
-from app.services.lifecycle import Lifecycle
+from app.services.orders.batches import Batches
+from app.services.orders.fair_share import Turns
+from app.services.orders.job_actions import Lifecycle
+from app.services.orders.submit import Generation
 
 
 @dataclass(frozen=True)

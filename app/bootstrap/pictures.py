@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.bootstrap.foundation import Foundation
-from app.services.references import References
-from app.services.unreadable import Unreadable
-from app.services.uploads import MEGABYTE, Uploads
+from app.services.fulfilment.unreadable import Unreadable
+from app.services.orders.references import References
+from app.services.people.uploads import MEGABYTE, Uploads
 
 
 @dataclass(frozen=True)

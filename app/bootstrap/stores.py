@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.clients.redis_connection import refuse_cluster
+from app.clients.redis import refuse_cluster
 from app.clients.storage import open_storage
 from app.config import Settings
-from app.job import Patience
+from app.domain.job import Patience
 from app.stores.accounts import AccountStore
 from app.stores.batch_jobs import BatchJobStore
 from app.stores.batches import BatchStore

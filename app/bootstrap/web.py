@@ -10,13 +10,13 @@ from app.bootstrap.foundation import Foundation
 from app.bootstrap.money import Money
 from app.bootstrap.orders import Orders
 from app.bootstrap.pictures import Pictures
-from app.services.accounts import Accounts
-from app.services.history import History
-from app.services.sessions import Sessions
-from app.services.tokens import Tokens
-from app.services.usage import Usage
-from app.services.waiting import JobWaiters
-from app.services.web_generation import WebGeneration
+from app.services.events.waiting import JobWaiters
+from app.services.orders.web_generation import WebGeneration
+from app.services.people.accounts import Accounts
+from app.services.people.bearer_tokens import Tokens
+from app.services.people.sessions import Sessions
+from app.services.reports.history import History
+from app.services.reports.usage import Usage
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from app.bootstrap.money import Money
 from app.bootstrap.orders import Orders
 from app.bootstrap.pictures import Pictures
 from app.clients.queue import TASK_TIMEOUT_S
-from app.services.cancellation import Cancellation
-from app.services.collection import Collector
-from app.services.dispatch import Dispatcher
-from app.services.expiry import Expiry
-from app.services.fal_user import FalUser
-from app.services.insisting import Insisting
-from app.services.receipts import Receipts
-from app.services.reconciliation import Reconciliation
-from app.services.recovery import Recovery
-from app.services.settlement import Settler
-from app.services.task_errors import TaskErrors
-from app.services.webhooks import Webhooks
+from app.services.fulfilment.cancellation import Cancellation
+from app.services.fulfilment.collection import Collector
+from app.services.fulfilment.dispatch import Dispatcher
+from app.services.fulfilment.expiry import Expiry
+from app.services.fulfilment.fal_user import FalUser
+from app.services.fulfilment.insisting import Insisting
+from app.services.fulfilment.receipts import Receipts
+from app.services.fulfilment.recovery import Recovery
+from app.services.fulfilment.settlement import Settler
+from app.services.fulfilment.task_errors import TaskErrors
+from app.services.fulfilment.webhooks_in import Webhooks
+from app.services.money.reconciliation import Reconciliation
 
 
 @dataclass(frozen=True)

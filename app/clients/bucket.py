@@ -22,7 +22,7 @@ from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.config import BadSettings
-from app.errors import NotFound, StorageUnavailable
+from app.domain.errors import NotFound, StorageUnavailable
 
 log = logging.getLogger(__name__)
 

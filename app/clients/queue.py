@@ -10,9 +10,9 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.clients.redis_connection import ping
-from app.errors import QueueUnavailable
-from app.fal_request import News
+from app.clients.redis import ping
+from app.domain.errors import QueueUnavailable
+from app.domain.fal_request import News
 
 #: Finished pictures go first: they are paid for, and they end jobs.
 COLLECT_QUEUE = "image-collection"

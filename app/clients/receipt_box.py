@@ -22,7 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.config import BadSettings
-from app.fal_request import Receipt
+from app.domain.fal_request import Receipt
 
 log = logging.getLogger(__name__)
 

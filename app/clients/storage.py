@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from app.clients.bucket import S3Storage
 from app.config import Settings
-from app.errors import Misconfigured, NotFound, StorageUnavailable
+from app.domain.errors import Misconfigured, NotFound, StorageUnavailable
 
 #: What file systems let a name have, and a key S3's limit.
 MAX_NAME_BYTES, MAX_KEY_CHARS = 255, 1024

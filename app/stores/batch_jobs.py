@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.job import Job, JobStatus, Patience
+from app.domain.job import Job, JobStatus, Patience
 from app.stores.database import Database, store
 from app.stores.job_documents import from_document, to_document
 

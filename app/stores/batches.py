@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
-from app.batch import Batch, BatchState
+from app.domain.batch import Batch, BatchState
 from app.stores.database import Database, Document, store
 
 

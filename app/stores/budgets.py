@@ -12,8 +12,8 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from app.budget import Budget
-from app.errors import StoreUnavailable
+from app.domain.budget import Budget
+from app.domain.errors import StoreUnavailable
 from app.stores.database import Database, Document, store
 
 #: Jobs whose holds have ended, remembered so that a late repeat of their request does not hold again.

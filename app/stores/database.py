@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import split_options
 
 from app.config import BadSettings
-from app.errors import StoreUnavailable
+from app.domain.errors import StoreUnavailable
 
 Document = dict[str, Any]
 Database = MongoDatabase[Document]

@@ -15,8 +15,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError, WriteConcernError
 
-from app import clock
-from app.errors import StoreUnavailable
+from app.domain import clock
+from app.domain.errors import StoreUnavailable
 from app.stores.database import Database
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from app.batch import takes_slot
-from app.costs import ActualCost, CostSource
-from app.fal_request import Failure, FalRequest, Receipt, RequestState
-from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage, WebDetails
-from app.job_filter import JOB_TYPE
-from app.pricing import Quote
+from app.domain.batch import takes_slot
+from app.domain.costs import ActualCost, CostSource
+from app.domain.fal_request import Failure, FalRequest, Receipt, RequestState
+from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage, WebDetails
+from app.domain.job_filter import JOB_TYPE
+from app.domain.pricing import Quote
 from app.stores.database import Document, sayable, storable
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.job import JobStatus
-from app.job_filter import JobFilter
+from app.domain.job import JobStatus
+from app.domain.job_filter import JobFilter
 from app.stores.database import Document
 
 #: The equality fields of each index that ends in `_id`, in the index's order.

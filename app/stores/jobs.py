@@ -13,9 +13,9 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import StoreUnavailable
-from app.job import Job, JobStatus, Patience, Settlement
-from app.job_filter import JobFilter
+from app.domain.errors import StoreUnavailable
+from app.domain.job import Job, JobStatus, Patience, Settlement
+from app.domain.job_filter import JobFilter
 from app.stores.database import Database, Document, store
 from app.stores.job_documents import from_document, state_document, to_document
 from app.stores.job_plans import plan

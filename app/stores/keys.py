@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from app.api_key import USUAL_SCOPES, ApiKey, KeyTerms, OrderLimits, Scope
+from app.domain.api_key import USUAL_SCOPES, ApiKey, KeyTerms, OrderLimits, Scope
 from app.stores.database import Database, Document, store
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from app import clock
-from app.errors import StoreRefused, StoreUnavailable
+from app.domain import clock
+from app.domain.errors import StoreRefused, StoreUnavailable
 from app.stores.database import Collection, Database
 
 ROUNDS = 20

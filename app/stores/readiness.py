@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from app.errors import StoreNotReady, StoreRefused, StoreUnavailable
+from app.domain.errors import StoreNotReady, StoreRefused, StoreUnavailable
 from app.stores.database import Database, ping
 from app.stores.indexes import Missing, ensure_indexes
 from app.stores.proof import prove

@@ -15,8 +15,8 @@ from typing import Any
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.asset import Purpose, Upload
 from app.stores.database import Database, Document, store
-from app.upload import Purpose, Upload
 
 #: `changedAt` of a record that nobody works on any more.
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,9 +5,9 @@ Its field `countedBy` is the business of `usage_days`.
 
 from __future__ import annotations
 
-from app.job import Job
+from app.domain.job import Job
+from app.domain.usage import tally_of
 from app.stores.database import Database, store
-from app.usage import tally_of
 
 
 @store

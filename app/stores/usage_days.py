@@ -14,12 +14,12 @@ from urllib.parse import quote
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from app import clock, keys
-from app.account import Whose
-from app.errors import StoreUnavailable
-from app.job import TERMINAL, Job, JobStatus
+from app.domain import clock, keys
+from app.domain.account import Whose
+from app.domain.errors import StoreUnavailable
+from app.domain.job import TERMINAL, Job, JobStatus
+from app.domain.usage import GroupBy, Period, Tally, UsageRow, day_of_job, tally_of
 from app.stores.database import Database, Document, store
-from app.usage import GroupBy, Period, Tally, UsageRow, day_of_job, tally_of
 
 #: In the order of `JobStatus`, so that rows always come in the same.
 ENDS = tuple(status for status in JobStatus if status in TERMINAL)

@@ -14,8 +14,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.benchmarks.source import BenchmarkError, Source
-from scripts.development.ports import free_port
-from scripts.development.stack import Stack
+from scripts.stack.ports import free_port
+from scripts.stack.stack import Stack
 
 #: Prompt and seed are always the same: the emulator paints the picture once, so that painting is not what is measured.
 INPUTS = {"prompt": "a red bicycle", "seed": 7}

@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 import psutil
 
-from scripts.development.stack import Stack
+from scripts.stack.stack import Stack
 
 OURS = ("web", "worker", "watcher")
 BACKING = ("mongo", "redis", "emulator")

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 
 from app.config import Settings
-from app.services.accounts import Accounts
-from app.services.tokens import Tokens
+from app.services.people.accounts import Accounts
+from app.services.people.bearer_tokens import Tokens
 from app.stores.accounts import AccountStore
 from app.stores.keys import KeyStore
 from tests.acceptance.service import Answer, Service, wait_until

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 from pymongo import MongoClient
 
-from scripts.stack import Stack
+from scripts.stack.stack import Stack
 from tests.support.emulator import Emulator
 
 SECONDS = 0.2

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.account import Role
+from app.domain.account import Role
 from tests.acceptance.people import PASSWORD, Person, accounts_of
 from tests.acceptance.service import Answer, Service, running_service
 from tests.support.idp import IdentityProvider, identity_provider

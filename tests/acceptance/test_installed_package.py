@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scripts.development.stack import Stack
+from scripts.stack.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What setuptools reads. A copy, as it builds in the very folder it is given.

@@ -11,11 +11,11 @@ import httpx
 import pytest
 import socketio
 
-from app import clock
-from app.api.access import access_of
-from app.api.application import build
-from app.api_key import KeyTerms, OrderLimits, Scope
+from app.api.http.access import access_of
+from app.api.http.application import build
 from app.bootstrap import Services
+from app.domain import clock
+from app.domain.api_key import KeyTerms, OrderLimits, Scope
 from tests.acceptance.people import accounts_of
 from tests.acceptance.service import Answer, Service, a_prompt, order, wait_until
 from tests.support.listeners import listening

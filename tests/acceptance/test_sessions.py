@@ -16,7 +16,7 @@ import pytest
 import socketio
 
 from app.config import Settings
-from app.services.tokens import Tokens
+from app.services.people.bearer_tokens import Tokens
 from tests.acceptance.people import PASSWORD, Person, accounts_of
 from tests.acceptance.service import Service, a_prompt, wait_until
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app import clock
-from app.job import Job, JobStatus, Patience
-from app.services.billing import Billing
+from app.domain import clock
+from app.domain.job import Job, JobStatus, Patience
+from app.services.money.billing import Billing
 from app.stores.accounts import AccountStore
 from app.stores.jobs import JobStore
 from app.stores.ledger import LedgerStore

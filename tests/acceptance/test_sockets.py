@@ -13,8 +13,8 @@ import pytest
 import socketio
 from pymongo import MongoClient
 
-from scripts.development.ports import free_port
-from scripts.stack import Stack
+from scripts.stack.ports import free_port
+from scripts.stack.stack import Stack
 from tests.acceptance.people import Person, accounts_of
 from tests.acceptance.service import SECONDS, Answer, Service, a_prompt
 from tests.support.emulator import Emulator

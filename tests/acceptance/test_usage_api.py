@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app import clock
+from app.domain import clock
 from tests.acceptance.service import Answer, Service, a_prompt, order
 
 

@@ -17,9 +17,9 @@ import httpx
 from moto.server import ThreadedMotoServer
 from pymongo import MongoClient
 
-from scripts.development.child import Child
-from scripts.development.ports import free_port
-from scripts.stack import Stack
+from scripts.stack.child import Child
+from scripts.stack.ports import free_port
+from scripts.stack.stack import Stack
 from tests.acceptance.service import Answer
 from tests.faults.place import UNKNOWN_SECONDS, Place
 from tests.support.emulator import Emulator

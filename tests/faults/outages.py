@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
-from scripts.stack import Stack
+from scripts.stack.stack import Stack
 from tests.acceptance.service import PROCESSES, wait_until
 from tests.faults.place import Place
 from tests.faults.soundness import files_in

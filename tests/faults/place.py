@@ -19,16 +19,16 @@ import httpx
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from app import clock
-from app.budget import month_of, of_user
-from app.job import Patience
-from app.services.billing import Billing
+from app.domain import clock
+from app.domain.budget import month_of, of_user
+from app.domain.job import Patience
+from app.services.money.billing import Billing
 from app.stores.accounts import AccountStore
 from app.stores.budgets import BudgetStore
 from app.stores.jobs import JobStore
 from app.stores.ledger import LedgerStore
-from scripts.development.ports import free_port
-from scripts.stack import Stack
+from scripts.stack.ports import free_port
+from scripts.stack.stack import Stack
 from tests.acceptance.service import Answer, Service, wait_until
 from tests.faults.customers import Customer, register
 from tests.support.emulator import Emulator

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from scripts.development.ports import free_port
+from scripts.stack.ports import free_port
 from tests.acceptance.service import Service, wait_until
 from tests.support.connections import open_connections
 
@@ -24,8 +24,8 @@ import eventlet
 eventlet.monkey_patch()
 import os
 from app.config import load_settings
-from app.serving import serve
-from app.web_server import Limits
+from app.web.serving import serve
+from app.web.slow_clients import Limits
 s = {PATIENCE_S}
 limits = Limits(head_s=s, idle_s=s, body_s=s, body_bytes_per_s={BYTES_PER_S}, write_s=s, ping_interval_s=1, ping_timeout_s=1, stranger_s=s)
 serve(load_settings(os.environ), limits)

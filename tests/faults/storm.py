@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from scripts.stack import Stack
+from scripts.stack.stack import Stack
 from tests.acceptance.service import a_prompt
 from tests.faults.customers import Customer
 

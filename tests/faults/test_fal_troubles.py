@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.stack import Stack
+from scripts.stack.stack import Stack
 from tests.acceptance.service import Answer
 from tests.faults.customers import TOKENS_AN_IMAGE, Customer, register
 from tests.faults.place import Place, running_place

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scripts.stack import Stack
+from scripts.stack.stack import Stack
 from tests.acceptance.service import Answer, a_prompt, wait_until
 from tests.faults.place import Place, running_place, until_all
 from tests.faults.soundness import problems

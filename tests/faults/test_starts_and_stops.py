@@ -13,8 +13,8 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from scripts.development.ports import free_port
-from scripts.stack import Stack
+from scripts.stack.ports import free_port
+from scripts.stack.stack import Stack
 from tests.acceptance.service import Answer, a_prompt, order, wait_until
 from tests.faults.customers import register
 from tests.faults.place import Place

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.emulator.webhooks import OLD_SECONDS, Signer
+from scripts.fal_emulator.webhooks import OLD_SECONDS, Signer
 from tests.acceptance.service import Answer, a_prompt, wait_until
 from tests.faults.place import Place, running_place
 from tests.faults.soundness import problems

@@ -14,11 +14,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.utils import base64url_encode
 
-from app.account import Role
 from app.config import Settings
-from app.errors import EmailTaken, NotFound, Unauthorized
-from app.services.accounts import Accounts
-from app.services.tokens import Tokens
+from app.domain.account import Role
+from app.domain.errors import EmailTaken, NotFound, Unauthorized
+from app.services.people.accounts import Accounts
+from app.services.people.bearer_tokens import Tokens
 from app.stores.accounts import AccountStore
 from app.stores.database import Database
 from app.stores.keys import KeyStore

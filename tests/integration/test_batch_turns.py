@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.account import Balance
-from app.batch import LONGEST_WAIT, BatchState
 from app.clients.queue import BATCH_QUEUE
-from app.job import JobStatus
+from app.domain.account import Balance
+from app.domain.batch import LONGEST_WAIT, BatchState
+from app.domain.job import JobStatus
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Shop
 

@@ -13,10 +13,10 @@ from decimal import Decimal
 
 import pytest
 
-from app import clock
-from app.account import Balance
-from app.batch import LONGEST_WAIT, is_waiting
-from app.errors import (
+from app.domain import clock
+from app.domain.account import Balance
+from app.domain.batch import LONGEST_WAIT, is_waiting
+from app.domain.errors import (
     AlreadyFinished,
     BudgetExceeded,
     CallerError,
@@ -27,11 +27,11 @@ from app.errors import (
     NotFinished,
     NotFound,
 )
-from app.job import JobStatus
-from app.job_filter import JobFilter
-from app.services import batches as service
-from app.services.idempotency import KEPT
-from app.services.orders import Order
+from app.domain.job import JobStatus
+from app.domain.job_filter import JobFilter
+from app.services.orders.idempotency import KEPT
+from app.services.orders.order import Order
+from app.services.orders.order import batches as service
 from tests.support.factories import picture
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Crash, Shop, key, orders

@@ -20,7 +20,7 @@ from app.clients import bucket as bucket_module
 from app.clients.bucket import LINK_LIFETIME_S, S3Storage
 from app.clients.storage import open_storage
 from app.config import BadSettings, Settings
-from app.errors import NotFound, StorageUnavailable
+from app.domain.errors import NotFound, StorageUnavailable
 from tests.support.fal_place import FalPlace
 from tests.support.strict_bucket import StrictBucket, strict_bucket
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 
 import pytest
 
-from app import clock
-from app.errors import BudgetExceeded, NotFound
-from app.job import Job, JobStatus
-from app.services.budgets import HOLD_PATIENCE
+from app.domain import clock
+from app.domain.errors import BudgetExceeded, NotFound
+from app.domain.job import Job, JobStatus
+from app.services.money.budgets import HOLD_PATIENCE
 from tests.support.factories import certain, completed_job, make_job
 from tests.support.gateway import Gateway
 from tests.support.till import NOVEMBER, OCTOBER, UNIT, USER, Till, order

@@ -6,11 +6,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from app import clock
-from app.errors import BudgetExceeded, InsufficientTokens, InvalidRequest, NotFound
-from app.job import Settlement
-from app.services.budgets import Budgets
-from app.services.web_generation import TextRequest
+from app.domain import clock
+from app.domain.errors import BudgetExceeded, InsufficientTokens, InvalidRequest, NotFound
+from app.domain.job import Settlement
+from app.services.money.budgets import Budgets
+from app.services.orders.web_generation import TextRequest
 from app.stores.budgets import BudgetStore
 from app.stores.database import Document
 from app.stores.keys import KeyStore

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from app.errors import StoreUnavailable
-from app.fal_request import RequestState
-from app.job import JobStatus
-from app.services.insisting import Insisting
+from app.domain.errors import StoreUnavailable
+from app.domain.fal_request import RequestState
+from app.domain.job import JobStatus
+from app.services.fulfilment.insisting import Insisting
 from tests.support.emulator import Emulator
 from tests.support.fal_calls import wait_until
 from tests.support.fal_place import FalPlace

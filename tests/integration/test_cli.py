@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from app.account import Role
-from app.api_key import KeyTerms, OrderLimits, Scope
-from app.errors import Unauthorized
-from app.services.accounts import Accounts
+from app.domain.account import Role
+from app.domain.api_key import KeyTerms, OrderLimits, Scope
+from app.domain.errors import Unauthorized
+from app.services.people.accounts import Accounts
 from app.stores.accounts import AccountStore
 from app.stores.database import Database
 from app.stores.keys import KeyStore

@@ -10,9 +10,9 @@ import pytest
 from flask import Flask, Response, g, has_request_context, jsonify, request
 from flask.testing import FlaskClient
 
-from app.api import errors, requests
-from app.api.deferred import Deferred
-from app.errors import NotFound, StoreUnavailable
+from app.api.http import errors, requests
+from app.api.http.deferred import Deferred
+from app.domain.errors import NotFound, StoreUnavailable
 
 BODY = {"prompt": "x" * 10_000}
 

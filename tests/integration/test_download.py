@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.clients import download
-from app.clients.download import Downloader
-from app.errors import GatewayError, ResultUnavailable, ResultUnusable
-from scripts.development.ports import free_port
+from app.clients.fal.download import Downloader
+from app.clients.fal.queue import download
+from app.domain.errors import GatewayError, ResultUnavailable, ResultUnusable
+from scripts.stack.ports import free_port
 from tests.support.emulator import Emulator
 from tests.support.factories import picture
 from tests.support.fal_calls import first_file

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from flask import Flask, Response, g
 
-from app.api import errors
-from app.api.exports import INCOMPLETE, PIECE_CHARS, exported
-from app.api.history_schemas import ExportFormat
+from app.api.http import errors
+from app.api.http.exports import INCOMPLETE, PIECE_CHARS, exported
 from app.api.job_exports import COLUMNS, job_rows
+from app.api.schemas.history import ExportFormat
 from app.clients.storage import LocalStorage
-from app.errors import StoreUnavailable
-from app.fal_request import Failure
-from app.job import Patience
-from app.job_filter import JobFilter
-from app.services.history import History
+from app.domain.errors import StoreUnavailable
+from app.domain.fal_request import Failure
+from app.domain.job import Patience
+from app.domain.job_filter import JobFilter
+from app.services.reports.history import History
 from app.stores.database import Database
 from app.stores.jobs import JobStore
 from tests.support.factories import after, certain, completed_job, make_job, submitted_job

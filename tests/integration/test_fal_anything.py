@@ -21,18 +21,18 @@ from hypothesis import strategies as st
 
 from app.api.views import job_view
 from app.bootstrap import Services, build_services
-from app.clients.fal_status import FalStatusClient
+from app.clients.fal.status import FalStatusClient
 from app.config import Settings
-from app.errors import Unauthorized
-from app.fal_request import BOUGHT_STATES
-from app.job import Job, JobStatus, Settlement
+from app.domain.errors import Unauthorized
+from app.domain.fal_request import BOUGHT_STATES
+from app.domain.job import Job, JobStatus, Settlement
 from tests.support.fal_place import FalPlace
 from tests.support.gateway import Gateway
 from tests.support.odd_fal import BODIES, HEADERS, SCRIPTS, OddFal, Script, odd_fal
 from tests.support.services import Backing, close
 from workers import tasks
-from workers.polling import Poller
-from workers.tracking import Tracker
+from workers.watcher.polling import Poller
+from workers.watcher.tracking import Tracker
 
 FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", "20"))
 DEADLINE_S, DAY_S = 1_000, 26 * 3600

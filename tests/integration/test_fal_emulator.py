@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.emulator import ROOT, Emulator, running_emulator
+from tests.support.emulator import Emulator, running_emulator
 from tests.support.fal_calls import FLUX, KEY, data_uri, first_file, submit
 
 
@@ -85,7 +85,7 @@ def test_certificate_and_webhook_key_outlive_the_process(running: Emulator, tls_
 
 
 def test_sigterm_ends_it_cleanly_with_requests_in_flight(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/fal_emulator.py"), "--port", "0", "--tls-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "scripts.fal_emulator", "--port", "0", "--tls-dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = process.stdout.readline().split()

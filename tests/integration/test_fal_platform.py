@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.clients.fal_platform import FalPlatform
-from app.errors import NotFound, ProviderBadKey, ProviderBusy, ProviderError, ProviderRefused
+from app.clients.fal.platform import FalPlatform
+from app.domain.errors import NotFound, ProviderBadKey, ProviderBusy, ProviderError, ProviderRefused
 from tests.support.fal_place import FalPlace
 from tests.support.fal_platform import PRICING, PlatformServer, flux_dev, platform_server
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.clients import fal as fal_module
-from app.clients.fal import FalQueue, Stopped
-from app.errors import (
+from app.clients.fal.queue import FalQueue, Stopped
+from app.clients.fal.queue import queue as fal_module
+from app.domain.errors import (
     GatewayError,
     ProviderBadKey,
     ProviderBusy,
@@ -18,7 +18,7 @@ from app.errors import (
     ResultUnusable,
     SubmitOutcomeUnknown,
 )
-from app.fal_request import Receipt
+from app.domain.fal_request import Receipt
 from tests.support.emulator import Emulator
 from tests.support.factories import make_receipt
 from tests.support.fal_calls import FLUX, wait_until

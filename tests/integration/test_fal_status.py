@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.clients import fal_status
-from app.clients.fal import FalQueue
-from app.clients.fal_status import FalState, FalStatus, FalStatusClient
-from app.errors import ProviderBusy
-from app.fal_request import Receipt
+from app.clients.fal.queue import FalQueue
+from app.clients.fal.queue import status as fal_status
+from app.clients.fal.status import FalState, FalStatus, FalStatusClient
+from app.domain.errors import ProviderBusy
+from app.domain.fal_request import Receipt
 from tests.support.emulator import Emulator
 from tests.support.factories import make_receipt
 from tests.support.fal_calls import FLUX, wait_until

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from app.clients import bucket, events
 from app.clients.bucket import S3Storage
 from app.clients.events import SocketManager, listen
-from app.clients.redis_connection import connect_redis
+from app.clients.redis import connect_redis
 from tests.support.fal_calls import wait_until
 from tests.support.proxies import Proxy, proxied
 from tests.support.services import Backing

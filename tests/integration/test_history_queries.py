@@ -12,17 +12,17 @@ import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from app import clock
-from app.job import Job, JobStatus, Operation, Patience
-from app.job_filter import JobFilter
-from app.services.history import Cut, History, Total
-from app.services.usage import Usage
+from app.domain import clock
+from app.domain.job import Job, JobStatus, Operation, Patience
+from app.domain.job_filter import JobFilter
+from app.domain.usage import GroupBy, Period
+from app.services.reports.history import Cut, History, Total
+from app.services.reports.usage import Usage
 from app.stores.batch_jobs import BatchJobStore
 from app.stores.database import Database
 from app.stores.indexes import INDEXES, ensure_indexes
 from app.stores.jobs import JobStore
 from app.stores.usage_days import UsageDayStore
-from app.usage import GroupBy, Period
 from tests.support.factories import NOON, completed_job, make_job
 from tests.support.services import Backing
 

@@ -15,9 +15,10 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from werkzeug.test import TestResponse
 
-from app import clock, create_app
+from app import create_app
 from app.bootstrap import Services
 from app.clients.queue import QUEUES
+from app.domain import clock
 from app.stores import database as databases
 from tests.support.factories import completed_job, make_image, make_upload
 from tests.support.fal_place import FalPlace

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.job import Job, JobStatus, Patience, Settlement
+from app.domain.job import Job, JobStatus, Patience, Settlement
 from app.stores.database import Database
 from app.stores.jobs import JobFilter, JobStore
 from tests.support.factories import after, completed_job, make_job, submitted_job

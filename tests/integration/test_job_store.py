@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.costs import ActualCost, CostSource
-from app.errors import StoreUnavailable
-from app.fal_request import Failure, FalRequest, RequestState
-from app.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, WebDetails
+from app.domain.costs import ActualCost, CostSource
+from app.domain.errors import StoreUnavailable
+from app.domain.fal_request import Failure, FalRequest, RequestState
+from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, WebDetails
 from app.stores.database import Database, connect, ping
 from app.stores.indexes import ensure_indexes
 from app.stores.jobs import JobFilter, JobStore

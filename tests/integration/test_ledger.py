@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from app import account, clock
-from app.account import Balance, EntryType
-from app.errors import IdempotencyMismatch, InsufficientTokens, NotFound
-from app.job import Job
-from app.services.billing import HOLD_PATIENCE, OUTBOX_PATIENCE
+from app.domain import account, clock
+from app.domain.account import Balance, EntryType
+from app.domain.errors import IdempotencyMismatch, InsufficientTokens, NotFound
+from app.domain.job import Job
+from app.services.money.billing import HOLD_PATIENCE, OUTBOX_PATIENCE
 from app.stores.database import Database
 from app.stores.ledger import Difference
 from tests.support.bank import PRICE, Bank

@@ -15,8 +15,8 @@ from redis import Redis
 from app import create_app
 from app.bootstrap import Services
 from app.clients.metrics import BOUNDS, BUCKETS_S, FLUSH_S, KEY, Metrics, Sample
-from app.clients.redis_connection import connect_redis
-from app.services.stages import STAGE_SECONDS, Stage, StageTimes
+from app.clients.redis import connect_redis
+from app.services.fulfilment.stages import STAGE_SECONDS, Stage, StageTimes
 from tests.support.fal_calls import wait_until
 
 JOBS = "imagegw_jobs_total"

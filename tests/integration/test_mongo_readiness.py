@@ -16,12 +16,12 @@ import httpx
 import pytest
 from pymongo import IndexModel
 
-from app.errors import StoreNotReady, StoreRefused, StoreUnavailable
+from app.domain.errors import StoreNotReady, StoreRefused, StoreUnavailable
 from app.stores.database import Database, connect
 from app.stores.indexes import INDEXES, ensure_indexes
 from app.stores.proof import prove
 from app.stores.readiness import Readiness
-from scripts.development.ports import free_port
+from scripts.stack.ports import free_port
 from tests.support.fal_calls import wait_until
 from tests.support.services import Backing, fresh_database
 from tests.support.strange_mongo import Meddle, Message, StrangeMongo, strange_mongo

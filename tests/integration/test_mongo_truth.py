@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from pymongo import MongoClient, monitoring
 
-from app import clock
-from app.account import Account, Entry, EntryType, Role
-from app.api_key import ApiKey
-from app.batch import Batch, BatchState
 from app.config import BadSettings
-from app.errors import EmailTaken, StoreUnavailable
-from app.job import Patience
+from app.domain import clock
+from app.domain.account import Account, Entry, EntryType, Role
+from app.domain.api_key import ApiKey
+from app.domain.batch import Batch, BatchState
+from app.domain.errors import EmailTaken, StoreUnavailable
+from app.domain.job import Patience
+from app.domain.usage import GroupBy, Period
 from app.stores import database as databases
 from app.stores.accounts import AccountStore
 from app.stores.batch_jobs import BatchJobStore
@@ -37,7 +38,6 @@ from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
 from app.stores.usage_days import UsageDayStore
-from app.usage import GroupBy, Period
 from tests.support.factories import completed_job, make_job, make_upload
 from tests.support.services import Backing, fresh_database
 from tests.support.strange_mongo import NOT_CONFIRMED, Message, StrangeMongo, honest, strange_mongo

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from app import clock
-from app.errors import InvalidRequest
-from app.services.orders import Order, PricedOrder, price_order
-from app.services.references import References
-from app.services.uploads import Uploads
+from app.domain import clock
+from app.domain.asset import REFERENCE_PREFIX
+from app.domain.errors import InvalidRequest
+from app.services.orders.order import Order, PricedOrder, price_order
+from app.services.orders.references import References
+from app.services.people.uploads import Uploads
 from app.stores.database import Database
 from app.stores.uploads import UploadStore
-from app.upload import REFERENCE_PREFIX
 from registry.loader import default_folder, load_registry
 from tests.support.factories import picture
 from tests.support.failing_storage import FailingStorage

@@ -15,7 +15,6 @@ from rq import Queue
 from rq.job import Job as Task
 from rq.serializers import JSONSerializer
 
-from app.clients.breaker import ENDPOINTS, Breaker
 from app.clients.events import (
     IN_FLIGHT_CHANNEL,
     JOB_CHANNEL,
@@ -28,9 +27,10 @@ from app.clients.events import (
     request_in_flight,
     room_of,
 )
+from app.clients.fal.breaker import ENDPOINTS, Breaker
 from app.clients.queue import COLLECT_QUEUE, QUEUES, SUBMIT_QUEUE, TaskQueue
-from app.clients.redis_connection import connect_redis, ping
-from app.errors import QueueUnavailable
+from app.clients.redis import connect_redis, ping
+from app.domain.errors import QueueUnavailable
 from tests.support.fal_calls import BANANA, FLUX, wait_until
 from tests.support.services import Backing
 

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from app.clients.receipt_box import KeptReceipt, ReceiptBox
-from app.clients.redis_connection import connect_redis
+from app.clients.redis import connect_redis
 from app.config import BadSettings
 from tests.support.factories import make_receipt
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from app.costs import ActualCost, CostSource
-from app.errors import ProviderBusy
-from app.fal_request import Failure
-from app.job import Job, Patience
-from app.services.reconciliation import Finding, Reconciliation
+from app.domain.costs import ActualCost, CostSource
+from app.domain.errors import ProviderBusy
+from app.domain.fal_request import Failure
+from app.domain.job import Job, Patience
+from app.services.money.reconciliation import Finding, Reconciliation
 from app.stores.database import Database
 from app.stores.jobs import JobStore
 from tests.support.factories import certain, make_facts, make_image, make_job, make_receipt

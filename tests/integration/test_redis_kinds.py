@@ -16,9 +16,9 @@ from redis import Redis
 from app import create_app
 from app.bootstrap import Services
 from app.clients.queue import SUBMIT_QUEUE, TaskQueue
-from app.clients.redis_connection import CLUSTER, connect_redis, connect_worker, ping, refuse_cluster
+from app.clients.redis import CLUSTER, connect_redis, connect_worker, ping, refuse_cluster
 from app.config import BadSettings
-from app.errors import QueueUnavailable
+from app.domain.errors import QueueUnavailable
 from tests.support.emulator import Emulator
 from tests.support.fal_place import FalPlace
 from tests.support.gateway import Gateway

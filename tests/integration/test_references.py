@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.errors import InvalidRequest
-from app.fal_request import RequestState
-from app.job import JobStatus
-from app.services.references import References
-from app.services.uploads import ANY_SIDE
+from app.domain.asset import REFERENCE_PREFIX, Purpose
+from app.domain.errors import InvalidRequest
+from app.domain.fal_request import RequestState
+from app.domain.job import JobStatus
+from app.services.orders.references import References
+from app.services.people.uploads import ANY_SIDE
 from app.stores.jobs import JobFilter
-from app.upload import REFERENCE_PREFIX, Purpose
 from tests.support.factories import picture
 from tests.support.gateway import Gateway, StorageAway
 

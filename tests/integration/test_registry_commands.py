@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from app.errors import InvalidRequest, NotFound
-from app.services.model_import import Draft, draft_model, usual_name
-from app.services.registry_drift import find_drift
+from app.domain.errors import InvalidRequest, NotFound
+from app.services.catalog.model_import import Draft, draft_model, usual_name
+from app.services.catalog.registry_drift import find_drift
 from registry.loader import Registry, load_registry
 from registry.request import check_request
 from registry.schema import json_schema

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.services.registry_drift import find_drift
+from app.services.catalog.registry_drift import find_drift
 from registry.loader import load_registry
 from registry.spec import ModelSpec
 from tests.support.fal_place import FalPlace

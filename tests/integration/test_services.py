@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app import clock
-from app.errors import Gone, InvalidRequest, MissingInputs, NotFound, UnknownModelName
-from app.job import JobStatus, Settlement
+from app.domain import clock
+from app.domain.errors import Gone, InvalidRequest, MissingInputs, NotFound, UnknownModelName
+from app.domain.job import JobStatus, Settlement
 from app.stores.jobs import JobFilter
 from tests.support.factories import certain
 from tests.support.gateway import Gateway

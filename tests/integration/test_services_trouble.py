@@ -10,11 +10,11 @@ from datetime import timedelta
 
 import pytest
 
-from app import clock
-from app.clients.fal import Stopped
-from app.errors import NotFound
-from app.fal_request import RequestState
-from app.job import JobStatus, Settlement
+from app.clients.fal.queue import Stopped
+from app.domain import clock
+from app.domain.errors import NotFound
+from app.domain.fal_request import RequestState
+from app.domain.job import JobStatus, Settlement
 from tests.support.cases import case, fal_case
 from tests.support.gateway import Gateway, StorageAway, wait_until
 

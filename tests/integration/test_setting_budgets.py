@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from app import clock
-from app.budget import GLOBAL, Budget
-from app.errors import BudgetExceeded
-from app.job import Job
-from app.services.budgets import Budgets
-from app.services.funds import Funds
-from app.services.generation import Generation
+from app.domain import clock
+from app.domain.budget import GLOBAL, Budget
+from app.domain.errors import BudgetExceeded
+from app.domain.job import Job
+from app.services.money.budgets import Budgets
+from app.services.money.funds import Funds
+from app.services.orders.submit import Generation
 from app.stores.budgets import BudgetStore
 from app.stores.keys import KeyStore
 from tests.support.gateway import Gateway

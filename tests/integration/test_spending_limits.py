@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.bootstrap import Services
-from app.services.accounts import Accounts
+from app.services.people.accounts import Accounts
 from app.stores.accounts import AccountStore
 from app.stores.keys import KeyStore
 

@@ -19,11 +19,12 @@ import pymongo
 import pytest
 import redis
 
-from scripts.development.guardian import session_pids
-from scripts.development.lock import lock_folder
-from scripts.development.ports import free_port
-from scripts.development.supervision import Supervisor
-from scripts.stack import ROOT, Stack, StackError
+from scripts.stack.child import StackError
+from scripts.stack.guardian import session_pids
+from scripts.stack.lock import lock_folder
+from scripts.stack.ports import free_port
+from scripts.stack.stack import ROOT, Stack
+from scripts.stack.supervision import Supervisor
 
 # A service of the right shape: a web process that answers, and a worker with two processes of its own that shrug off SIGTERM.
 WEB = """
@@ -80,7 +81,7 @@ def start_parent(tmp_path: Path) -> Iterator[StartParent]:
         source = f"""
             import json, time
             from pathlib import Path
-            from scripts.stack import Stack
+            from scripts.stack.stack import Stack
             with Stack(env={{}}, quiet=True, {arguments}) as stack:
                 Path({str(tmp_path / "env.json")!r}).write_text(json.dumps(stack.env))
                 print({{name: stack.process(name).pid for name in stack.names}}, flush=True)

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from app.clients.bucket import S3Storage
 from app.clients.storage import PARTS_FOLDER, LocalStorage, Storage, open_storage
 from app.config import Settings
-from app.errors import Misconfigured, NotFound, StorageUnavailable
+from app.domain.errors import Misconfigured, NotFound, StorageUnavailable
 
 KEY = "generated-images/auth0%7Cx y/job-1/image_0.png"
 

@@ -16,9 +16,9 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from app.clients.queue import COLLECT_QUEUE, QUEUES
-from app.errors import StorageUnavailable
-from app.fal_request import RequestState
-from app.job import Job, JobStatus, Settlement
+from app.domain.errors import StorageUnavailable
+from app.domain.fal_request import RequestState
+from app.domain.job import Job, JobStatus, Settlement
 from tests.support.gateway import Gateway
 from workers import tasks
 from workers.worker import PersistentWorker

@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from app import clock
 from app.bootstrap import Services
-from app.clients.fal_status import FalState, FalStatus
+from app.clients.fal.status import FalState, FalStatus
 from app.clients.queue import TaskQueue
-from app.clients.redis_connection import connect_redis
-from app.job import Job
+from app.clients.redis import connect_redis
+from app.domain import clock
+from app.domain.job import Job
 from tests.support.factories import STOPPED, certain, make_receipt, submitted_job
 from tests.support.gateway import Gateway
-from workers import tracking
-from workers.tracking import EARLY_SHARE, Tracked, Tracker
+from workers.watcher import tracking
+from workers.watcher.tracking import EARLY_SHARE, Tracked, Tracker
 
 T = TypeVar("T")
 QUEUED = FalStatus(FalState.IN_QUEUE, 3)

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.domain.asset import Purpose, Upload
 from app.stores.database import Database
 from app.stores.uploads import UploadStore
-from app.upload import Purpose, Upload
 from tests.support.factories import NOON, after, make_upload
 
 

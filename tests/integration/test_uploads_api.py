@@ -16,10 +16,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import clock, create_app
-from app.api.multipart import MAX_MULTIPART_BYTES
+from app import create_app
+from app.api.http.multipart import MAX_MULTIPART_BYTES
 from app.bootstrap import Services
-from app.upload import Purpose
+from app.domain import clock
+from app.domain.asset import Purpose
 from tests.support.factories import make_upload, picture
 from tests.support.images import noise, saved
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from app import clock
-from app.errors import NotFound, StorageUnavailable
-from app.services.uploads import ABANDONED_AFTER, REMOVAL_TAKES, Kept, Uploads
-from app.services.web_generation import REFERENCE_SIDES
+from app.domain import clock
+from app.domain.errors import NotFound, StorageUnavailable
+from app.services.orders.web_generation import REFERENCE_SIDES
+from app.services.people.uploads import ABANDONED_AFTER, REMOVAL_TAKES, Kept, Uploads
 from app.stores.database import Database
 from app.stores.uploads import UploadStore
 from tests.support.factories import picture

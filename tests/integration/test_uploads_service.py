@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.errors import NotAnImage, NotFound, QuotaExceeded, StorageUnavailable, TooLarge
-from app.pictures import CONTENT_TYPES
-from app.services.uploads import MAX_UPLOAD_BYTES, Kept, SideLimits, Uploads
-from app.services.web_generation import REFERENCE_SIDES
+from app.domain.asset import Purpose
+from app.domain.errors import NotAnImage, NotFound, QuotaExceeded, StorageUnavailable, TooLarge
+from app.pictures.inspect import CONTENT_TYPES
+from app.services.orders.web_generation import REFERENCE_SIDES
+from app.services.people.uploads import MAX_UPLOAD_BYTES, Kept, SideLimits, Uploads
 from app.stores.database import Database
 from app.stores.uploads import UploadStore
-from app.upload import Purpose
 from tests.support.factories import picture
 from tests.support.failing_storage import FailingStorage
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from app import clock
-from app.errors import InvalidRequest, StoreUnavailable
-from app.fal_request import Failure
-from app.job import Job
-from app.services.usage import Usage
+from app.domain import clock
+from app.domain.errors import InvalidRequest, StoreUnavailable
+from app.domain.fal_request import Failure
+from app.domain.job import Job
+from app.domain.usage import GroupBy, Period, Tally, UsageRow, period_of
+from app.services.reports.usage import Usage
 from app.stores.database import Database
 from app.stores.usage import UsageStore
 from app.stores.usage_days import UsageDayStore, id_of
-from app.usage import GroupBy, Period, Tally, UsageRow, period_of
 from tests.support.factories import NOON, canceled_job, certain, completed_job, submitted_job
 
 RACERS = 20

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from app.fal_request import Failure
+from app.domain.fal_request import Failure
 from app.stores.database import Database
 from app.stores.usage import UsageStore
 from tests.support.factories import after, certain, completed_job, submitted_job

@@ -8,9 +8,9 @@ from itertools import islice
 
 import pytest
 
-from app import clock
-from app.clients.redis_connection import connect_redis
-from app.services.waiting import JobWaiters
+from app.clients.redis import connect_redis
+from app.domain import clock
+from app.services.events.waiting import JobWaiters
 from tests.support.gateway import Gateway
 from tests.support.services import Backing
 

@@ -14,20 +14,20 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app import clock
 from app.bootstrap import Services
-from app.clients import fal_status
-from app.clients.fal_status import MAX_CONNECTIONS
+from app.clients.fal.queue import status as fal_status
+from app.clients.fal.status import MAX_CONNECTIONS
 from app.clients.queue import COLLECT_QUEUE, SUBMIT_QUEUE
-from app.fal_request import Receipt
-from scripts.development.ports import free_port
+from app.domain import clock
+from app.domain.fal_request import Receipt
+from scripts.stack.ports import free_port
 from tests.support.emulator import running_emulator
 from tests.support.factories import certain, make_job, make_receipt
 from tests.support.fal_calls import submit, wait_until
 from tests.support.fal_place import FalPlace
 from tests.support.gateway import Gateway
-from workers import polling
-from workers.watcher import Watcher
+from workers.watcher import polling
+from workers.watcher.__main__ import Watcher
 
 IN_FLIGHT = 200
 LOST_FOR_S = 120.0

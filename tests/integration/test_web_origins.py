@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from flask.testing import FlaskClient
 
-from app.api.application import build
-from app.api.origins import MAX_NAMED, Origins
+from app.api.http.application import build
+from app.api.http.origins import MAX_NAMED, Origins
 from app.bootstrap import Services
 from app.config import load_settings
 

@@ -33,7 +33,7 @@ import sys
 from rq import Queue
 from rq.serializers import JSONSerializer
 from app.clients.queue import QUEUES
-from app.clients.redis_connection import connect_redis
+from app.clients.redis import connect_redis
 from workers.worker import PersistentWorker
 redis = connect_redis(sys.argv[1])
 queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from app import account, clock
-from app.account import Balance, EntryType
-from app.job import Job, Patience
-from app.services.accounts import Accounts
-from app.services.billing import Billing
+from app.domain import account, clock
+from app.domain.account import Balance, EntryType
+from app.domain.job import Job, Patience
+from app.services.money.billing import Billing
+from app.services.people.accounts import Accounts
 from app.stores.accounts import AccountStore
 from app.stores.database import Database
 from app.stores.jobs import JobStore

@@ -80,7 +80,7 @@ class Emulator:
 @contextmanager
 def running_emulator(tls_dir: Path, *options: str) -> Iterator[Emulator]:
     """Start an emulator on a free port and end it with SIGTERM."""
-    command = [sys.executable, str(ROOT / "scripts" / "fal_emulator.py"), "--port", "0", "--tls-dir", str(tls_dir)]
+    command = [sys.executable, "-m", "scripts.fal_emulator", "--port", "0", "--tls-dir", str(tls_dir)]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             base_url, bundle = _ready(process)

@@ -12,11 +12,11 @@ from typing import Any
 
 from PIL import Image
 
-from app import clock
-from app.fal_request import Failure, FalRequest, Receipt, ResultFacts
-from app.job import Job, Operation, Patience, StoredImage, new_job
-from app.pricing import Quote
-from app.upload import Purpose, Upload
+from app.domain import clock
+from app.domain.asset import Purpose, Upload
+from app.domain.fal_request import Failure, FalRequest, Receipt, ResultFacts
+from app.domain.job import Job, Operation, Patience, StoredImage, new_job
+from app.domain.pricing import Quote
 
 NOON = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
 UNIT_MICROS = 25_000

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from app.clients.storage import LocalStorage
-from app.errors import StorageUnavailable
+from app.domain.errors import StorageUnavailable
 
 
 class FailingStorage(LocalStorage):

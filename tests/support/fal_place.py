@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.development.ports import free_port
-from scripts.emulator.tls import prepare
+from scripts.fal_emulator.tls import prepare
+from scripts.stack.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from app.clients.fal_platform import FalPlatform
+from app.clients.fal.platform import FalPlatform
 from tests.support.https_server import Call, Server, https_server
 
 KEY = "an-admin-id:an-admin-secret"

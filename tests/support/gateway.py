@@ -11,14 +11,14 @@ from typing import IO, Any
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app import clock, keys
 from app.bootstrap import Services
 from app.clients.queue import QUEUES
 from app.clients.storage import LocalStorage, Storage
-from app.errors import StorageUnavailable
-from app.job import Job
-from app.services.collection import Collector
-from app.services.orders import Order
+from app.domain import clock, keys
+from app.domain.errors import StorageUnavailable
+from app.domain.job import Job
+from app.services.fulfilment.collection import Collector
+from app.services.orders.order import Order
 from tests.support.emulator import Emulator
 from tests.support.factories import certain
 from tests.support.fal_calls import wait_until

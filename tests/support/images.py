@@ -9,8 +9,8 @@ import zlib
 
 from PIL import Image
 
-from app.sanitizing import CleanPicture, clean
-from app.services.uploads import ANY_SIDE, SideLimits
+from app.pictures.sanitize import CleanPicture, clean
+from app.services.people.uploads import ANY_SIDE, SideLimits
 
 PLACE = b"52 deg 31' N"
 GPS = {1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)}

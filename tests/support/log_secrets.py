@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scripts.development.stack import Stack
+from scripts.stack.stack import Stack
 
 #: What every secret of a kind looks like: keys, users' tokens, and the prompts that tests order with.
 SHAPES = {

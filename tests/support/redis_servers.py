@@ -18,8 +18,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from scripts.development.backing import missing
-from scripts.development.ports import free_port
+from scripts.stack.backing import missing
+from scripts.stack.ports import free_port
 
 START_S = 30.0
 SERVICE = "mymaster"

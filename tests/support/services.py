@@ -12,11 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.bootstrap import Services, build_services
-from app.clients.download import Downloader
-from app.clients.fal import FalQueue
+from app.clients.fal.download import Downloader
+from app.clients.fal.queue import FalQueue
 from app.config import Settings
 from app.stores.database import Database, connect
-from scripts.development.stack import Stack
+from scripts.stack.stack import Stack
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.fal_place import FalPlace
 

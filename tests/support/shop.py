@@ -9,14 +9,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from app import clock
-from app.account import Balance
-from app.batch import Batch
-from app.fal_request import Failure
-from app.job import Job
-from app.services.batches import ACCEPT_PATIENCE, Batches
-from app.services.idempotency import OrderKey, order_key
-from app.services.orders import Order
+from app.domain import clock
+from app.domain.account import Balance
+from app.domain.batch import Batch
+from app.domain.fal_request import Failure
+from app.domain.job import Job
+from app.services.orders.batches import ACCEPT_PATIENCE, Batches
+from app.services.orders.idempotency import OrderKey, order_key
+from app.services.orders.order import Order
 from tests.support.gateway import SMALL, Gateway
 
 UNIT_MICROS = 25_000

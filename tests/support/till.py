@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from app import clock
-from app.budget import Budget
-from app.job import Job
-from app.services.budgets import Budgets
-from app.services.orders import Order
+from app.domain import clock
+from app.domain.budget import Budget
+from app.domain.job import Job
+from app.services.money.budgets import Budgets
+from app.services.orders.order import Order
 from app.stores.budgets import BudgetStore
 from app.stores.keys import KeyStore
 from tests.support.factories import make_job

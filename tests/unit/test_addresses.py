@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.addresses import client_address, household, networks_of
+from app.domain.addresses import client_address, household, networks_of
 
 PROXIES = networks_of("10.0.0.0/8, 192.0.2.7, 2001:db8::/32")
 

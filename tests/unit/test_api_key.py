@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.api_key import ApiKey, KeyTerms, OrderLimits, Scope, checked
-from app.errors import Forbidden, InvalidRequest, MaxCostExceeded
+from app.domain.api_key import ApiKey, KeyTerms, OrderLimits, Scope, checked
+from app.domain.errors import Forbidden, InvalidRequest, MaxCostExceeded
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

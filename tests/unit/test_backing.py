@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.development.backing import missing
+from scripts.stack.backing import missing
 
 
 def redis_program(path: Path, data_dir: Path) -> tuple[str, bool]:

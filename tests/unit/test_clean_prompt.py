@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from app.errors import InvalidRequest
-from app.services.web_generation import clean_prompt
+from app.domain.errors import InvalidRequest
+from app.services.orders.web_generation import clean_prompt
 
 TOO_SHORT_OR_LONG = "Prompt must be 5-2000 characters"
 

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from app.api.metrics import COUNTERS, GAUGES, HISTOGRAMS
-from app.cli import cli
+from app.operator.cli import cli
 from registry.model_file import read_model
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,8 +3,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from app.services.progress import DEFAULT_SECONDS
-from workers.durations import Durations
+from app.services.fulfilment.progress import DEFAULT_SECONDS
+from workers.watcher.durations import Durations
 
 
 class Store:

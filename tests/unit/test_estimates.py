@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from app.services.orders import Order, estimate, price_order
+from app.services.orders.order import Order, estimate, price_order
 from registry.geometry import shape_options
 from registry.loader import load_registry
 from registry.request import RequestRefused, check_request

@@ -5,8 +5,8 @@ from typing import Any
 import bson
 import pytest
 
-from app.clients.fal_errors import error_beside_nothing, model_failure, result_failure, submit_refusal, words_of
-from app.errors import (
+from app.clients.fal.errors import error_beside_nothing, model_failure, result_failure, submit_refusal, words_of
+from app.domain.errors import (
     GatewayError,
     ProviderBadKey,
     ProviderBusy,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.clients.fal_openapi import read_schema
-from app.clients.fal_params import describe
-from app.errors import ProviderError
+from app.clients.fal.openapi import read_schema
+from app.clients.fal.params import describe
+from app.domain.errors import ProviderError
 from registry.params import build_param
 from registry.table import Table
 from tests.support.fal_platform import IMAGE_SIZE

@@ -13,18 +13,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for top in ("app", "workers", "registry") for path in (ROOT / top).rglob("*.py"))
 
-#: What each layer may import of the project. A module directly in `app/` that is not named here belongs to the domain.
+#: What each layer may import of the project. Settings and logs, directly in `app/`, belong to the domain here.
 ALLOWED = {
     "registry": {"registry"},
     "domain": {"domain", "registry"},
+    "pictures": {"pictures", "domain"},
     "stores": {"stores", "domain", "registry"},
-    "clients": {"clients", "domain", "registry"},
-    "services": {"services", "stores", "clients", "domain", "registry"},
+    "clients": {"clients", "pictures", "domain", "registry"},
+    "services": {"services", "stores", "clients", "pictures", "domain", "registry"},
     "bootstrap": {"bootstrap", "services", "stores", "clients", "domain", "registry"},
-    "api": {"api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "web": {"web", "domain"},
+    "api": {"api", "web", "pictures", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "client": {"client"},
-    "commands": {"commands", "bootstrap", "services", "stores", "clients", "domain", "registry"},
-    "entry": {"entry", "commands", "api", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "operator": {"operator", "bootstrap", "services", "stores", "clients", "domain", "registry"},
+    "entry": {"entry", "operator", "api", "web", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "workers": {"workers", "bootstrap", "services", "stores", "clients", "domain", "registry"},
 }
 FLASK = ("app/api/*", "app/__init__.py", "app/__main__.py")
@@ -38,22 +40,22 @@ VENDORS = {
     "flask_swagger_ui": FLASK,
     "marshmallow": FLASK,
     "werkzeug": FLASK,
-    "eventlet": ("app/__main__.py", "app/serving.py", "app/web_server.py", "app/http_input.py", "app/gate.py", "app/api/engine.py"),
+    "eventlet": ("app/__main__.py", "app/web/*"),
     "pymongo": ("app/stores/*",),
     "bson": ("app/stores/*",),
     "boto3": ("app/clients/bucket.py",),
     "botocore": ("app/clients/bucket.py",),
-    "fal_client": ("app/clients/fal*.py",),
-    "aiohttp": ("app/clients/fal*.py",),
+    "fal_client": ("app/clients/fal/*.py",),
+    "aiohttp": ("app/clients/fal/*.py",),
     "rq": ("app/clients/queue.py", "workers/*"),
 }
-ENTRIES = {"__init__.py", "__main__.py", "cli.py", "serving.py", "web_server.py"}
+ENTRIES = {"__init__.py", "__main__.py", "operator/cli.py", "web/serving.py"}
 ENVIRONMENT = {
     "app/client/cli.py",
-    "app/commands/running.py",
+    "app/operator/running.py",
     "workers/__main__.py",
     "workers/alive.py",
-    "workers/watcher.py",
+    "workers/watcher/__main__.py",
     "workers/tasks.py",
 }
 
@@ -62,11 +64,9 @@ def layer(path: str) -> str:
     top, *rest = path.split("/")
     if top != "app":
         return top
-    if len(rest) > 1:
-        return rest[0]
-    if rest[0] in ENTRIES:
+    if "/".join(rest) in ENTRIES:
         return "entry"
-    return "domain"
+    return rest[0] if len(rest) > 1 else "domain"
 
 
 def tree(path: str) -> ast.Module:
@@ -80,7 +80,7 @@ def imported(path: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            # `from app import clock` names a module, `from app.job import Job` a thing inside of one.
+            # `from app import clock` names a module, `from app.domain.job import Job` a thing inside of one.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -146,6 +146,6 @@ def test_only_process_entries_read_the_environment(path: str) -> None:
 def test_the_rules_name_things_that_exist() -> None:
     assert set(MODULES) >= ENVIRONMENT
     assert {layer(path) for path in MODULES} == set(ALLOWED)
-    assert file_of("app.job.Job") == "app/job.py"
-    assert file_of("app.clock") == "app/clock.py"
+    assert file_of("app.domain.job.Job") == "app/domain/job.py"
+    assert file_of("app.domain.clock") == "app/domain/clock.py"
     assert file_of("redis.Redis") is None

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.fal_request import CLOSED_STATES, Failure, RequestState
-from app.job import TERMINAL, TRANSITIONS, Job, JobStatus, Settlement
-from app.job_parts import CANCELING
+from app.domain.fal_request import CLOSED_STATES, Failure, RequestState
+from app.domain.job import TERMINAL, TRANSITIONS, Job, JobStatus, Settlement
+from app.domain.job_parts import CANCELING
 from tests.support.factories import (
     NOON,
     STOPPED,

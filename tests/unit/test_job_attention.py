@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.fal_request import RequestState
-from app.job import Patience, Settlement
+from app.domain.fal_request import RequestState
+from app.domain.job import Patience, Settlement
 from tests.support.factories import (
     after,
     certain,

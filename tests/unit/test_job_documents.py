@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from app.fal_request import Failure
-from app.job import Job, Patience
+from app.domain.fal_request import Failure
+from app.domain.job import Job, Patience
 from app.stores.job_documents import from_document, state_document, to_document
 from tests.support.factories import NOON, certain, completed_job, make_job, submitted_job
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import keys
+from app.domain import keys
 
 # Lone surrogates cannot be percent-quoted, nor come out of any JSON body or token that is valid UTF-8.
 user_ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=400)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from app.config import load_settings
-from scripts.development.files import read_procfile
+from scripts.stack.files import read_procfile
 from tests.unit.test_project_files import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]

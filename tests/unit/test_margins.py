@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.costs import CostSource, cost_of_units
-from app.fal_request import FalRequest, RequestState
-from app.margins import losses
-from app.pricing import price_at, quote
+from app.domain.costs import CostSource, cost_of_units
+from app.domain.fal_request import FalRequest, RequestState
+from app.domain.margins import losses
+from app.domain.pricing import price_at, quote
 from registry.geometry import RATIO_SIZES, shape_options, takes_size
 from registry.loader import load_registry
 from registry.request import check_options
 from registry.spec import ModelSpec
 from registry.values import SIZES
-from scripts.emulator import endpoints
+from scripts.fal_emulator import endpoints
 from tests.support.factories import make_receipt
 
 REGISTRY = load_registry().limited(4.2)

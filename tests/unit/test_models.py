@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.pricing import list_price
+from app.domain.pricing import list_price
 from registry.loader import load_registry
 from registry.request import check_options
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.outside_text import said_of, storable_text
+from app.domain.outside_text import said_of, storable_text
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
 

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from app.errors import NotAnImage
-from app.pictures import CONTENT_TYPES, EXTENSIONS, PictureFacts, inspect
+from app.domain.errors import NotAnImage
+from app.pictures.inspect import CONTENT_TYPES, EXTENSIONS, PictureFacts, inspect
 from tests.support.cases import case
 from tests.support.factories import picture
 

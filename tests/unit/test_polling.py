@@ -13,13 +13,13 @@ from typing import Any, cast
 
 import pytest
 
-from app.clients.fal_status import FalState, FalStatus
-from app.errors import ProviderBusy
-from app.fal_request import Receipt, RequestState
+from app.clients.fal.status import FalState, FalStatus
+from app.domain.errors import ProviderBusy
+from app.domain.fal_request import Receipt, RequestState
 from tests.support.factories import make_job, make_receipt
-from workers import polling
-from workers.polling import FLOOR_S, MAX_POLLS_AT_ONCE, Poller
-from workers.tracking import Tracked
+from workers.watcher import polling
+from workers.watcher.polling import FLOOR_S, MAX_POLLS_AT_ONCE, Poller
+from workers.watcher.tracking import Tracked
 
 #: A busy machine makes loops late, never early; and a tick is 20 ms.
 EARLY_TIMER_S = 0.005

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.pricing import NoPrice, limit_micros, list_price, quote, usd, usd_text
+from app.domain.pricing import NoPrice, limit_micros, list_price, quote, usd, usd_text
 from registry.loader import Registry, load_registry
 from registry.request import check_options, check_request
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.clients.fal_status import FalState, FalStatus
-from app.fal_request import FalRequest
-from app.services.progress import Progress, progress_of
+from app.clients.fal.status import FalState, FalStatus
+from app.domain.fal_request import FalRequest
+from app.services.fulfilment.progress import Progress, progress_of
 from tests.support.factories import NOON, after
 
 REQUEST = FalRequest(index=0, num_images=1, submitted_at=NOON)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.development.files import kept_secret, read_env_file, read_procfile
-from scripts.development.ports import free_port, is_free
-from scripts.development.supervision import delay_before
+from scripts.stack.files import kept_secret, read_env_file, read_procfile
+from scripts.stack.ports import free_port, is_free
+from scripts.stack.supervision import delay_before
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = [

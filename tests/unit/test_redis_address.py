@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.redis_address import parse_redis_url, redis_problems
+from app.domain.redis_address import parse_redis_url, redis_problems
 
 SENTINELS = "redis+sentinel://app:pass%2Fword@one:26379,two,[::1]:26380"
 

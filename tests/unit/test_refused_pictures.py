@@ -11,11 +11,11 @@ import zlib
 import pytest
 from PIL import Image
 
-from app.errors import NotAnImage
-from app.pictures import CONTENT_TYPES
-from app.sanitizing import extension_of
-from app.services.uploads import SideLimits
-from app.services.web_generation import REFERENCE_SIDES
+from app.domain.errors import NotAnImage
+from app.pictures.inspect import CONTENT_TYPES
+from app.pictures.sanitize import extension_of
+from app.services.orders.web_generation import REFERENCE_SIDES
+from app.services.people.uploads import SideLimits
 from tests.support.factories import picture
 from tests.support.images import chunk, cleaned, exif, noise, png_of_declared_size, saved
 

@@ -9,11 +9,11 @@ import jwt
 import mongomock
 import pytest
 
-from app.account import Account
 from app.config import Settings
-from app.errors import Unauthorized
-from app.services.accounts import Accounts
-from app.services.tokens import ISSUER, Tokens
+from app.domain.account import Account
+from app.domain.errors import Unauthorized
+from app.services.people.accounts import Accounts
+from app.services.people.bearer_tokens import ISSUER, Tokens
 from app.stores.accounts import AccountStore
 from app.stores.database import Database
 from app.stores.keys import KeyStore

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from app.api.views import cost_view
-from app.costs import ActualCost, CostSource, billed_units
-from app.fal_request import Failure
-from app.job import Job, Patience
-from app.pricing import Quote, quote
+from app.domain.costs import ActualCost, CostSource, billed_units
+from app.domain.fal_request import Failure
+from app.domain.job import Job, Patience
+from app.domain.pricing import Quote, quote
 from app.stores.job_documents import from_document, to_document
 from registry.loader import Registry, load_registry
 from registry.request import check_options

@@ -8,9 +8,9 @@ import struct
 import pytest
 from PIL import Image, PngImagePlugin
 
-from app.orientation import orientation_of
-from app.pictures import CONTENT_TYPES
-from app.sanitizing import CleanPicture
+from app.pictures.inspect import CONTENT_TYPES
+from app.pictures.orientation import orientation_of
+from app.pictures.sanitize import CleanPicture
 from tests.support.cases import case
 from tests.support.images import PLACE, chunk, cleaned, exif, noise, opened, saved
 

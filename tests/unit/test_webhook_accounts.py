@@ -11,11 +11,11 @@ from pathlib import Path
 import mongomock
 import pytest
 
-from app.clients.webhook_keys import WebhookVerifier
-from app.errors import Unauthorized
-from app.services.fal_user import FalUser
+from app.clients.fal.webhook_keys import WebhookVerifier
+from app.domain.errors import Unauthorized
+from app.services.fulfilment.fal_user import FalUser
 from app.stores.fal_users import FalUserStore
-from scripts.emulator.webhooks import Signer
+from scripts.fal_emulator.webhooks import Signer
 
 HOUR_S = 3600.0
 

@@ -11,7 +11,7 @@ from scripts.benchmarks.bench import FLUX_PRO, Bench, plain_workers
 from scripts.benchmarks.machine import OURS, cpu_ms, cpu_ms_since, memory_mb, peak_of
 from scripts.benchmarks.source import Source
 from scripts.benchmarks.tables import Figure, Plot, Table
-from scripts.development.stack import Stack
+from scripts.stack.stack import Stack
 
 TOTAL = "all of ours"
 MAX_WEB_IDLE_MB, MAX_WATCHER_MB, MAX_WORKER_MB = 150.0, 150.0, 120.0

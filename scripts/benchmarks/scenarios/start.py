@@ -12,8 +12,8 @@ from pathlib import Path
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Figure, Table
-from scripts.development.child import answers_ok
-from scripts.development.ports import free_port
+from scripts.stack.child import answers_ok
+from scripts.stack.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 STEP_TIMEOUT_S, READY_TIMEOUT_S = 600.0, 60.0
@@ -84,7 +84,7 @@ class Place:
         clone = self._clone(name)
         self._run(clone, PYTHON, "-m", "venv", ".venv")
         self._run(clone, ".venv/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(wanted))
-        self._run(clone, ".venv/bin/python", "scripts/stack.py", "demo")
+        self._run(clone, ".venv/bin/python", "-m", "scripts.stack", "demo")
         return time.monotonic() - began
 
     def dev_ready(self, name: str) -> float:

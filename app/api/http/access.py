@@ -1,0 +1,76 @@
+"""What each route needs of its caller, stated at the route and checked here, before anything of the body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, request
+
+from app.api.http.auth import caller
+from app.api.http.limits import spend_request_of
+from app.domain.api_key import Scope
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Routes that libraries bring along: the API's own documents.
+OPEN_ENDPOINTS = frozenset({"api-docs.openapi_json", "swagger_ui.show"})
+ATTRIBUTE = "needed_access"
+
+
+@dataclass(frozen=True)
+class Access:
+    """`scope` None: a route for everybody, without any credential. `user`: only for somebody who has signed in."""
+
+    scope: Scope | None
+    user: bool = False
+
+
+def needs(scope: Scope) -> Callable[[F], F]:
+    """Let callers in who have a scope: users have `generate` and `read`, administrators all, keys those they were made with."""
+    return _stating(Access(scope))
+
+
+def needs_user(scope: Scope) -> Callable[[F], F]:
+    """Let signed-in users in, and nobody else."""
+    return _stating(Access(scope, user=True))
+
+
+def open_to_all(view: F) -> F:
+    """Let everybody in; no credential is looked at."""
+    return _stating(Access(None))(view)
+
+
+def access_of(app: Flask, endpoint: str) -> Access | None:
+    """Return what a route has stated; None where it has not."""
+    if endpoint in OPEN_ENDPOINTS:
+        return Access(None)
+    found: Access | None = getattr(app.view_functions[endpoint], ATTRIBUTE, None)
+    return found
+
+
+def init_app(app: Flask) -> None:
+    app.before_request(_let_in)
+
+
+def _let_in() -> None:
+    """Raise Unauthorized or Forbidden for whom the route is not. What has stated nothing is for administrators."""
+    if request.endpoint is None or request.method == "OPTIONS":
+        return
+    access = access_of(current_app, request.endpoint) or Access(Scope.ADMIN)
+    if access.scope is None:
+        return
+    who = caller()
+    if access.user:
+        who.require_account()
+    who.require_scope(access.scope)
+    spend_request_of(who)
+
+
+def _stating(access: Access) -> Callable[[F], F]:
+    def stated(view: F) -> F:
+        setattr(view, ATTRIBUTE, access)
+        return view
+
+    return stated

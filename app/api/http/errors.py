@@ -1,0 +1,117 @@
+"""The one error body, and the one place where domain errors get an HTTP status."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, g, jsonify
+from werkzeug.exceptions import HTTPException
+
+from app.api.http.strict_json import UnsupportedMediaType
+from app.domain import errors
+from app.domain.errors import GatewayError, InvalidRequest
+
+log = logging.getLogger("http")
+
+#: The first class an error is an instance of decides, so narrow classes stand first.
+STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
+    (errors.NotFound, 404),
+    (errors.Gone, 410),
+    (errors.AlreadyFinished, 409),
+    (errors.NotFinished, 409),
+    (errors.EmailTaken, 409),
+    (errors.Unauthorized, 401),
+    (errors.Forbidden, 403),
+    (errors.RateLimited, 429),
+    (errors.MisdirectedRequest, 421),
+    (errors.BudgetExceeded, 402),
+    (errors.ReferenceNotFound, 500),  # The contract's own status for it.
+    (errors.TooLarge, 413),
+    (errors.QuotaExceeded, 413),
+    (errors.SlowBody, 408),
+    (UnsupportedMediaType, 415),
+    (errors.CallerError, 400),
+    (errors.ProviderError, 500),
+    (errors.Misconfigured, 500),
+    (errors.ServiceError, 503),
+)
+HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(GatewayError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _bug)
+
+
+def status_of(error: GatewayError) -> int:
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
+
+
+def error_body(
+    status: int, code: str, message: str, *, retryable: bool = False, details: Any = None, job_id: str | None = None
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "success": False,
+        "status": status,
+        "code": code,
+        "message": message,
+        "retryable": retryable,
+        "requestId": g.get("request_id"),
+    }
+    if details:
+        body["details"] = details
+    if job_id:
+        body["jobId"] = job_id
+    return body
+
+
+def _domain_error(error: GatewayError) -> Response:
+    status = status_of(error)
+    if isinstance(error, errors.Busy):
+        log.warning("%s", error.message)
+    elif status >= 500:
+        log.error("%s: %s", error.code, error.message, exc_info=error)
+    body = error_body(status, error.code, error.message, retryable=error.retryable, details=error.details)
+    if isinstance(error, InvalidRequest) and error.errors:
+        body["errors"] = [{"pointer": entry.pointer, "detail": entry.detail} for entry in error.errors]
+    response = _answer(body, status)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.RateLimited):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if status == 503:
+        response.headers["Retry-After"] = "2"
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return error.get_response()  # type: ignore[return-value]
+    if status == 429:
+        return _answer(error_body(status, "rate_limited", "Too many requests; wait as long as Retry-After says", retryable=True), status)
+    code = HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request")
+    response = _answer(error_body(status, code, error.description or error.name), status)
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after"):
+            response.headers[name] = value
+    return response
+
+
+def _bug(error: Exception) -> Response:
+    log.error("unhandled error", exc_info=error)
+    return _answer(error_body(500, "internal_error", "Something went wrong here; the operator's log has the details"), 500)
+
+
+def _answer(body: dict[str, Any], status: int) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    return response

@@ -1,0 +1,74 @@
+"""Bodies and answers of batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.http.order_faults import require_user
+from app.api.http.requests import BodySchema
+from app.api.schemas.images import OrderBody, metadata_field, text_field, user_id_field
+from app.domain.batch import MAX_ITEMS
+from app.domain.job import JobStatus
+
+MAX_COST_USD = 1_000_000_000
+
+
+class ItemBody(OrderBody):
+    """One order."""
+
+
+class BatchBody(BodySchema):
+    """Up to 500 orders of one user; `projectId` and `metadata` go to every job."""
+
+    items = ma.fields.List(
+        ma.fields.Nested(ItemBody), required=True, validate=ma.validate.Length(1, MAX_ITEMS), metadata={"description": "1 to 500 orders."}
+    )
+    user_id = user_id_field(metadata={"description": "Whom the jobs are for; a signed-in user may leave it out."})
+    max_cost = ma.fields.Float(
+        data_key="maxCost",
+        load_default=None,
+        validate=ma.validate.Range(0, MAX_COST_USD),
+        metadata={"description": "USD; a batch that may cost more is refused."},
+    )
+    project_id = text_field("projectId")
+    metadata = metadata_field()
+
+    @ma.validates_schema(skip_on_field_errors=False)
+    def _has_user(self, data: dict[str, Any], **_: Any) -> None:
+        require_user(data)
+
+
+class BatchAccepted(ma.Schema):
+    success = ma.fields.Boolean()
+    batch_id = ma.fields.UUID(data_key="batchId")
+    job_ids = ma.fields.List(ma.fields.UUID(), data_key="jobIds", metadata={"description": "In the order of the items."})
+    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged if every image comes."})
+    status_url = ma.fields.String(data_key="statusUrl")
+
+
+class CountsAnswer(ma.Schema):
+    pending = ma.fields.Integer()
+    processing = ma.fields.Integer()
+    completed = ma.fields.Integer()
+    failed = ma.fields.Integer()
+    canceled = ma.fields.Integer()
+
+
+class BatchAnswer(ma.Schema):
+    batch_id = ma.fields.UUID(data_key="batchId")
+    user_id = ma.fields.String(data_key="userId")
+    status = ma.fields.Enum(
+        JobStatus,
+        by_value=True,
+        metadata={"description": "`completed` when all jobs have ended and one at least has delivered; see `counts` for the rest."},
+    )
+    cancel_requested = ma.fields.Boolean(
+        data_key="cancelRequested", metadata={"description": "It was canceled; jobs that fal works on end as fal ends them."}
+    )
+    counts = ma.fields.Nested(CountsAnswer, metadata={"description": "How many of its jobs have which status."})
+    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged so far."})
+    estimated_cost = ma.fields.Float(data_key="estimatedCost", metadata={"description": "USD, the `cost` it was accepted with."})
+    progress = ma.fields.Integer(metadata={"description": "Percent; a job that has ended counts whole, however it ended."})
+    created_at = ma.fields.AwareDateTime(data_key="createdAt")

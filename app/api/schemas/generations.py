@@ -1,0 +1,162 @@
+"""Bodies and answers of the web app's generations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.http import examples
+from app.api.http.paging import cursor_field, limit_field
+from app.api.http.requests import BodySchema
+from app.api.schemas.images import CursorAnswer, no_nul
+from app.domain.job import JobStatus
+from app.services.orders.web_generation import ASPECT_RATIOS
+from registry.prompts import FOCUS_MODES
+
+MAX_IMAGES = 4
+BAD_REFERENCE_TYPE = f"Invalid reference type. Allowed: {', '.join(FOCUS_MODES)}"
+
+
+def _prompt() -> ma.fields.String:
+    return ma.fields.String(required=True, validate=no_nul, metadata={"description": "5 to 2000 characters; script tags are removed."})
+
+
+def _aspect_ratio() -> ma.fields.String:
+    return ma.fields.String(data_key="aspectRatio", load_default="1:1", validate=ma.validate.OneOf(ASPECT_RATIOS))
+
+
+class _WholeNumber(ma.fields.Integer):
+    """Takes the text of a form, but not 2.5, which marshmallow would cut to 2."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and not value.is_integer():
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+def _count() -> ma.fields.Integer:
+    return _WholeNumber(data_key="numberOfImages", load_default=1, validate=ma.validate.Range(1, MAX_IMAGES))
+
+
+def _uuid(key: str) -> ma.fields.UUID:
+    return ma.fields.UUID(data_key=key, load_default=None, allow_none=True)
+
+
+class TextToImageBody(BodySchema):
+    prompt = _prompt()
+    aspect_ratio = _aspect_ratio()
+    number_of_images = _count()
+    project_id = _uuid("projectId")
+    template_id = ma.fields.String(data_key="promptTemplateId", load_default=None, validate=ma.validate.Length(1, 100))
+    model = ma.fields.String(load_default=None, validate=ma.validate.Length(1, 200))
+
+
+class ImageReferenceBody(BodySchema):
+    """The fields of both forms, multipart and JSON; the picture itself is the multipart part `image`."""
+
+    prompt = _prompt()
+    reference_type = ma.fields.String(
+        data_key="referenceType",
+        required=True,
+        validate=ma.validate.OneOf(FOCUS_MODES, error=BAD_REFERENCE_TYPE),
+        error_messages=dict.fromkeys(("required", "null", "invalid"), BAD_REFERENCE_TYPE),
+    )
+    reference_image_id = _uuid("referenceImageId")
+    aspect_ratio = _aspect_ratio()
+    number_of_images = _count()
+    project_id = _uuid("projectId")
+
+
+class GenerationsQuery(BodySchema):
+    limit = limit_field()
+    cursor = cursor_field()
+    include_failed = ma.fields.Boolean(data_key="includeFailed", load_default=False)
+
+
+class GenerationImage(ma.Schema):
+    image_id = ma.fields.UUID(data_key="imageId")
+    image_url = ma.fields.Url(data_key="imageUrl")
+    mime_type = ma.fields.String(data_key="mimeType")
+    size_bytes = ma.fields.Integer(data_key="sizeBytes")
+
+
+class GenerationMetadata(ma.Schema):
+    prompt = ma.fields.String()
+    number_of_images = ma.fields.Integer(data_key="numberOfImages")
+    aspect_ratio = ma.fields.String(data_key="aspectRatio", allow_none=True)
+    project_id = ma.fields.String(data_key="projectId", allow_none=True)
+    reference_type = ma.fields.String(data_key="referenceType")
+    reference_image_id = ma.fields.UUID(data_key="referenceImageId")
+
+
+class GenerationError(ma.Schema):
+    code = ma.fields.String()
+    message = ma.fields.String()
+
+
+class GenerationAnswer(ma.Schema):
+    generation_id = ma.fields.UUID(data_key="generationId")
+    status = ma.fields.Enum(JobStatus, by_value=True)
+    progress = ma.fields.Integer()
+    message = ma.fields.String()
+    cancel_requested = ma.fields.Boolean(data_key="cancelRequested")
+    metadata = ma.fields.Nested(GenerationMetadata)
+    images = ma.fields.List(ma.fields.Nested(GenerationImage))
+    tokens_used = ma.fields.Integer(data_key="tokensUsed")
+    error = ma.fields.Nested(GenerationError)
+    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+    completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)
+    processing_time_ms = ma.fields.Integer(data_key="processingTimeMs", allow_none=True)
+
+
+class GenerationsAnswer(ma.Schema):
+    queue = ma.fields.List(ma.fields.Nested(GenerationAnswer))
+    completed = ma.fields.List(ma.fields.Nested(GenerationAnswer))
+    failed = ma.fields.List(ma.fields.Nested(GenerationAnswer))
+    results = ma.fields.List(ma.fields.Nested(GenerationAnswer))
+    cursor = ma.fields.Nested(CursorAnswer)
+
+
+class QueuedAnswer(ma.Schema):
+    job_id = ma.fields.UUID(data_key="jobId")
+    generation_id = ma.fields.UUID(data_key="generationId")
+    reference_image_id = ma.fields.UUID(data_key="referenceImageId")
+    status = ma.fields.String()
+    message = ma.fields.String()
+    number_of_images = ma.fields.Integer(data_key="numberOfImages")
+    metadata = ma.fields.Dict()
+    websocket_events = ma.fields.Dict(data_key="websocketEvents")
+    status_endpoint = ma.fields.String(data_key="statusEndpoint")
+
+
+class TemplateAnswer(ma.Schema):
+    id = ma.fields.String()
+    name = ma.fields.String()
+    description = ma.fields.String()
+    preview = ma.fields.String()
+
+
+class TemplatesAnswer(ma.Schema):
+    templates = ma.fields.List(ma.fields.Nested(TemplateAnswer))
+
+
+def image_reference_content() -> dict[str, Any]:
+    """Return the documented request bodies of image-reference: one multipart, one JSON."""
+    fields: dict[str, Any] = {
+        "prompt": {"type": "string", "minLength": 5, "maxLength": 2000},
+        "referenceType": {"type": "string", "enum": list(FOCUS_MODES)},
+        "referenceImageId": {"type": "string", "format": "uuid"},
+        "aspectRatio": {"type": "string", "enum": list(ASPECT_RATIOS), "default": "1:1"},
+        "numberOfImages": {"type": "integer", "minimum": 1, "maximum": MAX_IMAGES, "default": 1},
+        "projectId": {"type": ["string", "null"], "format": "uuid"},
+    }
+    required = ["prompt", "referenceType"]
+    image = {"image": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    return {
+        "multipart/form-data": {"schema": {"type": "object", "properties": fields | image, "required": required}},
+        "application/json": {
+            "schema": {"type": "object", "properties": fields, "required": [*required, "referenceImageId"]},
+            "examples": examples.IMAGE_REFERENCE,
+        },
+    }

@@ -1,0 +1,136 @@
+"""What lists and exports of jobs are asked for, and how a list answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.http.paging import cursor_field, limit_field
+from app.api.http.requests import BodySchema
+from app.api.schemas.images import MAX_METADATA_KEYS, JobAnswer, metadata_key, no_nul, text_field, user_id_field
+from app.domain.job import JobStatus, Operation
+from app.domain.job_filter import JOB_TYPE
+
+METADATA = "metadata."
+#: Outside of these nothing has happened, and arithmetic with times may leave what a time can be.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
+class _Moment(ma.fields.AwareDateTime):
+    """A time with its offset, or a day: then its start in UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and DAY.fullmatch(value):
+            value = f"{value}T00:00:00Z"
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+#: The same as a pattern, for the API's document; a schema has no ranges of times.
+YEARS = r"^[2-8]\d{3}-"
+
+
+def moment_field(key: str, description: str) -> ma.fields.AwareDateTime:
+    in_range = ma.validate.Range(EARLIEST, LATEST, error="Must be a time from the years 2000 to 8999.")
+    return _Moment(
+        data_key=key, load_default=None, format="iso", validate=in_range, metadata={"description": description, "pattern": YEARS}
+    )
+
+
+def check_order(data: Mapping[str, Any]) -> None:
+    if data.get("created_from") and data.get("created_to") and data["created_from"] >= data["created_to"]:
+        raise ma.ValidationError("Must be later than `from`.", "to")
+
+
+def format_field() -> ma.fields.Enum[ExportFormat]:
+    return ma.fields.Enum(ExportFormat, by_value=True, load_default=ExportFormat.CSV)
+
+
+class JobFilterQuery(BodySchema):
+    """What narrows a list of jobs. `metadata.<key>` is any number of parameters."""
+
+    user_id = user_id_field(metadata={"description": "A signed-in user sees only its own; for a script, none means all users."})
+    type = ma.fields.String(load_default=None, validate=ma.validate.OneOf([JOB_TYPE]))
+    status = ma.fields.Enum(JobStatus, by_value=True, load_default=None)
+    model = text_field("model", 200)
+    project_id = text_field("projectId")
+    batch_id = text_field("batchId")
+    operation = ma.fields.Enum(Operation, by_value=True, load_default=None)
+    prompt = ma.fields.String(
+        load_default=None,
+        validate=[ma.validate.Length(1, 500), no_nul],
+        metadata={"description": "A part of the prompt, upper or lower case alike."},
+    )
+    metadata = ma.fields.Raw(
+        data_key=f"{METADATA}<key>",
+        metadata={"type": "string", "description": "The value of a metadata key, as text: `metadata.campaign=spring`."},
+    )
+    created_from = moment_field("from", "Created at this time or later; a day (2026-10-01) is its start in UTC.")
+    created_to = moment_field("to", "Created before this time.")
+
+    @ma.pre_load
+    def _gather_metadata(self, data: Any, **_: Any) -> dict[str, Any]:
+        """Make one field of the `metadata.<key>` parameters. Raises ValidationError, naming the parameter."""
+        plain = {name: data[name] for name in data}
+        named = [name for name in plain if name.startswith(METADATA)]
+        problems = {name: [problem] for name in named if (problem := _metadata_problem(name, data))}
+        if len(named) > MAX_METADATA_KEYS:
+            problems[METADATA] = [f"At most {MAX_METADATA_KEYS} keys."]
+        if problems:
+            raise ma.ValidationError(problems)
+        pairs = tuple(sorted((name.removeprefix(METADATA), plain.pop(name)) for name in named))
+        return {**plain, f"{METADATA}<key>": pairs} if pairs else plain
+
+    @ma.post_load
+    def _spell_id(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Let a batch's id be written in any case, as in a path."""
+        return data | {"batch_id": data["batch_id"].lower()} if data.get("batch_id") else data
+
+    @ma.validates_schema
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        check_order(data)
+
+
+def _metadata_problem(name: str, data: Any) -> str | None:
+    try:
+        metadata_key(name.removeprefix(METADATA))
+        no_nul(data[name])
+    except ma.ValidationError as exc:
+        return str(exc.messages[0])
+    given = data.getlist(name) if hasattr(data, "getlist") else [data[name]]
+    return "Given more than once." if len(given) > 1 else None
+
+
+class JobsQuery(JobFilterQuery):
+    limit = limit_field()
+    cursor = cursor_field()
+    count = ma.fields.Boolean(load_default=False)
+
+
+class JobsExportQuery(JobFilterQuery):
+    format = format_field()
+
+
+class TwoWayCursorAnswer(ma.Schema):
+    next = ma.fields.String(allow_none=True, metadata={"description": "Leads to older jobs."})
+    previous = ma.fields.String(allow_none=True, metadata={"description": "Leads back to newer jobs."})
+    has_more = ma.fields.Boolean(data_key="hasMore", metadata={"description": "Whether there is a `next`."})
+
+
+class JobsAnswer(ma.Schema):
+    jobs = ma.fields.List(ma.fields.Nested(JobAnswer))
+    cursor = ma.fields.Nested(TwoWayCursorAnswer)
+    total = ma.fields.Integer(metadata={"description": "Only with `count=true`."})
+    total_is_exact = ma.fields.Boolean(
+        data_key="totalIsExact", metadata={"description": "Only with `count=true`; where it is false there are at least `total`."}
+    )

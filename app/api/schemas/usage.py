@@ -1,0 +1,53 @@
+"""What usage is asked for by, and its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.http.requests import BodySchema
+from app.api.schemas.history import check_order, format_field, moment_field
+from app.api.schemas.images import user_id_field
+from app.domain.usage import GroupBy
+
+
+class _PeriodQuery(BodySchema):
+    user_id = user_id_field(metadata={"description": "A signed-in user sees only its own; for a script, none means all users."})
+    created_from = moment_field("from", "The UTC day of this time is the first; without it, 30 days before the end.")
+    created_to = moment_field("to", "The days before this time; the one it falls into is included whole, unless it is its start.")
+
+    @ma.validates_schema
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        check_order(data)
+
+
+class UsageQuery(_PeriodQuery):
+    group_by = ma.fields.Enum(GroupBy, by_value=True, data_key="groupBy", load_default=GroupBy.MODEL)
+
+
+class UsageExportQuery(_PeriodQuery):
+    group_by = ma.fields.Enum(
+        GroupBy,
+        by_value=True,
+        data_key="groupBy",
+        load_default=None,
+        metadata={"description": "Exports the groups of `/api/usage`; without it, a row for each day, user, model and status."},
+    )
+    format = format_field()
+
+
+class TallyAnswer(ma.Schema):
+    jobs = ma.fields.Integer(metadata={"description": "Jobs that have ended, however they did."})
+    images = ma.fields.Integer(metadata={"description": "Pictures delivered."})
+    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged."})
+
+
+class GroupAnswer(TallyAnswer):
+    key = ma.fields.String(metadata={"description": "The model, UTC day, status or user."})
+
+
+class UsageAnswer(ma.Schema):
+    user_id = ma.fields.String(data_key="userId", allow_none=True, metadata={"description": "null where it is of all users."})
+    totals = ma.fields.Nested(TallyAnswer)
+    groups = ma.fields.List(ma.fields.Nested(GroupAnswer), metadata={"description": "Sorted by key."})

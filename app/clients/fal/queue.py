@@ -1,0 +1,180 @@
+"""fal's queue: submit, result, cancel. Polling is in `fal_status.py`.
+
+A submit is posted exactly once, and not through fal-client, which retries it blindly (ten posts were seen from one `submit()`) and loses
+the status of an answer that it cannot read; fal has no idempotency key.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import fal_client
+import fal_client.client
+import httpx
+
+from app.clients.fal.answers import FalOutput, FalPicture, TooLong, output_of, parsed, read_bounded
+from app.clients.fal.errors import error_beside_nothing, result_failure, submit_refusal
+from app.domain.errors import ProviderBusy, ResultUnavailable, ResultUnusable, SubmitOutcomeUnknown
+from app.domain.fal_request import Receipt
+
+__all__ = ["FalOutput", "FalPicture", "FalQueue", "Stopped"]
+
+#: It prints every URL, with the webhook's address in it.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+SUBMIT_TIMEOUT_S = 30.0
+RESULT_TIMEOUT_S = 30.0
+MAX_RESULT_BYTES = 256 << 20  # sync_mode answers carry pictures as data URIs.
+#: The answer to a submit is a few addresses, and a refusal some lines, even where it repeats what was sent.
+MAX_SUBMIT_BYTES = 4 << 20
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+#: httpx also raises ValueErrors, UnicodeError among them, for heads it cannot read.
+NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, ValueError)
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+MAX_URL_CHARS = 2048
+
+
+class Stopped(StrEnum):
+    """What came of asking fal to drop a request: it knows of that (or of no such request), finished already, or no answer.
+
+    YES is not the end of a request: one that runs is only told.
+    """
+
+    YES = "yes"
+    TOO_LATE = "too_late"
+    SILENT = "silent"
+
+
+class FalQueue:
+    """One account's access to fal's queue. Connections are kept; safe for threads; make one after a fork, not before."""
+
+    def __init__(self, key: str, hosts: frozenset[str]) -> None:
+        self._hosts = hosts
+        headers = {"Authorization": f"Key {key}"}
+        # fal-client's own transport turns to fal's second domain where the first cannot be connected to.
+        transport = fal_client.client.BackupDomainTransport()
+        self._submits = httpx.Client(transport=transport, headers=headers, cookies=_no_cookies(), timeout=SUBMIT_TIMEOUT_S)
+        self._results = httpx.Client(headers=headers, cookies=_no_cookies(), timeout=RESULT_TIMEOUT_S)
+
+    def submit(self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str | None = None) -> Receipt:
+        """Post one request, once.
+
+        Raises ProviderBusy where fal surely did not take it, ProviderRefused where it never will, SubmitOutcomeUnknown where it may have
+        been taken: then it must not be posted again. An answer's status decides, whatever its body is.
+        """
+        content = json.dumps(arguments).encode()
+        query = "?" + urlencode({"fal_webhook": webhook_url}) if webhook_url else ""
+        url = f"{fal_client.client.QUEUE_URL_FORMAT}{endpoint}{query}"
+        try:
+            with self._submits.stream("POST", url, content=content, headers={"Content-Type": "application/json"}) as response:
+                body = _body_of(response)
+        except NEVER_SENT as exc:
+            raise ProviderBusy("fal cannot be reached") from exc
+        except NO_ANSWER as exc:
+            raise SubmitOutcomeUnknown("The request was sent to fal, but no answer came back") from exc
+        if not response.is_success:
+            raise submit_refusal(response.status_code, body, response.headers.get("x-fal-error-type"))
+        return self._receipt(endpoint, body)
+
+    def result(self, receipt: Receipt) -> FalOutput:
+        """Fetch a finished request's output. Raises ResultUnavailable, ResultUnusable or ProviderRefused (the model's own failure).
+
+        Not through fal-client: it polls the status first, and hides the header that says what was billed.
+        """
+        try:
+            with self._results.stream("GET", receipt.response_url) as response:
+                body = parsed(read_bounded(response, MAX_RESULT_BYTES))
+        except TooLong as exc:
+            raise ResultUnusable("fal's result is too large") from exc
+        except NO_ANSWER as exc:
+            raise ResultUnavailable("fal's result cannot be fetched right now") from exc
+        if response.status_code in (502, 503, 504) and not self._ended_in_error(receipt):
+            # The gateway's trouble, and not how the request ended: a paid picture waits behind it.
+            raise ResultUnavailable(f"fal does not hand out the result yet (HTTP {response.status_code})")
+        if response.status_code != 200:
+            raise result_failure(response.status_code, body, response.headers)
+        if not isinstance(body, dict):
+            raise ResultUnusable("fal's result is not what its model promises")
+        output = output_of(body, response.headers.get("x-fal-billable-units"))
+        if not output.pictures and (failure := error_beside_nothing(body, response.headers)):
+            raise failure
+        return output
+
+    def _ended_in_error(self, receipt: Receipt) -> bool:
+        """Ask the request's own state whether it failed; False where nobody tells."""
+        try:
+            with self._results.stream("GET", receipt.status_url) as response:
+                body = parsed(read_bounded(response, MAX_SUBMIT_BYTES))
+        except (*NO_ANSWER, TooLong):
+            return False
+        return isinstance(body, dict) and bool(body.get("error") or body.get("error_type"))
+
+    def cancel(self, receipt: Receipt) -> Stopped:
+        """Ask fal to drop a request. Best effort: a running one may finish, and cost, all the same."""
+        try:
+            with self._results.stream("PUT", receipt.cancel_url) as answer:
+                status, body = answer.status_code, parsed(read_bounded(answer, MAX_SUBMIT_BYTES))
+        except (*NO_ANSWER, TooLong):
+            return Stopped.SILENT
+        if not isinstance(body, dict) or body.get("success") is False:
+            return Stopped.SILENT  # Some proxy's page, or fal's own "no".
+        if 200 <= status < 300 or status == 404:
+            return Stopped.YES
+        return Stopped.TOO_LATE if status == 400 else Stopped.SILENT
+
+    def _receipt(self, endpoint: str, body: Any) -> Receipt:
+        """Return the receipt, with addresses our key may be sent to: on fal's hosts, or rebuilt there from the request's id."""
+        request_id = body.get("request_id") if isinstance(body, dict) else None
+        if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id):
+            raise SubmitOutcomeUnknown("The request was sent to fal, but its answer cannot be read")
+        status_url, response_url, cancel_url = (body.get(name) for name in ("status_url", "response_url", "cancel_url"))
+        if all(self._is_fals(url) for url in (status_url, response_url, cancel_url)):
+            return Receipt(request_id=request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url)
+        return self.receipt(endpoint, request_id)
+
+    @staticmethod
+    def receipt(endpoint: str, request_id: str) -> Receipt:
+        """Return the receipt of a request of which only the id is known."""
+        base = _request_url(endpoint, request_id)
+        return Receipt(request_id=request_id, status_url=f"{base}/status", response_url=base, cancel_url=f"{base}/cancel")
+
+    def _is_fals(self, url: Any) -> bool:
+        """Tell whether a value is an address our key may be sent to, in characters that every client sends as they are."""
+        if not isinstance(url, str) or not url.isascii() or not url.isprintable() or len(url) > MAX_URL_CHARS:
+            return False
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
+        return parts.scheme == "https" and parts.netloc in self._hosts
+
+
+def _no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: one cookie that is no ASCII would break every request after it."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
+def _request_url(endpoint: str, request_id: str) -> str:
+    """Return where a request lives: under its owner and app only, as fal's own clients build it (fal-client 1.0.3, fal-js)."""
+    app = fal_client.client.AppId.from_endpoint_id(endpoint)
+    namespace = f"{app.namespace}/" if app.namespace else ""
+    return f"{fal_client.client.QUEUE_URL_FORMAT}{namespace}{app.owner}/{app.alias}/requests/{request_id}"
+
+
+def _body_of(response: httpx.Response) -> Any:
+    """Return a submit's answer. Of a refusal the status has said all that matters: its body may break off, or be of any size."""
+    try:
+        return parsed(read_bounded(response, MAX_SUBMIT_BYTES))
+    except TooLong:
+        return None
+    except httpx.HTTPError:
+        if response.is_success:
+            raise
+        return None

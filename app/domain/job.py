@@ -1,0 +1,296 @@
+"""A job and its legal changes. Pure: every change returns a new Job, or None where it may no longer happen.
+
+    pending -> processing -> completed | failed | canceled,  pending -> failed | canceled.  Nothing leaves a terminal status.
+
+A store applies a change by one compare-and-set on `rev`; whoever loses reads again and asks the job anew. A None is a lost race, a
+normal answer: the caller stops and touches no money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.domain.costs import ActualCost, CostSource, cost_of_units
+from app.domain.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
+from app.domain.job_parts import (
+    CANCELED_CODE,
+    CANCELING,
+    DEADLINE_CODE,
+    GONE_CODE,
+    TERMINAL,
+    TRANSITIONS,
+    HistoryEntry,
+    JobStatus,
+    Operation,
+    Patience,
+    Settlement,
+    StoredImage,
+    WebDetails,
+)
+from app.domain.job_record import JobRecord
+
+__all__ = [
+    "DEADLINE_CODE",
+    "TERMINAL",
+    "TRANSITIONS",
+    "HistoryEntry",
+    "Job",
+    "JobStatus",
+    "Operation",
+    "Patience",
+    "Settlement",
+    "StoredImage",
+    "WebDetails",
+    "new_job",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(JobRecord):
+    """A job with the changes that may happen to it."""
+
+    # -- the life of a request, in order --------------------------------------------------------------------------------------------
+
+    def submitting(self, index: int, *, now: datetime, by: str | None = None) -> Job | None:
+        """Claim the right to post one request. Only the winner of this change may post, once.
+
+        `by` names this one claim. Who lost the answer to it asks again and claims anew what is its own: only a write that was confirmed
+        says that the claim will stay.
+        """
+        request = self.requests[index]
+        is_ours = by is not None and request.state is RequestState.SUBMITTING and request.claimed_by == by
+        if self.is_terminal or not (request.state is RequestState.NEW or is_ours):
+            return None
+        return self._with_request(
+            replace(
+                request,
+                state=RequestState.SUBMITTING,
+                attempts=request.attempts + (0 if is_ours else 1),
+                claimed_by=by,
+                submitting_at=now,
+                next_at=now + timedelta(seconds=self.patience.submit_answer_s),
+            ),
+            now,
+        )
+
+    def put_back(self, index: int, *, retry_at: datetime, counts: bool, now: datetime, by: str | None = None) -> Job | None:
+        """Return a request that fal surely did not take to `new`. `counts` is False while the provider as a whole is down.
+
+        Only the claim's own owner `by` may: it asks again where an answer was lost, and another may be posting by then.
+
+        One whose user has wished to cancel it meanwhile is canceled instead: nothing was bought.
+        """
+        request = self.requests[index]
+        if self.is_terminal or request.state is not RequestState.SUBMITTING or request.claimed_by != by:
+            return None
+        if self.cancel_requested_at is not None:
+            return self._with_request(replace(request, state=RequestState.CANCELED, next_at=None), now)._concluded(now)
+        attempts = request.attempts if counts else request.attempts - 1
+        back = replace(request, state=RequestState.NEW, attempts=attempts, next_at=retry_at, not_before=retry_at)
+        return self._with_request(back, now)
+
+    def outcome_unknown(self, index: int, *, now: datetime) -> Job | None:
+        """Record that a request was sent and nothing came back."""
+        request = self.requests[index]
+        if self.is_terminal or request.state is not RequestState.SUBMITTING:
+            return None
+        unknown_until = now + timedelta(seconds=self.patience.unknown_s)
+        return self._with_request(replace(request, state=RequestState.UNKNOWN, next_at=unknown_until), now)
+
+    def submitted(self, index: int, receipt: Receipt, *, now: datetime) -> Job | None:
+        """Keep the receipt; the job is being worked on from now.
+
+        Also where the job has ended meanwhile (deadline): what is bought must stay traceable, so the receipt is kept there too. Where its
+        user has wished to cancel it meanwhile, fal is asked at once.
+        """
+        request = self.requests[index]
+        if request.receipt is not None:
+            return None
+        kept = replace(request, receipt=receipt, submitted_at=now)
+        if self.is_terminal or request.is_closed:
+            return replace(self, requests=self._replaced(kept), updated_at=now)
+        job = self._with_request(replace(kept, state=RequestState.SUBMITTED, next_at=None), now)
+        if job.cancel_requested_at is not None:
+            job = replace(job, cancel_at=now)
+        if job.status is JobStatus.PENDING:
+            return job._noted(JobStatus.PROCESSING, 5, job._told("Sent to fal"), now)
+        return job
+
+    def progressed(self, progress: int, message: str, *, now: datetime, queue_position: int | None = None) -> Job | None:
+        """Say something new, or move by 5 points at least; progress never falls, so history stays short."""
+        progress, message = min(max(progress, self.progress), 99), self._told(message)
+        if self.is_terminal or (message == self.message and progress < self.progress + 5):
+            return None
+        return self._noted(self.status, progress, message, now, queue_position)
+
+    def broken_off(self, index: int, *, retry_at: datetime, now: datetime) -> Job | None:
+        """Count a try at which our own code failed, of a request that is not posted or not collected yet."""
+        request = self.requests[index]
+        if request.state is RequestState.NEW and not self.is_terminal:
+            later = replace(request, bad_tries=request.bad_tries + 1, next_at=retry_at, not_before=retry_at)
+            return self._with_request(later, now)
+        return self.collection_postponed(index, retry_at=retry_at, now=now, was_bad=True)
+
+    def collection_postponed(self, index: int, *, retry_at: datetime, now: datetime, was_bad: bool = False) -> Job | None:
+        """Record that fal has finished a request whose pictures cannot be had yet; they are tried again at `retry_at`."""
+        request = self.requests[index]
+        if self.is_terminal or request.state not in BOUGHT_STATES:
+            return None
+        ended = replace(
+            request,
+            state=RequestState.ENDED,
+            ended_at=request.ended_at or now,
+            collect_attempts=request.collect_attempts + 1,
+            bad_tries=request.bad_tries + was_bad,
+            next_at=retry_at,
+        )
+        return self._with_request(ended, now)
+
+    def claimed(self, index: int, *, until: datetime, now: datetime) -> Job | None:
+        """Put off the sweep's next look at a request: one sweep enqueues its task, not every sweep."""
+        if self.is_terminal or self.requests[index].is_closed:
+            return None
+        return self._with_request(replace(self.requests[index], next_at=until), now)
+
+    def collected(self, index: int, images: Sequence[StoredImage], facts: ResultFacts, *, now: datetime) -> Job | None:
+        """Record the stored pictures of a request; the last open request ends the job."""
+        request = self.requests[index]
+        if self.is_terminal or request.state not in BOUGHT_STATES:
+            return None
+        closed = replace(
+            request,
+            state=RequestState.COLLECTED,
+            ended_at=request.ended_at or facts.noticed_at,
+            collected_at=now,
+            next_at=None,
+            billable_units=facts.billable_units,
+            seed=facts.seed,
+        )
+        pictures = tuple(sorted((*self.images, *images), key=lambda image: image.number))
+        return replace(self._with_request(closed, now), images=pictures)._concluded(now)
+
+    def request_failed(self, index: int, failure: Failure, *, now: datetime) -> Job | None:
+        """Close one request as failed, or as canceled where fal has stopped it at its user's wish; the last open one ends the job."""
+        request = self.requests[index]
+        if self.is_terminal or request.is_closed:
+            return None
+        stopped = self.is_stop(index, failure.code)
+        closed = replace(request, state=RequestState.CANCELED if stopped else RequestState.FAILED, failure=failure, next_at=None)
+        return self._with_request(closed, now)._concluded(now)
+
+    def is_stop(self, index: int, code: str) -> bool:
+        """Tell whether this end of a request is that fal has stopped it at its user's wish."""
+        heard = self.requests[index].cancel_heard_at is not None
+        return self.cancel_requested_at is not None and (code == CANCELED_CODE or (code == GONE_CODE and heard))
+
+    def unknown_expired(self, index: int, failure: Failure, *, now: datetime) -> Job | None:
+        """Give up on a request whose fate fal has not told; it is never posted again."""
+        return self.request_failed(index, failure, now=now) if self.requests[index].state is RequestState.UNKNOWN else None
+
+    # -- its user's wish to cancel it -------------------------------------------------------------------------------------------------
+
+    def cancel_requested(self, *, now: datetime) -> Job | None:
+        """Record its user's wish to cancel it: what fal has not been sent is canceled at once. None where it was recorded, or has ended.
+
+        What fal has is not ended here: fal's answer decides, and until then what pays for it stays held.
+        """
+        if self.is_terminal or self.cancel_requested_at is not None:
+            return None
+        requests = tuple(replace(r, state=RequestState.CANCELED, next_at=None) if r.state is RequestState.NEW else r for r in self.requests)
+        ask_at = now + timedelta(seconds=self.patience.task_s)
+        job = replace(self, requests=requests, cancel_requested_at=now, cancel_at=ask_at, updated_at=now)._concluded(now)
+        return job if job.is_terminal else job._noted(job.status, job.progress, CANCELING, now)
+
+    def cancel_claimed(self, *, until: datetime, now: datetime) -> Job | None:
+        """Put off the sweep's next look at a wish that fal has not heard of: one sweep has fal asked, not every sweep."""
+        if not self.to_cancel or self.cancel_at is None or now < self.cancel_at:
+            return None
+        return replace(self, cancel_at=until, updated_at=now)
+
+    def cancel_heard(self, index: int, *, now: datetime) -> Job | None:
+        """Record that fal knows of the wish. That ends nothing: a request it works on may be finished all the same."""
+        if not any(request.index == index for request in self.to_cancel):
+            return None
+        return self._with_request(replace(self.requests[index], cancel_heard_at=now), now)
+
+    def _told(self, message: str) -> str:
+        return message if self.cancel_requested_at is None else CANCELING
+
+    # -- the end ------------------------------------------------------------------------------------------------------------------
+
+    def expiring(self, *, until: datetime, now: datetime) -> Job | None:
+        """Put off the sweep's next look at an overdue job: one sweep has it ended, not every sweep."""
+        if self.is_terminal or now < (self.expiry_at or self.deadline_at):
+            return None
+        return replace(self, expiry_at=until, updated_at=now)
+
+    def deadline_passed(self, failure: Failure, *, now: datetime) -> Job | None:
+        """Fail every request fal has not finished by the deadline. Finished ones are paid for and still collected."""
+        if self.is_terminal or now < self.deadline_at:
+            return None
+        return self.given_up(failure, now=now)
+
+    def given_up(self, failure: Failure, *, now: datetime) -> Job | None:
+        """Fail every request that fal has not finished; with none left open, the job ends."""
+        late = [r for r in self.requests if not r.is_closed and r.state is not RequestState.ENDED]
+        if self.is_terminal or not late:
+            return None
+        job = self
+        for request in late:
+            job = job._with_request(replace(request, state=RequestState.FAILED, failure=failure, next_at=None), now)
+        return job._concluded(now)
+
+    def settled(self, *, now: datetime) -> Job | None:
+        if self.settlement is not Settlement.DUE:
+            return None
+        images = self.images if self.status is JobStatus.COMPLETED else ()
+        return replace(self, images=images, settlement=Settlement.DONE, settle_at=None, updated_at=now)
+
+    def invoiced(self, micros: int, *, now: datetime) -> Job | None:
+        """Put what fal has billed for an ended job in the place of what was known before; None where it is known already."""
+        actual = ActualCost(micros, CostSource.INVOICE)
+        return replace(self, actual=actual, updated_at=now) if self.is_terminal and self.actual != actual else None
+
+    def _concluded(self, now: datetime) -> Job:
+        if any(not request.is_closed for request in self.requests):
+            return self
+        if self.images:
+            job = replace(self, charged_micros=self.quote.charge_for(len(self.images)))
+            short = self.num_images - len(self.images)
+            done = f"{len(self.images)} of {self.num_images} images were delivered" if short else "Completed"
+            return job._ended(JobStatus.COMPLETED, 100, done, now)
+        if any(request.state is RequestState.CANCELED for request in self.requests):
+            return self._ended(JobStatus.CANCELED, self.progress, "Canceled", now)
+        failure = next((r.failure for r in self.requests if r.failure), None) or Failure(
+            "no_images", "The model answered without a picture"
+        )
+        return replace(self, failure=failure)._ended(JobStatus.FAILED, self.progress, failure.message, now)
+
+    def _ended(self, status: JobStatus, progress: int, message: str, now: datetime) -> Job:
+        settle_at = now + timedelta(seconds=self.patience.settle_s)
+        actual = cost_of_units(self.quote, self.requests)
+        ended = replace(self, settlement=Settlement.DUE, settle_at=settle_at, completed_at=now, updated_at=now, actual=actual)
+        return ended._noted(status, progress, message, now)
+
+    def _noted(self, status: JobStatus, progress: int, message: str, now: datetime, queue_position: int | None = None) -> Job:
+        if status is not self.status and status not in TRANSITIONS[self.status]:
+            raise ValueError(f"job {self.id}: {self.status} -> {status} is not a legal transition")
+        entry = HistoryEntry(self.seq + 1, now, status, progress, message, queue_position)
+        return replace(self, status=status, progress=progress, message=message, history=(*self.history, entry), updated_at=now)
+
+    def _with_request(self, request: FalRequest, now: datetime) -> Job:
+        return replace(self, requests=self._replaced(request), updated_at=now)
+
+    def _replaced(self, request: FalRequest) -> tuple[FalRequest, ...]:
+        return tuple(request if r.index == request.index else r for r in self.requests)
+
+
+def new_job(*, requests: Mapping[int, int] | Sequence[int], now: datetime, patience: Patience, **fields: Any) -> Job:
+    """Return a fresh pending job with one request per given number of images, its first history entry written."""
+    lost_at = now + timedelta(seconds=patience.task_s)
+    calls = tuple(FalRequest(index=i, num_images=n, next_at=lost_at) for i, n in enumerate(requests))
+    job = Job(requests=calls, created_at=now, updated_at=now, patience=patience, **fields)
+    return job._noted(JobStatus.PENDING, 0, job.message, now)

@@ -1,0 +1,37 @@
+"""Sessions: what a signed-in user's token stands for, and when it has ended. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.account import Account
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """`generation` counts how often all sessions of the account have been ended; None in an outside provider's token."""
+
+    id: str
+    user_id: str
+    expires_at: datetime
+    generation: int | None = None
+    issued_at: datetime | None = None
+
+    def is_open(self, account: Account, now: datetime) -> bool:
+        """Tell whether nothing the account knows has ended the session. That it was ended alone is kept elsewhere."""
+        if account.disabled or now >= self.expires_at:
+            return False
+        if self.id == account.kept_session:
+            return True
+        if self.generation is not None:
+            return self.generation == account.session_generation
+        ended_at = account.sessions_ended_at
+        # Tokens name whole seconds: one of the very second in which all were ended counts as older.
+        return ended_at is None or (self.issued_at is not None and self.issued_at > ended_at)
+
+
+def session_id_of(token: str) -> str:
+    """Return what names a token's session: a hash of all that is signed. The signature itself can be spelled in more than one way."""
+    return hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()

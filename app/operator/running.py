@@ -1,0 +1,35 @@
+"""What every command of the operator starts from: settings from the environment, services, a place to print."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from rich.console import Console
+
+from app.bootstrap import build_services
+from app.config import Settings, load_settings
+from app.domain.errors import StoreNotReady
+
+console = Console()
+
+
+def settings() -> Settings:
+    return load_settings(os.environ)
+
+
+def with_services(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the services as its first argument."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        services = build_services(settings())
+        with contextlib.suppress(StoreNotReady):  # A missing index must not keep the operator from mending what it stumbles over.
+            services.readiness.look()
+        services.readiness.prove()
+        return command(services, *args, **kwargs)
+
+    return wrapper

@@ -1,0 +1,181 @@
+"""Brings a finished request's pictures home: fetch, download, check, store, then one transition.
+
+Only when every byte is in storage does the job end; fal's own links never reach a client. Storing twice writes the same keys.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from app.clients.fal.download import Downloader
+from app.clients.fal.queue import FalOutput, FalPicture, FalQueue
+from app.clients.storage import Storage
+from app.domain import clock, keys
+from app.domain.errors import (
+    GatewayError,
+    NotAnImage,
+    ProviderRefused,
+    ResultUnavailable,
+    ResultUnusable,
+    StorageUnavailable,
+)
+from app.domain.fal_request import BOUGHT_STATES, Failure, News, ResultFacts
+from app.domain.job import Job, StoredImage
+from app.pictures.inspect import inspect
+from app.services.fulfilment.settlement import Settler
+from app.services.fulfilment.stages import Stage, StageTimes
+from app.services.fulfilment.unreadable import Unreadable
+from app.stores.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+UNUSABLE_TRIES = 4
+#: fal keeps results and files for days; a paid picture is fetched as long as there is hope (fal.ai docs, "Data Retention").
+GIVE_UP_AFTER = timedelta(hours=24)
+PARALLEL_PICTURES = 8
+
+
+class Collector:
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        fal: FalQueue,
+        downloader: Downloader,
+        storage: Storage,
+        unreadable: Unreadable,
+        settler: Settler,
+        stages: StageTimes,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._jobs = jobs
+        self._fal = fal
+        self._downloader = downloader
+        self._storage = storage
+        self._unreadable = unreadable
+        self._settler = settler
+        self._stages = stages
+        self._now = now
+        self._threads = ThreadPoolExecutor(PARALLEL_PICTURES, thread_name_prefix="collect")
+
+    def run(self, job_id: str, index: int, news: News | None = None) -> None:
+        """Collect one finished request. May be repeated and may race: the transition decides, the keys are the same.
+
+        `news` tells how it became known that it has ended; None where the sweep tries it again.
+        """
+        job = self._jobs.get(job_id)
+        if job is None or job.is_terminal or job.requests[index].state not in BOUGHT_STATES:
+            return
+        try:
+            done = self._collected(job, index, news or News(noticed_at=self._now()))
+        except ProviderRefused as exc:
+            done = self._failed(job, index, exc)
+        except ResultUnusable as exc:
+            tried = job.requests[index].bad_tries + 1
+            over = tried >= UNUSABLE_TRIES or job.is_stop(index, exc.code)
+            done = self._failed(job, index, exc) if over else self._postponed(job, index, exc, was_bad=True)
+        except (ResultUnavailable, StorageUnavailable) as exc:
+            ended_at = job.requests[index].ended_at or self._now()
+            lost = self._now() - ended_at > GIVE_UP_AFTER
+            done = self._failed(job, index, exc) if lost else self._postponed(job, index, exc)
+        if done and done.is_terminal:
+            self._settler.settle(done)
+
+    def _collected(self, job: Job, index: int, news: News) -> Job | None:
+        receipt = job.requests[index].receipt
+        if receipt is None:
+            raise ResultUnusable("The request has no receipt")
+        output = self._fal.result(receipt)
+        downloads: list[datetime] = []
+        images = self._stored(job, index, output, downloads)
+        if not images:
+            raise ResultUnusable("The model answered without a picture", code="no_images")
+        facts = ResultFacts(noticed_at=news.noticed_at, billable_units=output.billable_units, seed=output.seed)
+        done = self._jobs.change(job, lambda j: j.collected(index, images, facts, now=self._now()))
+        if done is None:
+            self._discard_unkept(job.id, images)
+            return None
+        self._count(done, index, news, max(downloads))
+        return done
+
+    def _count(self, job: Job, index: int, news: News, downloaded_at: datetime) -> None:
+        request = job.requests[index]
+        self._stages.between(job.model, Stage.FAL, request.submitted_at, news.at_work_at or news.noticed_at)
+        self._stages.between(job.model, Stage.NOTICE, news.at_work_at, news.noticed_at)
+        self._stages.between(job.model, Stage.COLLECT, news.noticed_at, downloaded_at)
+        self._stages.between(job.model, Stage.STORE, downloaded_at, request.collected_at)
+
+    def _discard_unkept(self, job_id: str, images: Sequence[StoredImage]) -> None:
+        """Remove what was stored for a job that ended otherwise meanwhile; another collector's pictures have the same keys and stay."""
+        job = self._jobs.get(job_id)
+        if job is not None and not job.is_terminal:
+            return
+        kept = {image.key for image in job.images} if job else set()
+        for image in images:
+            if image.key not in kept:
+                self._storage.delete(image.key)
+
+    def _stored(self, job: Job, index: int, output: FalOutput, downloads: list[datetime]) -> list[StoredImage]:
+        """Store a request's pictures in parallel. One that is unusable for good does not take the others with it.
+
+        `downloads` receives when each picture was here.
+        """
+        first = job.first_image_number(index)
+        wanted = output.pictures[: job.requests[index].num_images]
+        results = list(self._threads.map(lambda n: self._try_store(job, first + n, wanted[n], downloads), range(len(wanted))))
+        images = [result for result in results if isinstance(result, StoredImage)]
+        errors = [result for result in results if not isinstance(result, StoredImage)]
+        _raise_worth_waiting(job, index, errors, have_some=bool(images))
+        return images
+
+    def _try_store(self, job: Job, number: int, picture: FalPicture, downloads: list[datetime]) -> StoredImage | GatewayError:
+        try:
+            return self._store(job, number, picture, downloads)
+        except GatewayError as exc:
+            return exc
+
+    def _store(self, job: Job, number: int, picture: FalPicture, downloads: list[datetime]) -> StoredImage:
+        with self._downloader.fetch(picture.url) as file:
+            downloads.append(self._now())
+            try:
+                facts = inspect(file)
+            except NotAnImage as exc:
+                kept = self._unreadable.keep(job, number, file)
+                details = {"keptAs": kept} if kept else None
+                raise ResultUnusable(f"The model's answer is not an image: {exc.message}", code="not_an_image", details=details) from exc
+            key = keys.generated_image(job.user_id, job.id, number, facts.extension)
+            self._storage.put(key, file, facts.content_type)
+        return StoredImage(
+            upload_id=clock.new_id(),
+            number=number,
+            key=key,
+            content_type=facts.content_type,
+            width=facts.width,
+            height=facts.height,
+            size_bytes=facts.size_bytes,
+            sha256=facts.sha256,
+            flagged=picture.flagged,
+        )
+
+    def _postponed(self, job: Job, index: int, exc: GatewayError, *, was_bad: bool = False) -> Job | None:
+        wait = min(60.0, 2.0 ** (job.requests[index].collect_attempts + 1))
+        log.warning("collection postponed: %s", exc.message, extra={"job_id": job.id, "index": index, "code": exc.code})
+        retry_at = self._now() + timedelta(seconds=wait)
+        return self._jobs.change(job, lambda j: j.collection_postponed(index, retry_at=retry_at, now=self._now(), was_bad=was_bad))
+
+    def _failed(self, job: Job, index: int, exc: GatewayError) -> Job | None:
+        failure = Failure(exc.code, exc.message, exc.details)
+        return self._jobs.change(job, lambda j: j.request_failed(index, failure, now=self._now()))
+
+
+def _raise_worth_waiting(job: Job, index: int, errors: Sequence[GatewayError], *, have_some: bool) -> None:
+    """Raise the error that makes another try worthwhile; keep quiet where the rest is lost for good and something was delivered."""
+    passing = next((e for e in errors if isinstance(e, ResultUnavailable | StorageUnavailable)), None)
+    if passing:
+        raise passing
+    tries_left = job.requests[index].bad_tries + 1 < UNUSABLE_TRIES
+    if errors and (tries_left or not have_some):
+        raise errors[0]

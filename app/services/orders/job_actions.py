@@ -1,0 +1,130 @@
+"""What a user may do to a job: look, cancel, order again, delete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from app.clients.queue import TaskQueue
+from app.clients.storage import Storage
+from app.domain import clock, keys
+from app.domain.account import Whose, is_among
+from app.domain.api_key import NO_LIMITS, OrderLimits
+from app.domain.errors import AlreadyFinished, Gone, NotFinished, NotFound, QueueUnavailable
+from app.domain.job import Job, Settlement
+from app.services.events.announcements import Announcer
+from app.services.orders.idempotency import OrderKey
+from app.services.orders.order import Order
+from app.services.orders.submit import Accepted, Generation
+from app.services.orders.token_prices import TokenPrices
+from app.stores.jobs import JobStore
+from app.stores.tombstones import Tombstones
+from app.stores.uploads import UploadStore
+
+log = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """`user_id` is whose jobs the caller may see. Somebody else's job is NotFound."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        tombstones: Tombstones,
+        uploads: UploadStore,
+        storage: Storage,
+        queue: TaskQueue,
+        generation: Generation,
+        token_prices: TokenPrices,
+        announcer: Announcer,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._jobs = jobs
+        self._tombstones = tombstones
+        self._uploads = uploads
+        self._storage = storage
+        self._queue = queue
+        self._generation = generation
+        self._token_prices = token_prices
+        self._announcer = announcer
+        self._now = now
+
+    def job(self, job_id: str, *, user_id: Whose) -> Job:
+        """Return a job. Raises NotFound, or Gone for a deleted one."""
+        job = self._jobs.get(job_id) if clock.is_id(job_id) else None
+        if job is not None and is_among(job.user_id, user_id):
+            return job
+        owner = self._tombstones.owner_of(job_id) if job is None and clock.is_id(job_id) else None
+        if owner is not None and is_among(owner, user_id):
+            raise Gone("This job was deleted")
+        raise NotFound("No such job")
+
+    def cancel(self, job_id: str, *, user_id: Whose) -> Job:
+        """Cancel a live job: it has ended when fal had not begun it, else fal is asked and its answer decides. Raises AlreadyFinished.
+
+        The wish is in the job before anybody acts on it; a worker then settles what has ended, or asks fal. If none is told, the sweep
+        does it. Repeating the wish changes nothing.
+        """
+        job = self._jobs.change(self.job(job_id, user_id=user_id), lambda j: j.cancel_requested(now=self._now()))
+        if job is None:
+            job = self.job(job_id, user_id=user_id)
+            if job.is_terminal:
+                raise AlreadyFinished("The job has finished already")
+            return job
+        try:
+            self._queue.enqueue_settle(job.id) if job.is_terminal else self._queue.enqueue_cancel(job.id)
+        except QueueUnavailable:
+            log.warning("a canceled job is attended to by the sweep", extra={"job_id": job.id})
+        if not job.is_terminal:
+            self._announcer.announce(job)
+        return job
+
+    def retry(
+        self, job_id: str, *, user_id: Whose, key: OrderKey | None, caller_key: str | None = None, limits: OrderLimits = NO_LIMITS
+    ) -> Accepted:
+        """Order the same again as a new job, at today's price. Raises NotFinished for a live one.
+
+        The budget of the caller's own API key pays; where it has none, that of the key which ordered the first. A user (who sees only
+        its own jobs) pays tokens, for a job too that a script ordered for it.
+        """
+        job = self.job(job_id, user_id=user_id)
+        if not job.is_terminal:
+            raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
+        order = Order(
+            model=job.model,
+            inputs=_restored(job.inputs),
+            options=_restored(job.options),
+            user_id=job.user_id,
+            operation=job.operation,
+            project_id=job.project_id,
+            metadata=job.metadata,
+            web=job.web,
+            caller_key=caller_key or job.caller_key,
+            limits=limits,
+            key=key,
+            retry_of=job.id,
+        )
+        pays_tokens = bool(job.tokens_per_image) or isinstance(user_id, str)
+        return self._generation.submit(self._token_prices.with_tokens(order) if pays_tokens else order)
+
+    def delete(self, job_id: str, *, user_id: Whose) -> None:
+        """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.
+
+        The tombstone first, the document last: where this is cut off, the same call again finishes it.
+        """
+        job = self.job(job_id, user_id=user_id)
+        if not job.is_terminal or job.settlement is not Settlement.DONE:
+            raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
+        self._tombstones.write(job.id, job.user_id, self._now())
+        self._storage.delete_tree(keys.job_folder(job.user_id, job.id))
+        for image in job.images:
+            self._uploads.forget_output(image.upload_id)
+        self._jobs.remove_settled(job.id)
+
+
+def _restored(values: dict[str, object]) -> dict[str, object]:
+    """Return parameters as they were asked for: a seed too large for the store was kept as text."""
+    seed = values.get("seed")
+    return {**values, "seed": int(seed)} if isinstance(seed, str) and seed.isdigit() else values

@@ -1,0 +1,168 @@
+"""The life of a job, from here on: a request becomes a priced job, is written down, and is left to the workers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.clients.queue import TaskQueue
+from app.domain import clock
+from app.domain.asset import Upload
+from app.domain.errors import CallerError, IdempotencyMismatch, QueueUnavailable
+from app.domain.job import Job, JobStatus, Patience, new_job
+from app.domain.pricing import Quote
+from app.services.events.announcements import Announcer
+from app.services.money.funds import Funds
+from app.services.orders.idempotency import KEPT, OrderKey
+from app.services.orders.order import Order, PricedOrder, estimate, price_order, tokens_of, tokens_per_image
+from app.services.orders.references import References
+from app.stores.jobs import JobStore
+from app.stores.readiness import Readiness
+from registry.loader import Registry
+from registry.request import split_images
+
+log = logging.getLogger(__name__)
+
+BEGINS_LATER = "The order stands, but the service's queue is away: the generation begins by itself when it is back"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The job of an order; `replayed` where an earlier request with the same idempotency key made it.
+
+    `begins_later`: the queue does not take it now. The order stands, the sweep enqueues it; to wait for it would be idle.
+    """
+
+    job: Job
+    replayed: bool
+    begins_later: bool = False
+
+    def message(self, usual: str) -> str:
+        """Return what the caller is told of the order: that it begins later, or the usual."""
+        return BEGINS_LATER if self.begins_later else usual
+
+
+class Generation:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        jobs: JobStore,
+        readiness: Readiness,
+        queue: TaskQueue,
+        announcer: Announcer,
+        references: References,
+        funds: Funds,
+        patience: Patience,
+        deadline_s: float,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._registry = registry
+        self._jobs = jobs
+        self._readiness = readiness
+        self._queue = queue
+        self._announcer = announcer
+        self._references = references
+        self._funds = funds
+        self._patience = patience
+        self._deadline = timedelta(seconds=deadline_s)
+        self._now = now
+
+    def estimate(self, model: str, inputs: dict[str, Any] | None, options: dict[str, Any]) -> Quote:
+        """Price a request without asking for anything."""
+        return estimate(self._registry, model, inputs, options, self._now())
+
+    def submit(self, order: Order) -> Accepted:
+        """Accept an order: check, price, write the job, hold what pays for it, leave it to the workers.
+
+        The job is written before anything is held, so that no hold is without a job; a refused hold (InsufficientTokens, BudgetExceeded)
+        takes the job back as if it had never been. Where the queue does not answer the order stands all the same: the sweep enqueues it.
+        An order whose idempotency key is known gives the job of the first. Raises IdempotencyMismatch where the key is another order's,
+        StoreNotReady where the database could not tell two orders with one key from each other.
+        """
+        self._readiness.require()
+        if replayed := self.replayed(order.key):
+            return replayed
+        priced = price_order(self._registry, order, self._now())
+        budgets = self._funds.required(order.user_id, order.caller_key, tokens=tokens_of(order, priced), micros=priced.quote.micros)
+        new: list[Upload] = []
+        job = self.draft(*self._references.kept(order, priced, new=new), budgets=budgets)
+        if not self._jobs.insert(job):
+            return self.submit(order)  # Another request with the same key was first.
+        try:
+            return self._funded(job, replayed=False)
+        except CallerError:
+            self._references.discard(new)
+            raise
+
+    def replayed(self, key: OrderKey | None) -> Accepted | None:
+        """Return what this idempotency key has ordered before, paid for as its first request would have; None for a new key."""
+        earlier = self.earlier(key)
+        if earlier is None:
+            return None
+        accepted = self._funded(earlier, replayed=True) if earlier.is_paid_for else Accepted(earlier, replayed=True)
+        return replace(accepted, begins_later=earlier.status is JobStatus.PENDING and self._queue.is_away())
+
+    def earlier(self, key: OrderKey | None) -> Job | None:
+        """Return the job that this idempotency key has ordered, or None. Raises IdempotencyMismatch."""
+        job = self._jobs.by_order_key(key.id) if key else None
+        if key is None or job is None:
+            return None
+        if self._now() - job.created_at > KEPT:
+            self._jobs.free_order_key(job)
+            return None
+        if job.fingerprint != key.fingerprint:
+            raise IdempotencyMismatch("This Idempotency-Key was used for another request; use a new key for a new order")
+        return job
+
+    def _funded(self, job: Job, *, replayed: bool) -> Accepted:
+        """Hold what pays for a pending job and enqueue it. For a repeated order this does what its first request did not get to."""
+        accepted = Accepted(job, replayed)
+        if job.status is not JobStatus.PENDING:
+            return accepted
+        try:
+            if not self._funds.hold([job]):
+                return accepted
+        except CallerError:
+            self._jobs.remove_unstarted(job.id)
+            raise
+        self._announcer.announce(job)
+        try:
+            self._queue.enqueue_submit(job.id)
+        except QueueUnavailable:
+            log.warning("job not enqueued, the sweep will", extra={"job_id": job.id}, exc_info=True)
+            return replace(accepted, begins_later=True)
+        return accepted
+
+    def draft(self, order: Order, priced: PricedOrder, *, budgets: tuple[str, ...]) -> Job:
+        """Return the job of an order, not written yet."""
+        checked, now = priced.checked, self._now()
+        return new_job(
+            requests=split_images(checked.num_images, checked.spec.max_images_per_call),
+            now=now,
+            patience=self._patience,
+            id=clock.new_id(),
+            user_id=order.user_id,
+            operation=order.operation,
+            model=order.model,
+            endpoint=checked.spec.fal_endpoint,
+            takes_num_images="num_images" in checked.spec.params,
+            inputs=dict(checked.inputs),
+            options=dict(checked.options),
+            arguments=dict(checked.arguments),
+            image_pointers=tuple(checked.image_inputs),
+            quote=priced.quote,
+            deadline_at=now + self._deadline,
+            project_id=order.project_id,
+            metadata=dict(order.metadata),
+            web=order.web,
+            tokens_per_image=tokens_per_image(order, priced),
+            caller_key=order.caller_key,
+            order_key=order.key.id if order.key else None,
+            fingerprint=order.key.fingerprint if order.key else None,
+            retry_of=order.retry_of,
+            budgets=budgets,
+        )

@@ -1,0 +1,238 @@
+"""Users and keys: who may call, and how they prove it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from app.domain import clock
+from app.domain.account import Account, Role, signup
+from app.domain.api_key import USUAL_TERMS, ApiKey, KeyTerms, checked
+from app.domain.credentials import is_common, login_of, normal_email, normal_password, plain_login_of
+from app.domain.errors import EmailTaken, FieldError, InvalidRequest, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
+from app.domain.places import Places
+from app.stores.accounts import AccountStore
+from app.stores.keys import KeyStore
+
+KEY_PREFIX = "igk"
+USE_NOTED_EVERY = timedelta(minutes=1)
+WRONG_LOGIN = "The email or the password is wrong"
+WRONG_CURRENT = "The current password is wrong"
+COMMON = "This password is among the first that are guessed; choose another."
+
+
+#: Half of the processors, so that there is always one for everybody else.
+HASHES_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
+HASHES_IN_LINE, HASH_WAIT_S = 60, 5.0
+
+
+class Guesses(Protocol):
+    """Counts wrong passwords."""
+
+    def check(self) -> None:
+        """Raise RateLimited where there were too many."""
+
+    def wrong(self) -> None:
+        """Count one more."""
+
+
+def run_inline(call: Callable[..., Any], *args: Any) -> Any:
+    """Run a call here and now: the offload of processes that nobody waits for."""
+    return call(*args)
+
+
+class Accounts:
+    """`offload` runs a hash where it blocks nobody: the web process gives it real threads, since a hash takes tens of milliseconds.
+
+    A hash also takes 19 MB and a whole processor: so many run at once, so many may wait for that, and the others are told to come again.
+
+    With `is_open` False nobody may register; users of an outside identity provider are let in by it.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: AccountStore,
+        keys: KeyStore,
+        is_open: bool = True,
+        signup_tokens: int = 1000,
+        offload: Callable[..., Any] = run_inline,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._accounts = accounts
+        self._keys = keys
+        self._is_open = is_open
+        self._signup_tokens = signup_tokens
+        self._offload = offload
+        self._hashing = Places(HASHES_AT_ONCE, each=HASHES_AT_ONCE, waiting=HASHES_IN_LINE)
+        self._now = now
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's argon2id minimum, 2026.
+        # Looked up for unknown emails too, so that an answer's time does not tell which emails exist.
+        self._nobodys_hash = self._hasher.hash(secrets.token_urlsafe(16))
+
+    def register(self, email: str, password: str) -> Account:
+        """Open an account with its free tokens.
+
+        Raises RegistrationClosed; EmailTaken, however the address is spelled; InvalidRequest for a common password; Busy.
+        """
+        if not self._is_open:
+            raise RegistrationClosed("Registration is closed; ask whoever runs this service for an account")
+        login = login_of(email)
+        if self._found(email):
+            raise EmailTaken("An account with this email exists already; log in instead")
+        password_hash = self._hash_of_new(password, "password")
+        return self._opened(clock.new_id(), login, normal_email(email), password_hash)
+
+    def login(self, email: str, password: str, guesses: Guesses | None = None) -> Account:
+        """Return the account of this email and password. Raises Unauthorized, the same for both being wrong, and Busy.
+
+        `guesses` counts the wrong tries, and refuses one too many.
+        """
+        found = self._found(email)
+        expected = found[1] if found else None
+        if not self._is_password(expected, password, guesses) or found is None:
+            raise Unauthorized(WRONG_LOGIN)
+        if found[0].disabled:
+            raise Unauthorized("This account is disabled")
+        return found[0]
+
+    def change_password(self, account: Account, current: str, new: str, *, kept_session: str, guesses: Guesses | None = None) -> None:
+        """Change a password, and end all sessions but one. Raises Unauthorized where the current one is wrong, and Busy."""
+        found = self._accounts.by_login(account.login)
+        old_hash = found[1] if found else None
+        if old_hash is None:
+            raise InvalidRequest("This account signs in elsewhere: it has no password here")
+        if not self._is_password(old_hash, current, guesses):
+            raise Unauthorized(WRONG_CURRENT)
+        new_hash = self._hash_of_new(new, "newPassword")
+        if not self._accounts.change_password(account.id, old_hash, new_hash, kept_session=kept_session, at=self._now()):
+            raise Unauthorized(WRONG_CURRENT)  # Changed by somebody else in this moment.
+
+    def outside_user(self, subject: str, email: str | None) -> Account:
+        """Return the account of an outside identity provider's user, opened at the first sight of it. Its id is the subject.
+
+        Raises Unauthorized where the subject is the id of one of our own accounts: the provider must not speak for those.
+        """
+        login = f"sub:{subject}"
+        account = self._accounts.get(subject)
+        if account is None:
+            try:
+                return self._opened(subject, login, email, None)
+            except EmailTaken:
+                account = self._accounts.get(subject)
+        if account is None or account.login != login:
+            raise Unauthorized("This token is for another kind of account")
+        return account
+
+    def account(self, user_id: str) -> Account:
+        """Raises NotFound."""
+        if account := self._accounts.get(user_id):
+            return account
+        raise NotFound("No such user")
+
+    def by_email(self, email: str) -> Account:
+        """Raises NotFound."""
+        if found := self._found(email):
+            return found[0]
+        raise NotFound("No such user")
+
+    def set_role(self, user_id: str, role: Role) -> None:
+        if not self._accounts.set_role(user_id, role):
+            raise NotFound("No such user")
+
+    def set_disabled(self, user_id: str, *, disabled: bool) -> None:
+        """Shut an account out, or let it in again. Raises NotFound."""
+        if not self._accounts.set_disabled(user_id, disabled=disabled):
+            raise NotFound("No such user")
+
+    def make_key(self, name: str, terms: KeyTerms = USUAL_TERMS) -> tuple[ApiKey, str]:
+        """Make an API key for scripts; the text is returned this once and kept as a hash. Raises InvalidRequest for impossible terms."""
+        now = self._now()
+        secret = secrets.token_urlsafe(32)
+        key = ApiKey(id=secrets.token_hex(8), name=name, created_at=now, terms=checked(terms, now))
+        self._keys.insert(key, _digest(secret))
+        return key, f"{KEY_PREFIX}_{key.id}_{secret}"
+
+    def key_of(self, text: str) -> ApiKey:
+        """Return the key a caller shows, and note that it was used. Raises Unauthorized for unknown, revoked and expired ones."""
+        prefix, _, rest = text.partition("_")
+        key_id, _, secret = rest.partition("_")
+        found = self._keys.get(key_id) if prefix == KEY_PREFIX and key_id and secret and text.isascii() else None
+        if found is None or not hmac.compare_digest(found[1], _digest(secret)) or found[0].revoked_at:
+            raise Unauthorized("This API key is not known, or was revoked")
+        key, now = found[0], self._now()
+        if key.has_expired(now):
+            raise Unauthorized("This API key has expired")
+        self._note_use(key, now)
+        return key
+
+    def _note_use(self, key: ApiKey, now: datetime) -> None:
+        if key.last_used_at is None or now - key.last_used_at >= USE_NOTED_EVERY:
+            with contextlib.suppress(StoreUnavailable):  # A note for the operator: no request fails for it.
+                self._keys.note_use(key.id, now, before=now - USE_NOTED_EVERY)
+
+    def all_keys(self) -> list[ApiKey]:
+        return self._keys.list()
+
+    def revoke_key(self, key_id: str) -> None:
+        if not self._keys.revoke(key_id, self._now()):
+            raise NotFound("No such key, or it was revoked before")
+
+    def _opened(self, user_id: str, login: str, email: str | None, password_hash: str | None) -> Account:
+        now = self._now()
+        account = Account(id=user_id, login=login, email=email, role=Role.USER, tokens=self._signup_tokens, created_at=now)
+        self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, self._signup_tokens, now))
+        return account
+
+    def _found(self, email: str) -> tuple[Account, str | None] | None:
+        """Return the account of an address with its password hash, also one whose login is older than normal addresses."""
+        login, plain = login_of(email), plain_login_of(email)
+        return self._accounts.by_login(login) or (self._accounts.by_login(plain) if plain != login else None)
+
+    def _hash_of_new(self, password: str, field: str) -> str:
+        password = normal_password(password)
+        if self._offload(is_common, password):
+            raise InvalidRequest(f"{field}: {COMMON}", [FieldError(f"/{field}", COMMON)])
+        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
+            return str(self._offload(self._hasher.hash, password))
+
+    def _is_password(self, expected: str | None, password: str, guesses: Guesses | None) -> bool:
+        """Tell whether a password fits; None fits nobody's, and takes as long. Raises RateLimited after too many guesses, and Busy."""
+        if guesses:
+            guesses.check()
+        with self._hashing.taken(None, wait_s=HASH_WAIT_S):
+            if guesses:
+                guesses.check()  # Again: of many tries at once each has waited for those before it.
+            fits = any(self._offload(self._matches, expected or self._nobodys_hash, form) for form in _forms_of(password))
+            if guesses and not (fits and expected):
+                guesses.wrong()
+        return fits and expected is not None
+
+    def _matches(self, expected: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(expected, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def _forms_of(password: str) -> Iterable[str]:
+    """Return what may have been hashed: the password's normal form, and, before there was one, what was typed."""
+    return dict.fromkeys((normal_password(password), password))
+
+
+def is_key(text: str) -> bool:
+    return text.startswith(f"{KEY_PREFIX}_")
+
+
+def _digest(secret: str) -> str:
+    """Hash a key's secret. It is 256 random bits: a fast hash is enough, nobody guesses it."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,111 @@
+"""Lists of jobs, newest first, in pages that can be turned both ways; and all of them, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from app.domain.job import Job
+from app.domain.job_filter import JobFilter
+from app.stores.job_plans import plan
+from app.stores.jobs import JobStore
+
+#: How many jobs a page or a count may look at where no index serves the whole filter.
+MAX_SCANNED = 1000
+#: Where counting stops.
+MAX_COUNTED = 100_000
+READ_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A place between two jobs: before `job_id` in time, for either direction. Jobs that arrive later do not move it."""
+
+    job_id: str
+    newer: bool = False
+    """Whether the page lies on the newer side of the cut (the job itself included), or on the older."""
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """Newest first. `next` leads to older jobs, `previous` to newer ones; None where there are none.
+
+    Where no index serves the whole filter, a page looks at MAX_SCANNED jobs at most: it may then hold fewer than were asked for, even
+    none, and still have a next one.
+    """
+
+    jobs: list[Job]
+    next: Cut | None
+    previous: Cut | None
+
+
+@dataclass(frozen=True)
+class Total:
+    """`number` is exact, or at least so many."""
+
+    number: int
+    is_exact: bool
+
+
+class History:
+    def __init__(self, *, jobs: JobStore, max_scanned: int = MAX_SCANNED) -> None:
+        self._jobs = jobs
+        self._max_scanned = max_scanned
+
+    def page(self, wanted: JobFilter, *, cut: Cut | None, limit: int) -> JobPage:
+        """Return the page on the cut's side, nearest to the cut; the newest jobs without one."""
+        newer = cut is not None and cut.newer
+        found, last, beyond = self._looked_through(wanted, cut, limit)
+        if cut is not None and newer:
+            return JobPage(found[::-1], next=Cut(cut.job_id), previous=Cut(beyond.id, newer=True) if beyond else None)
+        older = Cut(last.id) if last and beyond else None
+        return JobPage(found, next=older, previous=Cut(cut.job_id, newer=True) if cut else None)
+
+    def older(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Job]:
+        """Return up to `limit` jobs older than one, newest first. Only for filters that an index serves as a whole."""
+        return self._jobs.page(wanted, before_id=before_id, limit=limit)
+
+    def all(self, wanted: JobFilter) -> Iterator[Job]:
+        """Yield every job there is now, newest first, however many: a bounded number of them is in memory.
+
+        Raises StoreUnavailable on the way where the store goes away.
+        """
+        return (job for job in self._walk(wanted, None, READ_AT_ONCE) if wanted.accepts(job))
+
+    def total(self, wanted: JobFilter) -> Total:
+        """Return how many jobs there are, as far as a bounded look tells."""
+        if plan(wanted).is_exact:
+            number = self._jobs.count(wanted, limit=MAX_COUNTED + 1)
+            return Total(min(number, MAX_COUNTED), is_exact=number <= MAX_COUNTED)
+        found, _, beyond = self._looked_through(wanted, None, self._max_scanned)
+        return Total(len(found), is_exact=beyond is None)
+
+    def _looked_through(self, wanted: JobFilter, cut: Cut | None, limit: int) -> tuple[list[Job], Job | None, Job | None]:
+        """Return the jobs found, the last one looked at, and the one after that."""
+        budget = limit if plan(wanted).is_exact else self._max_scanned
+        found: list[Job] = []
+        last = None
+        # One more than wanted tells whether there is a further page; where it lies is the cut that leads there.
+        for number, job in enumerate(islice(self._walk(wanted, cut, min(budget, READ_AT_ONCE) + 1), budget + 1)):
+            if number == budget or len(found) == limit:
+                return found, last, job
+            last = job
+            if wanted.accepts(job):
+                found.append(job)
+        return found, last, None
+
+    def _walk(self, wanted: JobFilter, cut: Cut | None, at_once: int) -> Iterator[Job]:
+        """Yield jobs away from the cut, as an index has them; read in pieces."""
+        place = cut.job_id if cut else None
+        newer = cut is not None and cut.newer
+        while True:
+            if newer:
+                piece = self._jobs.page_up(wanted, from_id=place or "", limit=at_once)
+            else:
+                piece = self._jobs.page(wanted, before_id=place, limit=at_once)
+            yield from piece
+            if len(piece) < at_once:
+                return
+            # All ids are of one length, so what begins with one and goes on lies right after it.
+            place = f"{piece[-1].id}+" if newer else piece[-1].id

@@ -1,0 +1,69 @@
+"""What was used and charged, for reports: read from the days, never from the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.domain import clock
+from app.domain.account import Whose
+from app.domain.errors import FieldError, InvalidRequest
+from app.domain.usage import GroupBy, Period, Tally, UsageRow, period_of
+from app.stores.usage_days import UsageDayStore
+
+USUAL_PERIOD = timedelta(days=30)
+#: More groups than this are not for one answer: the export has them all, day by day.
+MAX_GROUPS = 10_000
+READ_AT_ONCE = 200
+#: Longer than a settlement lives: its task ends after minutes.
+LEFT_OPEN = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Report:
+    totals: Tally
+    groups: list[tuple[str, Tally]]
+    """Sorted by key."""
+
+
+class Usage:
+    """`user_id` is whose usage. A period is whole UTC days."""
+
+    def __init__(
+        self,
+        *,
+        days: UsageDayStore,
+        now: Callable[[], datetime] = clock.now,
+        max_groups: int = MAX_GROUPS,
+        read_at_once: int = READ_AT_ONCE,
+    ) -> None:
+        self._days = days
+        self._now = now
+        self._max_groups = max_groups
+        self._read_at_once = read_at_once
+
+    def mend(self) -> None:
+        """Decide the counts of jobs whose process died in the middle of counting them. May be repeated."""
+        self._days.mend(before=self._now() - LEFT_OPEN, limit=READ_AT_ONCE)
+
+    def period(self, start: datetime | None, end: datetime | None) -> Period:
+        """Return the days of a period; without a start, the 30 days before its end."""
+        return period_of(start or (end or self._now()) - USUAL_PERIOD, end)
+
+    def report(self, user_id: Whose, period: Period, by: GroupBy) -> Report:
+        """Return the sums. Raises InvalidRequest where there are too many groups for one answer."""
+        groups = self._days.groups(user_id, period, by, limit=self._max_groups + 1)
+        if len(groups) > self._max_groups:
+            detail = f"These are more than {self._max_groups} groups; choose a shorter period, or export the usage without groupBy"
+            raise InvalidRequest(f"groupBy: {detail}", [FieldError("/groupBy", detail)])
+        return Report(sum((tally for _, tally in groups), Tally()), sorted(groups))
+
+    def rows(self, user_id: Whose, period: Period) -> Iterator[UsageRow]:
+        """Yield every day, user, model and status, oldest first, a bounded number of them in memory. Raises StoreUnavailable on the way."""
+        last: str | None = None
+        while True:
+            rows, last = self._days.page(user_id, period, after_id=last, limit=self._read_at_once)
+            yield from rows
+            if last is None:
+                return

@@ -1,0 +1,96 @@
+"""Answers in fal's own words, the right ones and the ordered failures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from typing import Any
+
+from aiohttp import web
+
+from scripts.fal_emulator.faults import Fault
+
+HANG_SECONDS = 3_600
+SLOW_SECONDS = 5.0
+HUGE_BYTES = 64 * 1024 * 1024
+HTML = "<!doctype html><html><head><title>Welcome</title></head><body><h1>Sign in to the network</h1></body></html>"
+NGINX = (
+    "<html><head><title>503 Service Temporarily Unavailable</title></head><body>"
+    "<center><h1>503 Service Temporarily Unavailable</h1></center><hr><center>nginx</center></body></html>"
+)
+_CHUNK = b"x" * 65_536
+
+# kind -> status, body. An error_type is repeated in the header X-Fal-Error-Type, as fal does.
+_FIXED: dict[str, tuple[int, dict[str, Any]]] = {
+    "refuse_429": (429, {"detail": "Too many requests, try again later", "error_type": "concurrent_requests_limit"}),
+    "error_500": (500, {"detail": "Internal server error", "error_type": "internal_error"}),
+    "error_503": (503, {"detail": "No runner is available", "error_type": "runner_scheduling_failure"}),
+    "error_504": (504, {"detail": "Request timed out", "error_type": "request_timeout"}),
+    "locked_403": (
+        403,
+        {"detail": "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."},
+    ),
+    "restricted_403": (403, {"detail": "Access to this application is restricted"}),
+    "bad_key_401": (401, {"detail": "No user found for Key ID and Secret"}),
+    "bad_input_422": (422, {"detail": [{"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}]}),
+    "too_early": (400, {"detail": "Request is still in progress"}),
+    "not_found": (404, {"status": "NOT_FOUND"}),
+}
+
+
+def answer(body: Any, status: int = 200, request_id: str | None = None, **headers: str) -> web.Response:
+    """Return JSON; the request id goes into `x-fal-request-id`, on failures too (it stops fal-client's nginx rule)."""
+    all_headers = {"x-fal-request-id": request_id} if request_id else {}
+    all_headers.update(headers)
+    return web.Response(body=json.dumps(body).encode(), status=status, headers=all_headers, content_type="application/json")
+
+
+def fixed(kind: str, request_id: str) -> web.Response | None:
+    """Return the answer of a failure that is no more than an answer, or None for the others."""
+    if kind == "html":
+        return web.Response(text=HTML, content_type="text/html")
+    if kind == "error_503_nginx":
+        return web.Response(text=NGINX, status=503, content_type="text/html")
+    if kind not in _FIXED:
+        return None
+    status, body = _FIXED[kind]
+    response = answer(body, status, request_id)
+    if "error_type" in body:
+        response.headers["X-Fal-Error-Type"] = body["error_type"]
+    return response
+
+
+async def misbehave(request: web.Request, fault: Fault, request_id: str) -> web.StreamResponse | None:
+    """Carry out a failure of an answer; None when its kind is not one of them. `answer` gives its `value`: a status, and a body."""
+    kind = fault.kind
+    if kind == "answer" and isinstance(fault.value, dict):
+        return answer(fault.value.get("body"), int(fault.value.get("status", 200)), request_id)
+    if kind == "hang":
+        await asyncio.sleep(HANG_SECONDS)
+    if kind in {"hang", "drop", "drop_before_read", "drop_after_read"}:
+        return drop(request)
+    if kind == "huge":
+        return await _huge(request)
+    return fixed(kind, request_id)
+
+
+def drop(request: web.Request) -> web.Response:
+    """Reset the connection; the response returned is for aiohttp only, nobody gets it."""
+    if request.transport is not None:
+        wire = request.transport.get_extra_info("socket")
+        # Zero linger turns the close into a reset, with which a crashed host or a firewall answers.
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    return web.Response()
+
+
+async def _huge(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(b'{"request_id": "')
+    for _ in range(HUGE_BYTES // len(_CHUNK)):
+        await response.write(_CHUNK)
+    await response.write(b'"}')
+    return response

@@ -1,0 +1,97 @@
+"""The emulator's own API under `/_emulator`, without a key: faults, settings, what was seen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from scripts.fal_emulator.answers import answer
+from scripts.fal_emulator.faults import Fault, UnknownFaultError
+from scripts.fal_emulator.queue_api import WORLD
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_get("/.well-known/jwks.json", jwks)
+    app.router.add_get("/_emulator/faults", list_faults)
+    app.router.add_post("/_emulator/faults", add_fault)
+    app.router.add_delete("/_emulator/faults", clear_faults)
+    app.router.add_post("/_emulator/settings", change_settings)
+    app.router.add_get("/_emulator/requests", list_requests)
+    app.router.add_get("/_emulator/stats", show_stats)
+    app.router.add_post("/_emulator/reset", reset)
+
+
+async def jwks(request: web.Request) -> web.Response:
+    return answer(request.app[WORLD].signer.jwks())
+
+
+async def list_faults(request: web.Request) -> web.Response:
+    return answer([fault.to_json() for fault in request.app[WORLD].faults.orders])
+
+
+async def add_fault(request: web.Request) -> web.Response:
+    try:
+        fault = Fault.from_json(await _object(request))
+    except (UnknownFaultError, ValueError) as error:
+        return answer({"detail": str(error)}, 400)
+    request.app[WORLD].faults.orders.append(fault)
+    return answer(fault.to_json(), 201)
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    value = json.loads(await request.read())
+    if not isinstance(value, dict):
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004  The caller's JSON, not a bug of ours.
+    return value
+
+
+async def clear_faults(request: web.Request) -> web.Response:
+    request.app[WORLD].faults.orders.clear()
+    return web.Response(status=204)
+
+
+async def change_settings(request: web.Request) -> web.Response:
+    """Apply to requests submitted from now on; a new `concurrency` applies at once."""
+    world = request.app[WORLD]
+    try:
+        change = await _object(request)
+        settings = world.settings
+        seconds = float(change.get("seconds", settings.seconds))
+        queue_seconds = float(change.get("queueSeconds", settings.queue_seconds))
+        concurrency = int(change.get("concurrency", settings.concurrency))
+        pauses = tuple(map(float, change.get("webhookRetrySeconds", settings.webhook_retry_seconds)))
+    except (TypeError, ValueError) as error:
+        return answer({"detail": str(error)}, 400)
+    settings.seconds, settings.queue_seconds = seconds, queue_seconds
+    settings.concurrency, settings.webhook_retry_seconds = concurrency, pauses
+    world.runner.pump()
+    return answer(settings.to_json())
+
+
+async def list_requests(request: web.Request) -> web.Response:
+    """Every submit seen, oldest first; `?limit=n` gives the newest n."""
+    seen = [job.to_json() for job in request.app[WORLD].state.seen]
+    limit = request.query.get("limit", "")
+    return answer(seen[-int(limit) :] if limit.isdigit() and int(limit) else seen)
+
+
+async def show_stats(request: web.Request) -> web.Response:
+    world = request.app[WORLD]
+    counted = dict.fromkeys(
+        (
+            "submits", "refused", "badKeys", "succeeded", "failed", "canceled", "cancels", "statusPolls",
+            "resultFetches", "fileFetches", "filesFetchedWithKey", "webhooksDelivered", "webhooksFailed",
+        ),
+        0,
+    )  # fmt: skip
+    painter = world.painter
+    now = {"queued": world.runner.queued, "running": world.runner.running}
+    painted = {"picturesPainted": painter.painted, "picturesFromMemory": painter.hits}
+    return answer(counted | world.state.counters | now | painted | {"settings": world.settings.to_json()})
+
+
+async def reset(request: web.Request) -> web.Response:
+    request.app[WORLD].reset()
+    return web.Response(status=204)

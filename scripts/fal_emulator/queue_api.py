@@ -1,0 +1,227 @@
+"""fal's queue over HTTP: submit, status, its stream, result, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from scripts.fal_emulator import endpoints
+from scripts.fal_emulator.answers import SLOW_SECONDS, answer, drop, misbehave
+from scripts.fal_emulator.faults import Fault, directives_in
+from scripts.fal_emulator.state import Job, Status
+from scripts.fal_emulator.world import World
+
+WORLD = web.AppKey("world", World)
+STREAM_SECONDS = 0.1
+# These kinds accept the request, which then runs, and only spoil the answer.
+AFTER_ACCEPTING = frozenset({"drop_after_read", "hang", "slow", "huge", "foreign_urls"})
+DEFAULT_FOREIGN_HOST = "https://queue.example.invalid"
+_JOB_PATH = "/{endpoint:.+}/requests/{request_id:[^/]+}"
+
+
+def add_routes(app: web.Application) -> None:
+    """Both path forms, the app's and the endpoint's, since fal documents one and answers with the other."""
+    app.router.add_get(_JOB_PATH + "/status/stream", stream)
+    app.router.add_get(_JOB_PATH + "/status", status)
+    app.router.add_get(_JOB_PATH + "/response", result)
+    app.router.add_put(_JOB_PATH + "/cancel", cancel)
+    app.router.add_get(_JOB_PATH, result)
+    app.router.add_post("/{endpoint:.+}", submit)
+
+
+async def submit(request: web.Request) -> web.StreamResponse:
+    world, endpoint = request.app[WORLD], request.match_info["endpoint"]
+    if endpoints.find(endpoint) is None:
+        return answer({"detail": f'Application "{endpoint.rpartition("/")[2]}" not found'}, 404, "unknown-application")
+    if world.faults.take_before_read(endpoint) is not None:
+        world.refuse(endpoint, None, "drop_before_read")
+        return drop(request)
+    arguments = _parsed(await request.read())
+    refusal = _key_problem(request, endpoint)
+    if refusal is None and arguments is None:
+        refusal = answer({"detail": "The body is not a JSON object", "error_type": "bad_request"}, 400, "bad-request")
+    if refusal is not None or arguments is None:
+        world.refuse(endpoint, arguments, "bad request or key")
+        return refusal or web.Response(status=400)
+    fault = _fault(world, endpoint, arguments)
+    if fault is not None and fault.kind not in AFTER_ACCEPTING:
+        world.refuse(endpoint, arguments, fault.kind)
+        return await misbehave(request, fault, "refused-request") or _unknown(fault.kind)
+    if _is_full(request, world, endpoint):
+        world.refuse(endpoint, arguments, "fal_max_queue_length")
+        return answer({"detail": "The queue is longer than fal_max_queue_length"}, 429, "queue-full")
+    job = world.register(endpoint, arguments, request.query.get("fal_webhook"))
+    return await _accepted(request, world, job, fault)
+
+
+def _parsed(raw: bytes) -> dict[str, Any] | None:
+    try:
+        arguments = json.loads(raw)
+    except ValueError:
+        return None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _key_problem(request: web.Request, endpoint: str) -> web.Response | None:
+    """Any key is good unless it begins with `bad`."""
+    value = request.headers.get("Authorization", "")
+    if value.startswith("Key ") and value[4:].strip() and not value[4:].lower().startswith("bad"):
+        return None
+    request.app[WORLD].state.count("badKeys")
+    if not value:
+        text = f'Cannot access application "{endpoint}". Authentication is required to access this application.'
+    elif value.startswith("Key "):
+        text = "No user found for Key ID and Secret"
+    else:
+        text = "Invalid Key Authorization header format. Expected: Key <key_id>:<key_secret>"
+    return answer({"detail": text}, 401, "no-such-user")
+
+
+def _fault(world: World, endpoint: str, arguments: dict[str, Any]) -> Fault | None:
+    prompt = arguments.get("prompt")
+    text = prompt if isinstance(prompt, str) else ""
+    ordered = directives_in(text).get("submit")
+    return Fault(on="submit", kind=ordered) if ordered else world.faults.take("submit", endpoint, text)
+
+
+def _is_full(request: web.Request, world: World, endpoint: str) -> bool:
+    limit = request.query.get("fal_max_queue_length", "")
+    return limit.isdigit() and world.runner.waiting_on(endpoint) > int(limit)
+
+
+def _unknown(kind: str) -> web.Response:
+    return answer({"detail": f"the emulator knows no submit failure {kind!r}"}, 400, "unknown-fault")
+
+
+async def _accepted(request: web.Request, world: World, job: Job, fault: Fault | None) -> web.StreamResponse:
+    kind = fault.kind if fault else ""
+    base_url = world.base_url
+    if fault is not None and kind == "foreign_urls":
+        base_url = str(fault.value or DEFAULT_FOREIGN_HOST).rstrip("/")
+    body = _state_of(world, job, base_url, with_logs=False)
+    if kind == "slow":
+        await asyncio.sleep((fault.seconds if fault else None) or SLOW_SECONDS)
+    spoiled = await misbehave(request, fault, job.request_id) if fault else None
+    return spoiled or answer(body, 200, job.request_id)
+
+
+def _state_of(world: World, job: Job, base_url: str, *, with_logs: bool) -> dict[str, Any]:
+    url = f"{base_url}/{job.app_id}/requests/{job.request_id}"
+    body: dict[str, Any] = {
+        "status": job.status,
+        "request_id": job.request_id,
+        "response_url": url,
+        "status_url": f"{url}/status",
+        "cancel_url": f"{url}/cancel",
+    }
+    if job.status is Status.IN_QUEUE:
+        return body | {"queue_position": world.runner.position(job)}
+    # fal-client fails without the key `logs`; null is fine with it.
+    body["logs"] = _logs(job) if with_logs else None
+    if job.status is Status.COMPLETED:
+        body["metrics"] = {"inference_time": job.ran_seconds}
+        if job.error is not None:
+            body |= {"error": job.error, "error_type": job.error_type}
+    return body
+
+
+def _logs(job: Job) -> list[dict[str, Any]]:
+    """A few lines as a progress bar prints them; more of them the longer it runs."""
+    if job.started_at is None:
+        return []
+    elapsed = (job.ended_at or time.time()) - job.started_at
+    share = min(1.0, elapsed / job.seconds) if job.seconds else 1.0
+    return [
+        {
+            "message": f"{step * 25:3d}%|{'█' * step}{' ' * (4 - step)}| {step * 7}/28",
+            "level": "INFO",
+            "source": "USER",
+            "timestamp": datetime.fromtimestamp(job.started_at + job.seconds * step / 4, UTC).isoformat(),
+        }
+        for step in range(int(share * 4) + 1)
+    ]
+
+
+def _job_of(request: web.Request) -> Job | web.Response:
+    """Return the request of this path, or the answer that says why not."""
+    world, endpoint = request.app[WORLD], request.match_info["endpoint"]
+    refusal = _key_problem(request, endpoint)
+    if refusal is not None:
+        return refusal
+    job = world.state.jobs.get(request.match_info["request_id"])
+    if job is None or endpoint not in {job.app_id, job.endpoint}:
+        return answer({"status": "NOT_FOUND"}, 404, request.match_info["request_id"])
+    return job
+
+
+async def status(request: web.Request) -> web.StreamResponse:
+    world, job = request.app[WORLD], _job_of(request)
+    if isinstance(job, web.Response):
+        return job
+    job.status_polls += 1
+    world.state.count("statusPolls")
+    if (fault := world.fault_for("status", job)) is not None:
+        spoiled = await misbehave(request, fault, job.request_id)
+        if spoiled is not None:
+            return spoiled
+    code = 200 if job.status is Status.COMPLETED else 202
+    return answer(_state_of(world, job, world.base_url, with_logs=_wants_logs(request)), code, job.request_id)
+
+
+def _wants_logs(request: web.Request) -> bool:
+    return request.query.get("logs", "").lower() in {"1", "true"}
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Server-sent events, one status object each time it changed, until COMPLETED."""
+    world, job = request.app[WORLD], _job_of(request)
+    if isinstance(job, web.Response):
+        return job
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+    response.headers["x-fal-request-id"] = job.request_id
+    await response.prepare(request)
+    last: dict[str, Any] = {}
+    while last.get("status") != Status.COMPLETED:
+        body = _state_of(world, job, world.base_url, with_logs=_wants_logs(request))
+        if body != last:
+            await response.write(f"data: {json.dumps(body)}\n\n".encode())
+            last = body
+        if last["status"] != Status.COMPLETED:
+            await asyncio.sleep(STREAM_SECONDS)
+    return response
+
+
+async def result(request: web.Request) -> web.StreamResponse:
+    world, job = request.app[WORLD], _job_of(request)
+    if isinstance(job, web.Response):
+        return job
+    job.result_fetches += 1
+    world.state.count("resultFetches")
+    if (fault := world.fault_for("result", job)) is not None:
+        spoiled = await misbehave(request, fault, job.request_id)
+        if spoiled is not None:
+            return spoiled
+    if job.answer is None:
+        return answer({"detail": "Request is still in progress"}, 400, job.request_id)
+    if isinstance(job.answer.body, str):
+        return web.Response(text=job.answer.body, status=job.answer.status, content_type="text/html")
+    return answer(job.answer.body, job.answer.status, job.request_id, **job.answer.headers)
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    world, job = request.app[WORLD], _job_of(request)
+    if isinstance(job, web.Response):
+        return job
+    world.state.count("cancels")
+    fault = world.fault_for("cancel", job)
+    if fault is not None and (spoiled := await misbehave(request, fault, job.request_id)) is not None:
+        return spoiled
+    if job.status is Status.COMPLETED:
+        return answer({"status": "ALREADY_COMPLETED"}, 400, job.request_id)
+    world.runner.cancel(job, stop=fault is not None and fault.kind == "stop")
+    return answer({"status": "CANCELLATION_REQUESTED"}, 202, job.request_id)

@@ -1,0 +1,214 @@
+"""One process of the stack: started in a session of its own, its output in a log file, ended as a whole."""
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from scripts.stack.guardian import kill_sessions, session_pids, signal_sessions
+
+POLL_S = 0.02
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+# No process can pass these on to its own children, so they go to every process of the session.
+_FOR_THE_WHOLE_SESSION = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
+
+
+class StackError(Exception):
+    """A process of the stack could not be started; the text says which, why, and its last log lines."""
+
+
+class Spawner:
+    """Start processes that end when this one does, by `kill -9` too.
+
+    Two nets: the kernel's parent-death signal for each child, and a guardian process for what the children start
+    themselves. `lock_fd` (a lock on the data folder) is shared with the guardian, so it is free only once nothing is
+    left running.
+    """
+
+    def __init__(self, lock_fd: int) -> None:
+        # The parent-death signal fires when the THREAD that started a child ends, so one thread that lives as long
+        # starts all.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-S", str(Path(__file__).with_name("guardian.py"))],
+            stdin=subprocess.PIPE,
+            pass_fds=(lock_fd,),
+            start_new_session=True,
+            text=True,
+        )
+
+    def spawn(self, command: Sequence[str], *, env: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+        process = self._thread.submit(_popen, command, env, log_path).result()
+        self._tell(f"+{process.pid}")
+        return process
+
+    def forget(self, session: int) -> None:
+        """Take an ended session from the guardian, before its number can name another one."""
+        self._tell(f"-{session}")
+
+    def close(self) -> None:
+        if self._guardian.stdin:
+            self._guardian.stdin.close()
+        self._guardian.wait()
+        self._thread.shutdown()
+
+    def _tell(self, line: str) -> None:
+        if self._guardian.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                print(line, file=self._guardian.stdin, flush=True)
+
+
+def _popen(command: Sequence[str], env: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 - two system calls, no lock
+        )
+
+
+def _die_with_parent(parent: int) -> Callable[[], None] | None:
+    if _LIBC is None:
+        return None
+    libc = _LIBC
+
+    def ask_the_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # It died before the call above.
+            os._exit(1)
+
+    return ask_the_kernel
+
+
+class Child:
+    """A named process that can be started, killed and started again with the same command and environment.
+
+    Ready means: `ready` is found in what it wrote since its last start, and `ready_url` (host, port, path) answers
+    200. A pattern's match is kept in `greeting`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log_path: Path,
+        spawner: Spawner,
+        ready: re.Pattern[str] | None = None,
+        ready_url: tuple[str, int, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log_path = log_path
+        self.greeting: re.Match[str] | None = None
+        self._command, self._env, self._spawner = list(command), dict(env), spawner
+        self._ready, self._ready_url = ready, ready_url
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_offset = 0
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise StackError(f"{self.name} was not started")
+        return self._process
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process unless it runs. Does not wait: see `wait_until_ready`."""
+        if self.is_running:
+            return
+        self._end_session()
+        self._log_offset = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self._process = self._spawner.spawn(self._command, env=self._env, log_path=self.log_path)
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """Return once the process is ready; raise StackError with its last lines when it ends or `timeout_s` passes."""
+        deadline = time.monotonic() + timeout_s
+        while not self._is_ready():
+            if not self.is_running:
+                raise StackError(f"{self.name} ended with status {self.process.returncode}.\n{self.last_lines()}")
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.name} was not ready after {timeout_s:.0f} s.\n{self.last_lines()}")
+            time.sleep(POLL_S)
+
+    def pids(self) -> list[int]:
+        """Return the live processes of this child: itself and what it started."""
+        return session_pids(self.process.pid) if self._process else []
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal. SIGKILL, SIGSTOP and SIGCONT reach all its processes, others only the first.
+
+        After SIGKILL every process is gone when this returns.
+        """
+        if number in _FOR_THE_WHOLE_SESSION:
+            signal_sessions([self.process.pid], number)
+        elif self.is_running:
+            self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+            self._end_session()
+
+    def wait_until_ended(self, timeout_s: float) -> None:
+        """Wait for a process that was asked to end; after `timeout_s` kill it, and in any case what it left behind."""
+        if self._process is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        self._end_session()
+
+    def log(self) -> str:
+        """Return all it wrote so far, over all its starts."""
+        return self.log_path.read_bytes().decode(errors="replace") if self.log_path.exists() else ""
+
+    def last_lines(self, count: int = 20) -> str:
+        lines = self._log_since_start().splitlines()[-count:]
+        return "\n".join(f"  {self.name} | {line}" for line in lines) or f"  {self.name} wrote nothing."
+
+    def _log_since_start(self) -> str:
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_offset)
+            return log.read().decode(errors="replace")
+
+    def _end_session(self) -> None:
+        if self._process is None:
+            return
+        kill_sessions([self._process.pid])
+        self._process.wait()
+        self._spawner.forget(self._process.pid)
+
+    def _is_ready(self) -> bool:
+        if not self.is_running:
+            return False
+        if self._ready:
+            self.greeting = self._ready.search(self._log_since_start())
+            if self.greeting is None:
+                return False
+        return self._ready_url is None or answers_ok(*self._ready_url)
+
+
+def answers_ok(host: str, port: int, path: str) -> bool:
+    """Tell whether a GET answers 200 within two seconds. Goes around any proxy the environment names."""
+    connection = HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,166 @@
+"""What the watcher knows of the requests in flight, and what it does with what fal tells about them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from app.bootstrap import Services
+from app.clients.fal.status import FalState, FalStatus
+from app.domain import clock
+from app.domain.errors import GatewayError
+from app.domain.fal_request import FalRequest, News, RequestState
+from app.domain.job import Job
+from app.services.fulfilment.progress import progress_of
+from workers.watcher.durations import Durations
+
+log = logging.getLogger("watcher")
+
+BATCH = 500
+#: A collect task that has not ended its request by then counts as lost: the request is asked for again, and enqueued again.
+COLLECT_PATIENCE_S = 30.0
+#: A request's progress is told this often at most, and all requests' together so many times a second: each is a write and an event.
+SAY_EVERY_S = 1.0
+SAYS_PER_SECOND = 100.0
+#: Before this share of its model's usual duration a request is hardly ever done.
+EARLY_SHARE = 0.7
+
+T = TypeVar("T")
+Evolve = Callable[[Job], Job | None]
+InThread = Callable[[Callable[[], T]], Awaitable[T]]
+
+
+@dataclass
+class Tracked:
+    """One request in flight. It is asked for once at a time, however slow fal answers.
+
+    `due_at`, `late_at` and `say_at` are loop times: of its next poll, of when it may well be done, of when its progress may be told again.
+    `at_work_at` is when fal last told that it has not ended yet.
+    """
+
+    job: Job
+    index: int
+    due_at: float
+    late_at: float = 0.0
+    say_at: float = 0.0
+    is_asked: bool = False
+    at_work_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return (self.job.id, self.index)
+
+    @property
+    def request(self) -> FalRequest:
+        return self.job.requests[self.index]
+
+
+class Tracker:
+    def __init__(self, services: Services, in_thread: InThread) -> None:  # type: ignore[type-arg]
+        self._services = services
+        self._in_thread = in_thread
+        self._loop = asyncio.get_running_loop()
+        self.active = False
+        self.requests: dict[tuple[str, int], Tracked] = {}
+        self.changed = asyncio.Event()
+        self.durations = Durations(services.durations, services.registry)
+        self._collecting: dict[tuple[str, int], float] = {}
+
+    def activate(self, *, active: bool) -> None:
+        self.active = active
+        if not active:
+            self.requests.clear()
+
+    async def add(self, job_id: str) -> None:
+        """Track a job's requests that fal has; called when one was just submitted."""
+        if not self.active:
+            return
+        job = await self._in_thread(lambda: self._services.jobs.get(job_id))
+        if job and not job.is_terminal:
+            self._track(job)
+
+    async def reload(self) -> None:
+        """Read all that is in flight from the store: what was never heard of is tracked now, what has ended no longer."""
+        seen: set[tuple[str, int]] = set()
+        before = set(self.requests)
+        after: str | None = ""
+        while after is not None:
+            read = functools.partial(self._services.jobs.processing_after, after, limit=BATCH)
+            jobs, after = await self._in_thread(read)
+            for job in jobs:
+                seen.update(self._track(job))
+        for key in before - seen:
+            self.requests.pop(key, None)
+        self._collecting = {key: until for key, until in self._collecting.items() if key in seen}
+
+    def _track(self, job: Job) -> list[tuple[str, int]]:
+        keys = []
+        for request in job.requests:
+            if request.state is not RequestState.SUBMITTED:
+                continue
+            key = (job.id, request.index)
+            keys.append(key)
+            if known := self.requests.get(key):
+                known.job = job if job.rev > known.job.rev else known.job
+            elif self._collecting.get(key, 0.0) <= self._loop.time():
+                self.requests[key] = self._new(job, request)
+                self.changed.set()
+        return keys
+
+    def _new(self, job: Job, request: FalRequest) -> Tracked:
+        now = self._loop.time()
+        return Tracked(
+            job,
+            request.index,
+            due_at=now,
+            late_at=now + EARLY_SHARE * self.durations.usual_s(job.model) - request.seconds_at_fal(clock.now()),
+            say_at=now + self._say_interval_s(),
+        )
+
+    def _say_interval_s(self) -> float:
+        return max(SAY_EVERY_S, len(self.requests) / SAYS_PER_SECOND)
+
+    async def told(self, tracked: Tracked, status: FalStatus) -> None:
+        """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
+        if status.state in (FalState.COMPLETED, FalState.GONE):
+            self._note_duration(tracked)
+            self._collecting[tracked.key] = self._loop.time() + COLLECT_PATIENCE_S
+            self.requests.pop(tracked.key, None)
+            news = News(noticed_at=clock.now(), at_work_at=tracked.at_work_at)
+            await self._call(lambda: self._services.queue.enqueue_collect(tracked.job.id, tracked.index, news))
+            return
+        tracked.at_work_at = clock.now()
+        if self._loop.time() >= tracked.say_at and (progressed := self._news(tracked, status)):
+            tracked.say_at = self._loop.time() + self._say_interval_s()
+            await self._call(lambda: self._say(tracked, progressed))
+
+    def _note_duration(self, tracked: Tracked) -> None:
+        if tracked.request.submitted_at:
+            self.durations.seen(tracked.job.model, tracked.request.seconds_at_fal(clock.now()))
+
+    def _news(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
+        """Return the change that tells how far a request is, or None: most polls say nothing new, and cost no thread."""
+        now = clock.now()
+        told = progress_of(tracked.request, status, usual_s=self.durations.usual_s(tracked.job.model), now=now)
+
+        def progressed(job: Job) -> Job | None:
+            return job.progressed(told.percent, told.message, now=now, queue_position=told.queue_position)
+
+        return progressed if progressed(tracked.job) else None
+
+    def _say(self, tracked: Tracked, progressed: Evolve) -> None:
+        if changed := self._services.jobs.change(tracked.job, progressed):
+            tracked.job = changed
+            self._services.announcer.announce(changed)
+
+    async def _call(self, call: Callable[[], None]) -> None:
+        try:
+            await self._in_thread(call)
+        except GatewayError:
+            tracked_later = "the request's news could not be passed on, trying again"
+            log.warning(tracked_later, exc_info=True)
