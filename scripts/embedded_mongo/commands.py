@@ -1,130 +1,148 @@
-"""From a command to its answer: one table, one place that commits and that turns failures into answers."""
+"""From a command to its answer: its arguments are known or refused, its failures become answers, its effects are committed."""
 
-import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from bson.errors import BSONError
 
-from . import catalog, reads, writes
-from .aggregating import aggregate
-from .arguments import refuse_transactions
-from .cursors import Cursors
 from .engine import MAX_DOCUMENT_BYTES, Engine
-from .errors import BAD_VALUE, COMMAND_NOT_FOUND, CommandError, not_supported
+from .errors import Code, CommandError, not_supported
 from .values import Document
 from .wire import MAX_MESSAGE_BYTES
 
-_VERSION = "7.0.0"
+_VERSION = [7, 0, 0, 0]
 _MAX_WIRE_VERSION = 21  # MongoDB 7.0's: newer would promise the bulkWrite command.
-_Command = Callable[[str, Document], Document]
+_CHANGE_NOTHING = frozenset(
+    {"$db", "$readPreference", "$clusterTime", "lsid", "readConcern", "writeConcern", "maxTimeMS", "comment"}
+    | {"apiVersion", "apiStrict", "apiDeprecationErrors", "hint", "allowDiskUse", "bypassDocumentValidation"}
+)
+"""Arguments of every command: there is one node, one index choice and one durability."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What carries a command out, given the engine, the collection's full name or the database's, and the arguments.
+
+    `known` are the arguments it understands beside its own name.
+    """
+
+    run: Callable[[Engine, str, Document], Document]
+    known: frozenset[str] | set[str] = frozenset()
+    is_of_collection: bool = True
 
 
 class Commands:
-    """All commands over one engine. Commands run one after the other, each whole: that is what makes them atomic."""
+    """Commands run one after the other, each whole: that is what makes them atomic."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.cursors = Cursors()
+    def __init__(self, engine: Engine, table: Mapping[str, Command]) -> None:
         self._engine = engine
-        self._started = time.monotonic()
-        self._table = self._build_table()
+        self._table = {**_ABOUT_THE_SERVER, **table}
 
-    def run(self, arguments: Document, connection_id: int) -> Document:
+    def run(self, arguments: Document) -> Document:
         """Carry out one command and commit it. Raises OSError when the journal cannot be written."""
         name = next(iter(arguments))
         try:
-            answer = self._dispatch(name, arguments, connection_id)
+            answer = {**self._dispatch(name, arguments), "ok": 1.0}
         except CommandError as exc:
             answer = exc.as_reply()
         except (BSONError, OverflowError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as exc:
             # What a malformed argument trips over deep inside: the command fails, the server goes on.
-            answer = CommandError(f"{name} failed: {type(exc).__name__}: {exc}", BAD_VALUE).as_reply()
+            answer = CommandError(f"{name} failed: {type(exc).__name__}: {exc}").as_reply()
         self._engine.commit()
         return answer
 
-    def _dispatch(self, name: str, arguments: Document, connection_id: int) -> Document:
-        if name in {"hello", "isMaster", "ismaster"}:
-            return _hello(name, connection_id)
+    def _dispatch(self, name: str, arguments: Document) -> Document:
         command = self._table.get(name)
         if command is None:
             if name == "explain":
                 raise not_supported(name)
-            raise CommandError(f"no such command: '{name}'", COMMAND_NOT_FOUND)
-        refuse_transactions(arguments)
-        database = arguments.get("$db")
-        if not isinstance(database, str) or not database or set(database) & set('/\\. "$\0'):
-            raise CommandError(f"Invalid database name: {database!r}", 73)
-        return command(database, arguments)
-
-    def _build_table(self) -> dict[str, _Command]:
-        engine, cursors = self._engine, self.cursors
-        return {
-            "ping": lambda _db, _args: {"ok": 1.0},
-            "endSessions": lambda _db, _args: {"ok": 1.0},
-            "buildInfo": lambda _db, _args: _build_info(),
-            "buildinfo": lambda _db, _args: _build_info(),
-            "serverStatus": lambda _db, _args: self._status(),
-            "insert": lambda db, args: writes.insert(engine, db, args),
-            "update": lambda db, args: writes.update(engine, db, args),
-            "delete": lambda db, args: writes.delete(engine, db, args),
-            "findAndModify": lambda db, args: writes.find_and_modify(engine, db, args),
-            "findandmodify": lambda db, args: writes.find_and_modify(engine, db, args),
-            "find": lambda db, args: reads.find(engine, cursors, db, args),
-            "getMore": lambda db, args: reads.get_more(cursors, db, args),
-            "killCursors": lambda _db, args: reads.kill_cursors(cursors, args),
-            "count": lambda db, args: reads.count(engine, db, args),
-            "distinct": lambda db, args: reads.distinct(engine, db, args),
-            "aggregate": lambda db, args: aggregate(engine, cursors, db, args),
-            "create": lambda db, args: catalog.create(engine, db, args),
-            "drop": lambda db, args: catalog.drop(engine, db, args),
-            "dropDatabase": lambda db, args: catalog.drop_database(engine, db, args),
-            "listCollections": lambda db, args: catalog.list_collections(engine, cursors, db, args),
-            "listDatabases": lambda _db, args: catalog.list_databases(engine, args),
-            "createIndexes": lambda db, args: catalog.create_indexes(engine, db, args),
-            "listIndexes": lambda db, args: catalog.list_indexes(engine, cursors, db, args),
-            "dropIndexes": lambda db, args: catalog.drop_indexes(engine, db, args),
-            "deleteIndexes": lambda db, args: catalog.drop_indexes(engine, db, args),
-        }
-
-    def _status(self) -> Document:
-        return {
-            "host": "localhost",
-            "version": f"{_VERSION}-embedded",
-            "process": "embedded_mongo",
-            "pid": os.getpid(),
-            "uptime": time.monotonic() - self._started,
-            "localTime": datetime.now(UTC),
-            "metrics": {"cursor": {"open": {"total": len(self.cursors)}}},
-            "ok": 1.0,
-        }
+            raise CommandError(f"no such command: '{name}'", Code.CommandNotFound)
+        if name not in _HELLOS:
+            _refuse_transactions(arguments)
+            check_arguments(arguments, command.known | {name})
+        target = arguments.get("$db", "admin")
+        if not isinstance(target, str) or not target or set(target) & set('/\\. "$\0'):
+            raise CommandError(f"Invalid database name: {target!r}", Code.InvalidNamespace)
+        if command.is_of_collection:
+            collection = arguments[name]
+            if not isinstance(collection, str) or not collection or "\0" in collection or collection.startswith("$"):
+                raise CommandError(f"Invalid collection name: {collection!r}", Code.InvalidNamespace)
+            target = f"{target}.{collection}"
+        return command.run(self._engine, target, arguments)
 
 
-def _hello(name: str, connection_id: int) -> Document:
+def check_arguments(arguments: Document, known: frozenset[str] | set[str]) -> None:
+    """Refuse an argument outside `known`, unless it is empty or changes nothing. Raises CommandError."""
+    for name, value in arguments.items():
+        if name not in known and name not in _CHANGE_NOTHING and value not in (None, False, [], {}):
+            raise not_supported(f"the argument {name}")
+
+
+def _refuse_transactions(arguments: Document) -> None:
+    if "txnNumber" in arguments or "startTransaction" in arguments or "autocommit" in arguments:
+        raise CommandError(
+            "Transaction numbers are only allowed on a replica set member or mongos; transactions are not supported by the embedded server",
+            Code.IllegalOperation,
+        )
+
+
+def documents_of(arguments: Document, name: str) -> list[Document]:
+    """Return a non-empty list of documents."""
+    value = arguments.get(name)
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        raise CommandError(f"BSON field '{name}' must be a non-empty array of objects", Code.TypeMismatch)
+    return value
+
+
+def document_of(arguments: Document, name: str) -> Document:
+    """Return a document argument, empty when it is not given."""
+    value = arguments.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise CommandError(f"BSON field '{name}' is the wrong type, expected an object", Code.TypeMismatch)
+    return value
+
+
+def count_of(arguments: Document, name: str, default: int = 0) -> int:
+    """Return a non-negative whole number, `default` when it is not given."""
+    value: Any = arguments.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
+        raise CommandError(f"BSON field '{name}' must be a non-negative whole number, found {value!r}")
+    return int(value)
+
+
+def _hello(_engine: Engine, _database: str, arguments: Document) -> Document:
     return {
-        "isWritablePrimary" if name == "hello" else "ismaster": True,
+        "ismaster" if "ismaster" in arguments else "isWritablePrimary": True,
         "helloOk": True,
         "maxBsonObjectSize": MAX_DOCUMENT_BYTES,
         "maxMessageSizeBytes": MAX_MESSAGE_BYTES,
         "maxWriteBatchSize": 100_000,
         "localTime": datetime.now(UTC),
         "logicalSessionTimeoutMinutes": 30,
-        "connectionId": connection_id,
         "minWireVersion": 0,
         "maxWireVersion": _MAX_WIRE_VERSION,
         "readOnly": False,
-        "ok": 1.0,
     }
 
 
-def _build_info() -> Document:
-    return {
-        "version": _VERSION,
-        "versionArray": [7, 0, 0, 0],
-        "gitVersion": "embedded",
-        "modules": [],
-        "bits": 64,
-        "debug": False,
-        "maxBsonObjectSize": MAX_DOCUMENT_BYTES,
-        "ok": 1.0,
-    }
+def _build_info(_engine: Engine, _database: str, _arguments: Document) -> Document:
+    version = ".".join(map(str, _VERSION[:3]))
+    return {"version": version, "versionArray": _VERSION, "gitVersion": "embedded", "bits": 64, "maxBsonObjectSize": MAX_DOCUMENT_BYTES}
+
+
+def _nothing(_engine: Engine, _database: str, _arguments: Document) -> Document:
+    return {}
+
+
+_HELLOS = ("hello", "isMaster", "ismaster")
+_ABOUT_THE_SERVER = {
+    **dict.fromkeys(_HELLOS, Command(_hello, is_of_collection=False)),
+    **dict.fromkeys(("buildInfo", "buildinfo"), Command(_build_info, is_of_collection=False)),
+    **dict.fromkeys(("ping", "endSessions"), Command(_nothing, is_of_collection=False)),
+}

@@ -10,7 +10,7 @@ import bson
 from bson import Int64
 from bson.raw_bson import RawBSONDocument
 
-from .errors import CURSOR_NOT_FOUND, CommandError
+from .errors import Code, CommandError
 from .journal import CODEC
 from .values import Document
 
@@ -40,37 +40,28 @@ class Cursors:
         if rest and not single_batch:
             cursor_id = secrets.randbits(62) + 1
             self._open[cursor_id] = _Open(namespace, rest)
-        return {"cursor": {"firstBatch": batch, "id": Int64(cursor_id), "ns": namespace}, "ok": 1.0}
+        return {"cursor": {"firstBatch": batch, "id": Int64(cursor_id), "ns": namespace}}
 
     def more(self, cursor_id: int, namespace: str, batch_size: int | None) -> Document:
         """Return the answer to getMore. Raises CommandError when the cursor is not open."""
         cursor = self._open.get(cursor_id)
         if cursor is None or cursor.namespace != namespace:
-            raise CommandError(f"cursor id {cursor_id} not found", CURSOR_NOT_FOUND)
+            raise CommandError(f"cursor id {cursor_id} not found", Code.CursorNotFound)
         batch = _take(cursor.rest, batch_size or len(cursor.rest))
         cursor.used_at = time.monotonic()
         if not cursor.rest:
             del self._open[cursor_id]
             cursor_id = 0
-        return {"cursor": {"nextBatch": batch, "id": Int64(cursor_id), "ns": namespace}, "ok": 1.0}
+        return {"cursor": {"nextBatch": batch, "id": Int64(cursor_id), "ns": namespace}}
 
     def kill(self, cursor_ids: list[int]) -> Document:
         killed = [number for number in cursor_ids if self._open.pop(number, None) is not None]
         missing = [number for number in cursor_ids if number not in killed]
-        return {
-            "cursorsKilled": killed,
-            "cursorsNotFound": missing,
-            "cursorsAlive": [],
-            "cursorsUnknown": [],
-            "ok": 1.0,
-        }
+        return {"cursorsKilled": killed, "cursorsNotFound": missing, "cursorsAlive": [], "cursorsUnknown": []}
 
     def forget_idle(self) -> None:
         limit = time.monotonic() - _IDLE_S
         self._open = {number: cursor for number, cursor in self._open.items() if cursor.used_at > limit}
-
-    def __len__(self) -> int:
-        return len(self._open)
 
 
 def _take(rest: deque[Document], count: int) -> list[RawBSONDocument]:

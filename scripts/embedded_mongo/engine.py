@@ -1,4 +1,4 @@
-"""All collections in memory, kept on disk by the journal.
+"""The state of the server: all collections in memory, kept on disk by the journal, and the open cursors.
 
 Every change of a collection passes through `Engine` as an effect (a whole document put, an id deleted, an index made),
 so a replay repeats results and not commands: generated ids, times and half-failed commands come back as they were.
@@ -12,7 +12,8 @@ from pathlib import Path
 import bson
 
 from .collection import Collection
-from .errors import OBJECT_TOO_LARGE, CommandError
+from .cursors import Cursors
+from .errors import Code, CommandError
 from .journal import CODEC, Journal
 from .values import Document
 
@@ -21,17 +22,19 @@ _COMPACT_AT_BYTES = 64 * 1024 * 1024
 
 
 class Engine:
-    """The state of the server. One command at a time: change, then `commit`, then answer."""
+    """One command at a time: change, then `commit`, then answer."""
 
     def __init__(self, data_dir: Path, *, compact_at_bytes: int = _COMPACT_AT_BYTES) -> None:
         """Load what the data directory holds. Raises JournalError when it cannot be used."""
         self.collections: dict[str, Collection] = {}
+        self.cursors = Cursors()
         self._pending: list[bytes] = []
         self._journal = Journal(data_dir)
         self._compact_at_bytes = compact_at_bytes
         self._limit_bytes = compact_at_bytes
         for header, body in self._journal.replay():
             self._apply(header, body)
+        self._pending = []  # What the replay has made is on disk already.
         if self._journal.size_bytes:
             self.compact()
 
@@ -43,7 +46,7 @@ class Engine:
         collection = self.collections.get(namespace)
         if collection is None:
             self._record(namespace, "create", {})
-            collection = self._new(namespace)
+            collection = self.collections[namespace] = Collection(namespace, partial(self._record, namespace))
         return collection
 
     def drop(self, namespace: str) -> None:
@@ -73,30 +76,17 @@ class Engine:
 
     def compact(self) -> None:
         """Write the whole state as a new snapshot and start an empty journal."""
-        written = 0
-
-        def counted() -> Iterator[bytes]:
-            nonlocal written
-            for effect in self._snapshot():
-                written += len(effect)
-                yield effect
-
-        self._journal.compact(counted())
+        self._journal.compact(self._snapshot())
         # A journal as large as the state: rewriting everything must not become the main work.
-        self._limit_bytes = max(self._compact_at_bytes, written)
+        self._limit_bytes = max(self._compact_at_bytes, self._journal.snapshot_bytes)
 
     def close(self) -> None:
         self._journal.close()
 
-    def _new(self, namespace: str) -> Collection:
-        collection = Collection(namespace, partial(self._record, namespace))
-        self.collections[namespace] = collection
-        return collection
-
     def _record(self, namespace: str, kind: str, body: Document) -> None:
         encoded = bson.encode(body, codec_options=CODEC)
         if len(encoded) > MAX_DOCUMENT_BYTES:
-            raise CommandError(f"object to insert too large. size in bytes: {len(encoded)}", OBJECT_TOO_LARGE)
+            raise CommandError(f"object to insert too large. size in bytes: {len(encoded)}", Code.BSONObjectTooLarge)
         self._pending.append(bson.encode({"o": kind, "n": namespace}) + encoded)
 
     def _apply(self, header: Document, body: Document) -> None:
@@ -107,11 +97,11 @@ class Engine:
             case "delete":
                 self.collections[namespace].discard(body["_id"])
             case "index":
-                self.collections[namespace].restore_index(body)
+                self.collections[namespace].create_index(body)
             case "unindex":
                 del self.collections[namespace].indexes[body["name"]]
             case "create":
-                self._new(namespace)
+                self.create(namespace)
             case "drop":
                 del self.collections[namespace]
 

@@ -39,28 +39,25 @@ class Journal:
         self._lock = self._take_lock()
         self._generation = max(self._generations("snapshot"), default=0)
         self._file = os.open(self._path("journal"), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self.size_bytes = os.fstat(self._file).st_size
+        self.size_bytes, self.snapshot_bytes = os.fstat(self._file).st_size, 0
 
     def replay(self) -> Iterator[tuple[Document, Document]]:
         """Yield every effect so far, oldest first; cut off what a death while writing left at the end.
 
         Raises JournalError when a file is damaged anywhere else.
         """
-        snapshot = self._path("snapshot")
+        snapshot, journal = self._path("snapshot"), self._path("journal")
         if snapshot.exists():
-            yield from self._snapshot_effects(snapshot)
-        data = self._path("journal").read_bytes()
-        position = 0
-        while position < len(data):
-            payload = _record_at(data, position)
+            yield from _snapshot_effects(snapshot)
+        data = journal.read_bytes()
+        for position, payload in _records(data):
             if payload is None:
-                _check_torn(data, position, self._path("journal"))
+                _check_torn(data, position, journal)
                 print(f"embedded_mongo: cut {len(data) - position} unfinished bytes off the journal", file=sys.stderr)
                 os.truncate(self._file, position)
-                break
+                self.size_bytes = position
+                return
             yield from _effects(payload)
-            position += _HEADER.size + len(payload)
-        self.size_bytes = position
 
     def append(self, parts: list[bytes]) -> None:
         """Write one command's effects as one record. Raises OSError; the caller must not go on then."""
@@ -78,9 +75,11 @@ class Journal:
         target.with_suffix(".tmp").rename(target)
         self._generation = old + 1
         file = os.open(self._path("journal"), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        self._sync_directory()
+        directory = os.open(self._directory, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
         os.close(self._file)
-        self._file, self.size_bytes = file, 0
+        self._file, self.size_bytes, self.snapshot_bytes = file, 0, target.stat().st_size
         self._remove_other_generations()
 
     def close(self) -> None:
@@ -108,18 +107,6 @@ class Journal:
     def _path(self, kind: str) -> Path:
         return self._directory / f"{kind}-{self._generation}"
 
-    def _snapshot_effects(self, path: Path) -> Iterator[tuple[Document, Document]]:
-        data = path.read_bytes()
-        position = 0
-        while True:
-            payload = _record_at(data, position)
-            if payload is None:
-                raise JournalError(f"{path.name} is damaged at byte {position}")
-            if payload == _END:
-                return
-            yield from _effects(payload)
-            position += _HEADER.size + len(payload)
-
     def _remove_other_generations(self) -> None:
         for kind in ("snapshot", "journal"):
             for number in self._generations(kind):
@@ -128,24 +115,17 @@ class Journal:
         for leftover in self._directory.glob("*.tmp"):
             leftover.unlink()
 
-    def _sync_directory(self) -> None:
-        directory = os.open(self._directory, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
-
 
 def _write_durably(path: Path, effects: Iterable[bytes]) -> None:
     with path.open("wb") as file:
-        pending: list[bytes] = []
-        size = 0
+        pending = bytearray()
         for effect in effects:
-            pending.append(effect)
-            size += len(effect)
-            if size >= _SNAPSHOT_RECORD_BYTES:
-                file.write(_record(b"".join(pending)))
-                pending, size = [], 0
+            pending += effect
+            if len(pending) >= _SNAPSHOT_RECORD_BYTES:
+                file.write(_record(bytes(pending)))
+                pending.clear()
         if pending:
-            file.write(_record(b"".join(pending)))
+            file.write(_record(bytes(pending)))
         file.write(_record(_END))
         file.flush()
         os.fsync(file.fileno())
@@ -155,14 +135,29 @@ def _record(payload: bytes) -> bytes:
     return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
 
 
-def _record_at(data: bytes, position: int) -> bytes | None:
-    """Return the payload of the record at `position`, None when there is no whole and correct one."""
-    start = position + _HEADER.size
-    if start > len(data):
-        return None
-    length, checksum = _HEADER.unpack_from(data, position)
-    payload = data[start : start + length]
-    return payload if length and len(payload) == length and zlib.crc32(payload) == checksum else None
+def _records(data: bytes) -> Iterator[tuple[int, bytes | None]]:
+    """Yield where each record begins and its payload; None for one that is not whole and correct, which ends it."""
+    position = 0
+    while position < len(data):
+        start = position + _HEADER.size
+        length, checksum = _HEADER.unpack_from(data, position) if start <= len(data) else (0, 0)
+        payload = data[start : start + length]
+        if not length or len(payload) < length or zlib.crc32(payload) != checksum:
+            yield position, None
+            return
+        yield position, payload
+        position = start + length
+
+
+def _snapshot_effects(path: Path) -> Iterator[tuple[Document, Document]]:
+    data = path.read_bytes()
+    for position, payload in _records(data):
+        if payload is None:
+            raise JournalError(f"{path.name} is damaged at byte {position}")
+        if payload == _END:
+            return
+        yield from _effects(payload)
+    raise JournalError(f"{path.name} is damaged at byte {len(data)}")
 
 
 def _check_torn(data: bytes, position: int, path: Path) -> None:

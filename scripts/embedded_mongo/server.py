@@ -1,16 +1,15 @@
 """The process: an asyncio server that reads messages, runs commands and writes answers, until a signal ends it."""
 
-import argparse
 import asyncio
 import contextlib
 import signal
 import sys
 from itertools import count
-from pathlib import Path
 
+from . import catalog, reads, writes
 from .commands import Commands
 from .engine import Engine
-from .journal import JournalError
+from .values import Document
 from .wire import HEADER_BYTES, ProtocolError, message_length, parse, reply
 
 _EXPIRY_INTERVAL_S = 5.0
@@ -21,7 +20,6 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: "Server") -> None:
         self._server = server
-        self._id = next(server.connection_ids)
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
 
@@ -45,14 +43,14 @@ class Connection(asyncio.Protocol):
                 del self._buffer[:length]
                 self._answer(message)
         except ProtocolError as exc:
-            print(f"embedded_mongo: closing connection {self._id}: {exc}", file=sys.stderr)
+            print(f"embedded_mongo: closing a connection: {exc}", file=sys.stderr)
             self._buffer.clear()
             if self._transport is not None:
                 self._transport.abort()
 
     def _answer(self, message: bytes) -> None:
         request = parse(message)
-        answer = self._server.run(request.arguments, self._id)
+        answer = self._server.run(request.arguments)
         if request.wants_reply and self._transport is not None:
             self._transport.write(reply(request, next(self._server.reply_ids), answer))
 
@@ -62,17 +60,16 @@ class Server:
 
     def __init__(self, engine: Engine) -> None:
         self.connections: set[asyncio.Transport] = set()
-        self.connection_ids = count(1)
         self.reply_ids = (number & 0x7FFFFFFF for number in count(1))
         self._engine = engine
-        self._commands = Commands(engine)
+        self._commands = Commands(engine, {**catalog.COMMANDS, **reads.COMMANDS, **writes.COMMANDS})
         self._stop = asyncio.Event()
         self._failure: OSError | None = None
 
-    def run(self, arguments: dict[str, object], connection_id: int) -> dict[str, object]:
+    def run(self, arguments: Document) -> Document:
         """Run one command. When the journal cannot be written, ends the process: memory is ahead of the disk."""
         try:
-            return self._commands.run(arguments, connection_id)
+            return self._commands.run(arguments)
         except OSError as exc:
             self._fail(exc)
             raise ProtocolError(f"the journal cannot be written: {exc}") from exc
@@ -101,7 +98,7 @@ class Server:
     async def _do_chores(self) -> None:
         while True:
             await asyncio.sleep(_EXPIRY_INTERVAL_S)
-            self._commands.cursors.forget_idle()
+            self._engine.cursors.forget_idle()
             try:
                 self._engine.expire()
             except OSError as exc:
@@ -110,29 +107,3 @@ class Server:
     def _fail(self, exc: OSError) -> None:
         self._failure = exc
         self._stop.set()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the server as the command line says. Return the exit status: 0 after a signal, 1 when it cannot run."""
-    parser = argparse.ArgumentParser(prog="embedded_mongo", description="MongoDB's protocol for trying out and tests.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=27017, help="0 takes a free one")
-    parser.add_argument("--data-dir", type=Path, default=Path("var/mongo"))
-    options = parser.parse_args(arguments)
-    try:
-        engine = Engine(options.data_dir)
-    except (JournalError, OSError) as exc:
-        print(f"embedded_mongo: {exc}", file=sys.stderr)
-        return 1
-    try:
-        asyncio.run(_serve(engine, options.host, options.port))
-    except OSError as exc:
-        print(f"embedded_mongo: {exc}", file=sys.stderr)
-        return 1
-    finally:
-        engine.close()
-    return 0
-
-
-async def _serve(engine: Engine, host: str, port: int) -> None:
-    await Server(engine).serve(host, port)

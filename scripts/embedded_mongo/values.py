@@ -38,23 +38,9 @@ PLAIN: Final = frozenset({str, ObjectId, datetime, bytes, Binary, type(None)})
 _NULL_RANK: Final = 5
 _NUMBER_RANK: Final = 10
 _RANKS: Final = {
-    str: 15,
-    ObjectId: 35,
-    bool: 40,
-    datetime: 45,
-    type(None): _NULL_RANK,
-    int: _NUMBER_RANK,
-    Int64: _NUMBER_RANK,
-    float: _NUMBER_RANK,
-    dict: 20,
-    list: 25,
-    bytes: 30,
-    Binary: 30,
-    Timestamp: 47,
-    Regex: 50,
-    MinKey: 0,
-    MaxKey: 127,
-}
+    MinKey: 0, type(None): _NULL_RANK, _Missing: _NULL_RANK, int: _NUMBER_RANK, Int64: _NUMBER_RANK, float: _NUMBER_RANK, str: 15, dict: 20,
+    list: 25, bytes: 30, Binary: 30, ObjectId: 35, bool: 40, datetime: 45, Timestamp: 47, Regex: 50, MaxKey: 127,
+}  # fmt: skip
 
 
 def canonical(value: Any) -> Key:  # noqa: PLR0911 - one line per type.
@@ -84,8 +70,6 @@ def type_rank(value: Any) -> int:
     """Return the place of the value's type in MongoDB's order of types; refuses types it cannot order."""
     rank = _RANKS.get(value.__class__)
     if rank is None:
-        if value is MISSING:
-            return _NULL_RANK
         raise not_supported(f"comparing values of type {type(value).__name__}")
     return rank
 
@@ -124,11 +108,6 @@ def sort_key_of(document: Document, parts: list[str], *, descending: bool) -> So
     if not keys:
         return (_NULL_RANK, 0)
     return max(keys) if descending else min(keys)
-
-
-def sort_by_field(documents: list[Any], parts: list[str], *, descending: bool) -> None:
-    """Sort documents in place by one field; those that compare equal keep their order."""
-    documents.sort(key=lambda item: sort_key_of(item, parts, descending=descending), reverse=descending)
 
 
 def candidates(node: Any, parts: list[str], at: int = 0) -> Iterator[Any]:

@@ -7,49 +7,44 @@ import bson
 from bson.objectid import ObjectId
 from bson.regex import Regex
 
-from .arguments import check_arguments, count_of, document_of, documents_of, name_of
 from .collection import Collection
+from .commands import Command, check_arguments, count_of, document_of, documents_of
 from .engine import Engine
-from .errors import FAILED_TO_PARSE, CommandError
-from .projecting import compile_projection
-from .selecting import first_match, select
-from .updating import apply_update, check_update, replace, upsert_seed
+from .errors import Code, CommandError
+from .queries import compile_projection, select
+from .updates import Change, compile_update, upsert_seed
 from .values import Document
 
 
-def insert(engine: Engine, database: str, arguments: Document) -> Document:
+def insert(engine: Engine, namespace: str, arguments: Document) -> Document:
     """Insert documents; what fails is named in `writeErrors`, and ends the command unless `ordered` is false."""
-    check_arguments(arguments, {"insert", "documents", "ordered"})
-    collection = engine.create(f"{database}.{name_of(arguments, 'insert')}")
+    collection = engine.create(namespace)
 
     def one(_index: int, document: Document) -> int:
-        collection.insert(with_id(document))
+        collection.insert(_with_id(document))
         return 1
 
     return _each(arguments, "documents", one)
 
 
-def with_id(document: Document) -> Document:
+def _with_id(document: Document) -> Document:
     """Return the document with its `_id` first, generated if absent. Raises CommandError for an id MongoDB refuses."""
     for name in document:
         if name.startswith("$"):
-            raise CommandError(f"Field names may not start with '$': {name}", 52)
+            raise CommandError(f"Field names may not start with '$': {name}", Code.DollarPrefixedFieldName)
     if "_id" not in document:
         return {"_id": ObjectId(), **document}
     if isinstance(document["_id"], list | Regex):
-        raise CommandError(f"The '_id' value cannot be of type {type(document['_id']).__name__}", 53)
+        raise CommandError(f"The '_id' value cannot be of type {type(document['_id']).__name__}", Code.InvalidIdField)
     return document if next(iter(document)) == "_id" else {"_id": document["_id"], **document}
 
 
-def delete(engine: Engine, database: str, arguments: Document) -> Document:
-    check_arguments(arguments, {"delete", "deletes", "ordered"})
-    collection = engine.get(f"{database}.{name_of(arguments, 'delete')}")
+def delete(engine: Engine, namespace: str, arguments: Document) -> Document:
+    collection = engine.create(namespace)
 
     def one(_index: int, statement: Document) -> int:
         check_arguments(statement, {"q", "limit"})
-        if collection is None:
-            return 0
-        found = select(collection, document_of(statement, "q"), limit=count_of(statement, "limit") or None)
+        found = select(collection, document_of(statement, "q"), limit=count_of(statement, "limit"))
         for document in found:
             collection.delete(document)
         return len(found)
@@ -57,101 +52,72 @@ def delete(engine: Engine, database: str, arguments: Document) -> Document:
     return _each(arguments, "deletes", one)
 
 
-def update(engine: Engine, database: str, arguments: Document) -> Document:
+def update(engine: Engine, namespace: str, arguments: Document) -> Document:
     """Update or replace; answers `n`, `nModified` and the ids of `upserted` documents."""
-    check_arguments(arguments, {"update", "updates", "ordered"})
-    collection = engine.create(f"{database}.{name_of(arguments, 'update')}")
+    collection = engine.create(namespace)
     modified = 0
     upserted: list[Document] = []
 
     def one(index: int, statement: Document) -> int:
         nonlocal modified
         check_arguments(statement, {"q", "u", "multi", "upsert", "sort"})
-        matched, changed, new_ids = _update_one_statement(collection, statement)
-        modified += changed
-        upserted.extend({"index": index, "_id": new_id} for new_id in new_ids)
-        return matched + len(new_ids)
+        query, multi = document_of(statement, "q"), bool(statement.get("multi"))
+        change = compile_update(statement.get("u"), multi=multi)
+        found = select(collection, query, sort=statement.get("sort"), limit=0 if multi else 1)
+        for document in found:
+            modified += _store(collection, document, change(document)) is not document
+        if not found and statement.get("upsert"):
+            upserted.append({"index": index, "_id": _upsert(collection, query, statement["u"])["_id"]})
+            return 1
+        return len(found)
 
     answer = _each(arguments, "updates", one)
-    answer["nModified"] = modified
-    if upserted:
-        answer["upserted"] = upserted
-    return answer
+    return {**answer, "nModified": modified, **({"upserted": upserted} if upserted else {})}
 
 
-def _update_one_statement(collection: Collection, statement: Document) -> tuple[int, int, list[Any]]:
-    """Return how many matched, how many changed, and the id of the document an upsert made."""
-    query, change, multi = document_of(statement, "q"), statement.get("u"), bool(statement.get("multi"))
-    has_operators = check_update(change)
-    if multi and not has_operators:
-        raise CommandError("multi update is not supported for replacement-style update", FAILED_TO_PARSE)
-    found = select(collection, query, sort=statement.get("sort"), limit=None if multi else 1)
-    if not found and statement.get("upsert"):
-        return 0, 0, [_upsert(collection, query, change)["_id"]]
-    changed = 0
-    for document in found:
-        after = apply_update(document, change) if has_operators else replace(document, with_fields(change))
-        changed += _store(collection, document, after)
-    return len(found), changed, []
-
-
-def with_fields(replacement: Any) -> Document:
-    """Return the replacement once it is known to be a document."""
-    if not isinstance(replacement, dict):
-        raise CommandError("a replacement must be an object", FAILED_TO_PARSE)
-    return replacement
-
-
-def _store(collection: Collection, before: Document, after: Document) -> bool:
-    """Store a changed document; nothing is written when nothing changed. Return whether it did."""
+def _store(collection: Collection, before: Document, after: Document) -> Document:
+    """Store a changed document and return it; nothing is written when nothing changed, and `before` returned."""
     # Python's equality takes True for 1 and ignores the order of fields; the bytes do not.
     if before == after and bson.encode(before) == bson.encode(after):
-        return False
-    collection.change(before, after)
-    return True
+        return before
+    collection.change(after)
+    return after
 
 
-def _upsert(collection: Collection, query: Document, change: Any) -> Document:
-    seed = upsert_seed(query)
-    if check_update(change):
-        document = apply_update(seed, change, inserting=True)
-    else:
-        document = replace({"_id": seed["_id"]} if "_id" in seed else {}, with_fields(change))
-    document = with_id(document)
+def _upsert(collection: Collection, query: Document, update: Any) -> Document:
+    document = _with_id(compile_update(update, inserting=True)(upsert_seed(query)))
     collection.insert(document)
     return document
 
 
-def find_and_modify(engine: Engine, database: str, arguments: Document) -> Document:
+def find_and_modify(engine: Engine, namespace: str, arguments: Document) -> Document:
     """Change, replace, remove or upsert one document and answer it as it was, or as it is with `new`."""
-    known = {"findAndModify", "findandmodify", "query", "update", "remove", "new", "sort", "fields", "upsert"}
-    check_arguments(arguments, known)
-    namespace = f"{database}.{name_of(arguments, next(iter(arguments)))}"
-    removes, change = bool(arguments.get("remove")), arguments.get("update")
-    if removes == (change is not None) or (removes and (arguments.get("new") or arguments.get("upsert"))):
-        raise CommandError("findAndModify needs either an update or remove=true alone", FAILED_TO_PARSE)
+    removes, new, update = bool(arguments.get("remove")), bool(arguments.get("new")), arguments.get("update")
+    if removes == (update is not None) or (removes and (new or arguments.get("upsert"))):
+        raise CommandError("findAndModify needs either an update or remove=true alone", Code.FailedToParse)
+    change = None if removes else compile_update(update)
     show = compile_projection(document_of(arguments, "fields"))
     query = document_of(arguments, "query")
     collection = engine.create(namespace)
-    found = first_match(collection, query, arguments.get("sort"))
-    if removes:
-        if found is not None:
-            collection.delete(found)
-        return _modified(found, show, {"n": int(found is not None)})
-    has_operators = check_update(change)
-    if found is not None:
-        after = apply_update(found, change) if has_operators else replace(found, with_fields(change))
-        _store(collection, found, after)
-        return _modified(after if arguments.get("new") else found, show, {"n": 1, "updatedExisting": True})
-    if not arguments.get("upsert"):
-        return _modified(None, show, {"n": 0, "updatedExisting": False})
-    made = _upsert(collection, query, change)
-    details = {"n": 1, "updatedExisting": False, "upserted": made["_id"]}
-    return _modified(made if arguments.get("new") else None, show, details)
+    found = next(iter(select(collection, query, sort=arguments.get("sort"), limit=1)), None)
+    details: Document = {"n": int(found is not None)}
+    if found is None and change is not None and arguments.get("upsert"):
+        made = _upsert(collection, query, update)
+        details, found = {"n": 1, "upserted": made["_id"]}, made if new else None
+    elif found is not None:
+        found = _modified(collection, found, change, new=new)
+    if change is not None:
+        details["updatedExisting"] = bool(details["n"]) and "upserted" not in details
+    return {"lastErrorObject": details, "value": None if found is None else show(found)}
 
 
-def _modified(shown: Document | None, show: Callable[[Document], Document], details: Document) -> Document:
-    return {"lastErrorObject": details, "value": None if shown is None else show(shown), "ok": 1.0}
+def _modified(collection: Collection, document: Document, change: Change | None, *, new: bool) -> Document:
+    """Change the document, or remove it where there is no change; return it as it is then with `new`, else as it was."""
+    if change is None:
+        collection.delete(document)
+        return document
+    after = _store(collection, document, change(document))
+    return after if new else document
 
 
 def _each(arguments: Document, name: str, one: Callable[[int, Document], int]) -> Document:
@@ -165,7 +131,15 @@ def _each(arguments: Document, name: str, one: Callable[[int, Document], int]) -
             errors.append(exc.as_write_error(index))
             if arguments.get("ordered", True):
                 break
-    answer: Document = {"n": done, "ok": 1.0}
+    answer: Document = {"n": done}
     if errors:
         answer["writeErrors"] = errors
     return answer
+
+
+COMMANDS = {
+    "insert": Command(insert, {"documents", "ordered"}),
+    "update": Command(update, {"updates", "ordered"}),
+    "delete": Command(delete, {"deletes", "ordered"}),
+    "findAndModify": Command(find_and_modify, {"query", "update", "remove", "new", "sort", "fields", "upsert"}),
+}

@@ -54,7 +54,7 @@ class _Meddled(Connection):
     def _answer(self, message: bytes) -> None:
         request = parse(message)
         self._strange.commands.append(request.arguments)
-        answer = self._strange.meddle(request.arguments, lambda: self._server.run(request.arguments, self._id))
+        answer = self._strange.meddle(request.arguments, lambda: self._server.run(request.arguments))
         if answer is not None and self._transport is not None:
             self._transport.write(reply(request, next(self._server.reply_ids), answer))
 

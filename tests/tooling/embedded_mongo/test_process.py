@@ -69,7 +69,7 @@ def test_a_restart_brings_back_generated_values_failures_and_indexes_as_they_wer
         with connect(server) as client:
             records = client.test_process.records
             records.create_index("k", unique=True)
-            records.update_one({"k": 1}, {"$currentDate": {"at": True}}, upsert=True)
+            records.update_one({"k": 1}, {"$set": {"at": datetime.now(UTC)}}, upsert=True)
             with pytest.raises(PyMongoError):
                 records.insert_many([{"k": 2}, {"k": 1}, {"k": 3}])
             records.insert_one({"k": 4, "pushed": []})

@@ -59,7 +59,6 @@ DOCUMENTS: list[dict[str, Any]] = [
         ({"$nor": [{"n": 1}, {"n": 2}]}, [3]),
         ({"s": {"$regex": "^[ab]"}}, [1, 2]),
         ({"s": {"$regex": "^c", "$options": "i"}}, [3]),
-        ({"n": {"$type": "null"}}, [3]),
     ],
 )  # fmt: skip
 def test_a_filter_finds_what_it_describes_with_or_without_an_index(records: Records, query: Any, found: list[int]) -> None:
@@ -81,7 +80,7 @@ def test_sorting_orders_types_missing_fields_and_several_keys(records: Records) 
 
     assert by_value == [2, 99, 5, 3, 0, 9, 1, 8, 10, 7, 4, 6]
     assert by_group == [3, 1, 4, 2, 0]
-    assert next(iter(records.find({"v": {"$type": "number"}}, sort=[("v", -1)])))["_id"] == 5
+    assert next(iter(records.find({"v": {"$gte": 0}}, sort=[("v", -1)])))["_id"] == 5
 
 
 @pytest.mark.parametrize(

@@ -99,22 +99,18 @@ def test_a_bulk_write_does_each_kind_of_operation(records: Records) -> None:
         ({"r": [1]}, {"$set": {"r.3": 4}}, {"r": [1, None, None, 4]}),
         ({"a": {"b": 1, "c": 2}}, {"$unset": {"a.b": "", "x.y": ""}}, {"a": {"c": 2}}),
         ({"a": 1}, {"$inc": {"a": -3, "b.c": 2, "d": 0.5}}, {"a": -2, "b": {"c": 2}, "d": 0.5}),
-        ({"a": 3}, {"$mul": {"a": 2, "b": 5}}, {"a": 6, "b": 0}),
         ({"r": [{"n": 1}]}, {"$inc": {"r.0.n": 1}}, {"r": [{"n": 2}]}),
         ({"h": [1]}, {"$push": {"h": 2, "new": {"a": 1}}}, {"h": [1, 2], "new": [{"a": 1}]}),
         ({"h": [1, 2]}, {"$push": {"h": {"$each": [3, 4], "$slice": -3}}}, {"h": [2, 3, 4]}),
-        ({"h": [3]}, {"$push": {"h": {"$each": [1, 2], "$sort": 1, "$position": 0}}}, {"h": [1, 2, 3]}),
         ({"h": [1, {"a": 1}]}, {"$pull": {"h": 1, "none": 2}}, {"h": [{"a": 1}]}),
         ({"h": [{"a": 1, "b": 2}, {"a": 2}, 5]}, {"$pull": {"h": {"a": 1}}}, {"h": [{"a": 2}, 5]}),
         ({"h": [1, 5, 9]}, {"$pull": {"h": {"$gte": 5}}}, {"h": [1]}),
-        ({"h": [1, 2, 1]}, {"$pullAll": {"h": [1]}}, {"h": [2]}),
         ({"h": [1, 2, 3]}, {"$pop": {"h": -1}}, {"h": [2, 3]}),
         ({"s": [1, {"a": 1}]}, {"$addToSet": {"s": {"a": 1}, "t": 1}}, {"s": [1, {"a": 1}], "t": [1]}),
         ({"s": [1]}, {"$addToSet": {"s": {"$each": [1, 2, 2]}}}, {"s": [1, 2]}),
         ({"a": 5, "b": 5}, {"$min": {"a": 3, "b": 7, "c": 1}}, {"a": 3, "b": 5, "c": 1}),
         ({"a": NOON}, {"$max": {"a": NOON - timedelta(seconds=1), "b": "x"}}, {"a": NOON, "b": "x"}),
         ({"a": 1}, {"$setOnInsert": {"a": 2}, "$set": {"b": 1}}, {"a": 1, "b": 1}),
-        ({"a": {"b": 1}}, {"$rename": {"a.b": "c"}}, {"a": {}, "c": 1}),
         ({"holds": {}}, {"$set": {"holds.job-1": 5}}, {"holds": {"job-1": 5}}),
     ],
 )  # fmt: skip
@@ -141,12 +137,6 @@ def test_an_update_that_makes_no_sense_fails_and_changes_nothing(records: Record
         records.update_one({"_id": 1}, update)
 
     assert records.find_one() == {"_id": 1, "a": 1, "text": "x"}
-
-
-def test_current_date_is_now_to_the_millisecond(records: Records) -> None:
-    after = updated(records, {}, {"$currentDate": {"at": True}})
-
-    assert abs(datetime.now(UTC) - after["at"]) < timedelta(minutes=5)
 
 
 def test_update_counts_tell_matched_from_modified(records: Records) -> None:
