@@ -37,7 +37,6 @@ def item_view(job: Job, storage: Storage) -> dict[str, Any]:
         "status": job.status.value,
         "progress": job.progress,
         "message": job.message,
-        "cancelRequested": job.cancel_requested_at is not None,
         "createdAt": rfc3339(job.created_at),
         "completedAt": rfc3339(job.completed_at) if job.completed_at else None,
         "metadata": _metadata(job),
@@ -45,6 +44,8 @@ def item_view(job: Job, storage: Storage) -> dict[str, Any]:
         "tokensUsed": job.tokens_used,
         "processingTimeMs": processing_ms(job),
     }
+    if job.cancel_requested_at is not None:
+        view["cancelRequested"] = True
     if job.failure:
         view["error"] = {"code": job.failure.code, "message": job.failure.message}
     return view
