@@ -6,12 +6,14 @@ import os
 import time
 import urllib.request
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ssl import create_default_context
 from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from scripts.benchmarks.source import BenchmarkError, Source
 from scripts.stack.ports import free_port
@@ -85,10 +87,8 @@ class Bench(contextlib.ExitStack):
 
     def set_generation_time(self, seconds: float) -> None:
         """Have every generation submitted from now on run that long at the emulator, without a wait before."""
-        settings = {"seconds": seconds, "queueSeconds": 0}
-        context = create_default_context(cafile=self.stack.bundle)
-        answer = httpx.post(f"{self.stack.emulator_url}/_emulator/settings", json=settings, verify=context, trust_env=False)
-        answer.raise_for_status()
+        url, context = f"{self.stack.emulator_url}/_emulator/settings", create_default_context(cafile=self.stack.bundle)
+        httpx.post(url, json={"seconds": seconds, "queueSeconds": 0}, verify=context, trust_env=False).raise_for_status()
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the part of an order for `load.py` that says what is asked of the gateway."""
@@ -104,17 +104,12 @@ class Bench(contextlib.ExitStack):
     def fetch(self, path: str) -> bytes:
         """Fetch a page of the gateway from this process."""
         with urllib.request.urlopen(self.stack.base_url + path, timeout=120) as answer:  # noqa: S310 - our own http
-            body: bytes = answer.read()
-            return body
+            return bytes(answer.read())
 
-    def counts(self) -> str:
-        """Return what the gateway has counted; the last second may be missing."""
+    def counts(self, *, after_s: float = COUNTED_S) -> str:
+        """Return what the gateway has counted: all, or with `after_s` 0 what is there already."""
+        time.sleep(after_s)
         return self.fetch("/metrics").decode()
-
-    def all_counts(self) -> str:
-        """Return what the gateway has counted, once all of it is there."""
-        time.sleep(COUNTED_S)
-        return self.counts()
 
 
 def plain_workers(plain: Source, generation: Generation, *, count: int, over_s: float, workers: int) -> float:
@@ -138,22 +133,20 @@ class Spent:
 
 def total(text: str, name: str, **labels: str) -> float:
     """Return the sum of all samples of a name that carry these labels; 0 where there are none."""
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
+    return sum(sample.value for sample in _samples(text) if sample.name == name and labels.items() <= sample.labels.items())
+
+
+def _samples(text: str) -> Iterator[Sample]:
+    return (sample for family in text_string_to_metric_families(text) for sample in family.samples)
 
 
 def by_stage(text: str) -> dict[str, Spent]:
     """Return what each stage took, all models together."""
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name in (f"{STAGE_SECONDS}_sum", f"{STAGE_SECONDS}_count"):
-                found[sample.labels["stage"]][sample.name.removeprefix(f"{STAGE_SECONDS}_")] += sample.value
-    return {stage: Spent(values["sum"], values["count"]) for stage, values in found.items()}
+    for sample in _samples(text):
+        if "stage" in sample.labels:
+            found[sample.labels["stage"]][sample.name] += sample.value
+    return {stage: Spent(sums[f"{STAGE_SECONDS}_sum"], sums[f"{STAGE_SECONDS}_count"]) for stage, sums in found.items()}
 
 
 def mean_ms(before: dict[str, Spent], after: dict[str, Spent]) -> dict[str, float]:

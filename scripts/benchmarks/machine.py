@@ -37,20 +37,18 @@ def allow_open_files(wanted: int = OPEN_FILES) -> int:
     """Raise this process's own limit, which those it starts inherit, as far as the system lets it; return what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft == resource.RLIM_INFINITY or soft >= allowed:
-        return wanted if soft == resource.RLIM_INFINITY else soft
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return allowed
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(soft, allowed)
 
 
-def cpu_ms(stack: Stack) -> dict[str, float]:
-    """Return the CPU milliseconds each process has used so far, what it started included, dead or alive."""
-    return {name: sum(map(_cpu_ms, stack.pids(name))) for name in OURS + BACKING}
-
-
-def cpu_ms_since(stack: Stack, before: Mapping[str, float]) -> dict[str, float]:
-    """Return the CPU milliseconds each process has used since an earlier reading."""
-    return {name: now - before[name] for name, now in cpu_ms(stack).items()}
+@contextlib.contextmanager
+def cpu_ms(stack: Stack) -> Iterator[dict[str, float]]:
+    """Yield what holds, once the block has ended, the CPU milliseconds that each process used meanwhile, what it started included."""
+    before = {name: sum(map(_cpu_ms, stack.pids(name))) for name in OURS + BACKING}
+    spent: dict[str, float] = {}
+    yield spent
+    spent.update({name: sum(map(_cpu_ms, stack.pids(name))) - before[name] for name in before})
 
 
 def _cpu_ms(pid: int) -> float:
@@ -92,8 +90,7 @@ def peak_of(read: Callable[[], Mapping[str, Sequence[float]]], *, every_s: float
 
     It reads once at the beginning and once at the end too: a worker that is recycled in between was seen before that.
     """
-    peak: dict[str, float] = {}
-    done = threading.Event()
+    peak, done = dict[str, float](), threading.Event()
 
     def look() -> None:
         for name, values in read().items():

@@ -82,16 +82,13 @@ class Source:
     def talk(self, **order: Any) -> Answer:
         """Have an order carried out by a script that answers in words of its own."""
         self.begin(**order)
-        return self._answer()
+        return self.finish()
 
     def begin(self, **order: Any) -> None:
-        """Have the order carried out beside others; `finish` waits for it."""
+        """Have the order carried out beside others; `finish` waits for its answer."""
         print(json.dumps(order), file=self._process.stdin, flush=True)
 
-    def finish(self) -> Outcome:
-        return Outcome(**self._answer())
-
-    def _answer(self) -> Answer:
+    def finish(self) -> Answer:
         stdout = self._process.stdout
         if not stdout or not select.select([stdout], [], [], self._timeout_s)[0]:
             raise BenchmarkError(f"no answer within {self._timeout_s:.0f} s")

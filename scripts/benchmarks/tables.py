@@ -77,11 +77,8 @@ def p95(values: Sequence[float]) -> float:
 
 def _rounded(value: float) -> str:
     """Return a number with three significant digits and no exponent."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
+    digits = next((digits for digits, least in enumerate((100, 10, 1)) if abs(value) >= least), 3)
+    return f"{value:,.{digits}f}" if value else "0"
 
 
 def _exact(target: float) -> str:

@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -48,43 +47,34 @@ class Workers:
     """All of them are forked from this process, with everything imported, so that no job pays for imports; they end with it."""
 
     def __init__(self, redis: Redis, folder: str) -> None:
-        self._queue = Queue(QUEUE, connection=redis)
-        self._folder = folder
-        self._processes: list[BaseProcess] = []
+        self._queue, self._folder, self._count = Queue(QUEUE, connection=redis), folder, 0
 
     def carry_out(self, order: Order) -> Answer:
         self._start(int(order["workers"]))
-        cpu_ms = self._cpu_ms()
+        cpu_ms, jobs_before = _cpu_ms(), self._ended()
         started, count = time.perf_counter(), int(order["count"])
-        jobs_before = self._ended()
         for number in range(count):
             time.sleep(max(0.0, started + order["over_s"] * number / count - time.perf_counter()))
             self._queue.enqueue(generate, order["endpoint"], order["arguments"], self._folder)
         _until(lambda: self._ended() - jobs_before >= count, f"{count} jobs")
         seconds = time.perf_counter() - started
-        _until(lambda: not any(_process(worker).children() for worker in self._processes), "the end of the jobs' processes")
-        return {"seconds": seconds, "failed": self._queue.failed_job_registry.count, "cpu_ms": self._cpu_ms() - cpu_ms}
-
-    def end(self) -> None:
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            process.join(1.0)
-            process.kill()
+        _until(lambda: not any(worker.children() for worker in psutil.Process().children()), "the end of the jobs' processes")
+        return {"seconds": seconds, "failed": self._queue.failed_job_registry.count, "cpu_ms": _cpu_ms() - cpu_ms}
 
     def _start(self, count: int) -> None:
         context = multiprocessing.get_context("fork")
-        for _ in range(count - len(self._processes)):
-            process = context.Process(target=_work, args=(os.getpid(),), daemon=True)
-            process.start()
-            self._processes.append(process)
+        for _ in range(count - self._count):
+            context.Process(target=_work, args=(os.getpid(),), daemon=True).start()
+        self._count = max(self._count, count)
         _until(lambda: Worker.count(queue=self._queue) >= count, f"{count} workers")
 
     def _ended(self) -> int:
         return int(self._queue.finished_job_registry.count + self._queue.failed_job_registry.count)
 
-    def _cpu_ms(self) -> float:
-        return sum(1000 * sum(_process(worker).cpu_times()[:4]) for worker in self._processes)
+
+def _cpu_ms() -> float:
+    """Return what the workers have used, with the jobs' processes that have ended."""
+    return sum(1000 * sum(worker.cpu_times()[:4]) for worker in psutil.Process().children())
 
 
 def _work(parent: int) -> None:
@@ -98,10 +88,6 @@ def _work(parent: int) -> None:
     Worker([Queue(QUEUE, connection=redis)], connection=redis).work(logging_level="WARNING")
 
 
-def _process(worker: BaseProcess) -> psutil.Process:
-    return psutil.Process(worker.pid)
-
-
 def _until(is_so: Callable[[], bool], what: str) -> None:
     end = time.perf_counter() + LIMIT_S
     while not is_so():
@@ -111,10 +97,6 @@ def _until(is_so: Callable[[], bool], what: str) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="bench-plain-rq-") as folder, Redis.from_url(os.environ["REDIS_URL"]) as redis:
-        workers = Workers(redis, folder)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        try:
-            serve(workers.carry_out)
-        finally:
-            workers.end()
+        serve(Workers(redis, folder).carry_out)

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scripts.benchmarks.bench import FLUX_PRO, Bench, plain_workers
-from scripts.benchmarks.machine import OURS, cpu_ms, cpu_ms_since, memory_mb, peak_of
-from scripts.benchmarks.source import Source
+from scripts.benchmarks.machine import OURS, cpu_ms, memory_mb, peak_of
+from scripts.benchmarks.source import Outcome, Source
 from scripts.benchmarks.tables import Figure, Plot, Table
-from scripts.stack.stack import Stack
 
 TOTAL = "all of ours"
-MAX_WEB_IDLE_MB, MAX_WATCHER_MB, MAX_WORKER_MB = 150.0, 150.0, 120.0
+MAX_IDLE_MB, MAX_PEAK_MB = {"web": 150.0, "watcher": 150.0}, {"watcher": 150.0, "worker": 120.0}
 #: Above this the plots would show little else.
 PLOTTED = 500
 #: Generations that scripts can carry: 500 took them 12 s once, and 130 s twice.
@@ -87,10 +86,8 @@ def _measured(bench: Bench, load: Source, scripts: Sequence[Source], burst: Burs
     for _ in range(bench.rounds):
         if burst.is_scripted:
             measured.scripts_s.append(_scripted(scripts, burst.count))
-        before = cpu_ms(bench.stack)
-        with peak_of(lambda: _memory_with_total(bench.stack), every_s=0.5) as peak_mb:
+        with cpu_ms(bench.stack) as spent, peak_of(lambda: _with_total(memory_mb(bench.stack)), every_s=0.5) as peak_mb:
             outcome = load.ask(**bench.generate(FLUX_PRO), count=burst.count).require("201")
-        spent = cpu_ms_since(bench.stack, before)
         measured.cpu_ms.append(sum(spent[name] for name in OURS) / burst.count)
         measured.ours_s.append(outcome.seconds)
         measured.add_latencies(outcome.latencies_s)
@@ -102,12 +99,11 @@ def _scripted(scripts: Sequence[Source], count: int) -> float:
     """Return the seconds until the slowest script has all of its share."""
     for number, script in enumerate(scripts):
         script.begin(**FLUX_PRO.direct, count=(count + number) // len(scripts))
-    return max(script.finish().require("200").seconds for script in scripts)
+    return max(Outcome(**script.finish()).require("200").seconds for script in scripts)
 
 
-def _memory_with_total(stack: Stack) -> Mapping[str, Sequence[float]]:
-    seen = memory_mb(stack)
-    return {**seen, TOTAL: [sum(map(sum, seen.values()))]}
+def _with_total(memory: Mapping[str, Sequence[float]]) -> Mapping[str, Sequence[float]]:
+    return {**memory, TOTAL: [sum(map(sum, memory.values()))]}
 
 
 def _plain(bench: Bench) -> Mapping[int, Sequence[float]]:
@@ -128,8 +124,7 @@ def bursts(measured: Sequence[Measured], scripts: int) -> Table:
             figures.append(Figure.of(f"{burst.name}, {scripts} scripts", one.scripts_s, "s"))
         figures.append(Figure.of(f"{burst.name}, gateway", one.ours_s, "s", at_most=burst.at_most_s))
         if one.scripts_s:
-            ratio = Figure.ratio(f"{burst.name}, gateway / scripts", one.ours_s, one.scripts_s, at_most=burst.at_most_of_scripts)
-            figures.append(ratio)
+            figures.append(Figure.ratio(f"{burst.name}, gateway / scripts", one.ours_s, one.scripts_s, at_most=burst.at_most_of_scripts))
     text = (
         "flux-pro generations asked for at once, 4 workers; time until the last waiting request is answered. None failed. The "
         f"{scripts} scripts share the generations, a thread for each, with `fal_client.subscribe` and a download."
@@ -146,16 +141,12 @@ def memory(idle: Mapping[str, Sequence[float]], measured: Sequence[Measured], sc
     """Return the table of memory: idle, in the largest burst, and the largest worker of all bursts."""
     largest = max(measured, key=lambda one: one.burst.count)
     during = f"{largest.burst.count:,} in flight"
-    idle_limits, during_limits = {"web": MAX_WEB_IDLE_MB, "watcher": MAX_WATCHER_MB}, {"watcher": MAX_WATCHER_MB, "worker": MAX_WORKER_MB}
-    figures = [Figure.of(f"{name}, idle", values, "MB", at_most=idle_limits.get(name)) for name, values in idle.items()]
-    figures.append(Figure.of(f"{TOTAL}, idle", [sum(map(sum, idle.values()))], "MB"))
-    figures += [
-        Figure.of(f"{name}, {during}", [peak[name] for peak in largest.peak_mb], "MB", at_most=during_limits.get(name))
-        for name in (*idle, TOTAL)
-    ]
     workers = [peak["worker"] for one in measured for peak in one.peak_mb]
-    figures += [
-        Figure.of("the largest worker of all bursts", [max(workers)], "MB", at_most=MAX_WORKER_MB),
+    peaks = {name: [peak[name] for peak in largest.peak_mb] for name in (*idle, TOTAL)}
+    figures = [
+        *(Figure.of(f"{name}, idle", mb, "MB", at_most=MAX_IDLE_MB.get(name)) for name, mb in _with_total(idle).items()),
+        *(Figure.of(f"{name}, {during}", mb, "MB", at_most=MAX_PEAK_MB.get(name)) for name, mb in peaks.items()),
+        Figure.of("the largest worker of all bursts", [max(workers)], "MB", at_most=MAX_PEAK_MB["worker"]),
         Figure.of("one script with fal_client", [script_mb], "MB"),
     ]
     made = sum(one.burst.count * len(one.ours_s) for one in measured)
@@ -190,12 +181,8 @@ def in_flight(measured: Sequence[Measured], plain_ms: Mapping[int, Sequence[floa
     )
     if plain_ms:
         text += " A worker for each: a plain `rq.Worker` for every generation of 2 s, as under CPU per generation."
-    return Table(
-        "In flight",
-        text,
-        figures,
-        [
-            Plot("latency.png", "Added latency, all asked for at once", "generations in flight", "ms", latency),
-            Plot("cpu.png", "CPU per generation, all asked for at once", "generations in flight", "ms", cpu),
-        ],
+    plots = (
+        Plot("latency.png", "Added latency, all asked for at once", "generations in flight", "ms", latency),
+        Plot("cpu.png", "CPU per generation, all asked for at once", "generations in flight", "ms", cpu),
     )
+    return Table("In flight", text, figures, plots)

@@ -4,8 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from scripts.benchmarks.bench import FLUX_DEV_PNG, Bench, plain_workers
-from scripts.benchmarks.machine import BACKING, OURS, cpu_ms, cpu_ms_since
-from scripts.benchmarks.source import Source
+from scripts.benchmarks.machine import BACKING, OURS, cpu_ms
 from scripts.benchmarks.tables import Figure, Table
 
 SECONDS = 2.0
@@ -20,17 +19,18 @@ Readings = list[Mapping[str, float]]
 
 def run(bench: Bench) -> Sequence[Table]:
     count, over_s, workers = QUICK if bench.quick else FULL
-    rounds: Readings = []
-    idle: Readings = []
-    script_ms: list[float] = []
-    plain_ms: list[float] = []
+    rounds, idle, script_ms, plain_ms = Readings(), Readings(), list[float](), list[float]()
     load, script, plain = bench.warm_load(FLUX_DEV_PNG), bench.source("direct.py"), bench.source("worker_per_generation.py")
     script.ask(**FLUX_DEV_PNG.direct, count=1)
     plain_workers(plain, FLUX_DEV_PNG, count=workers, over_s=0.0, workers=workers)
     bench.set_generation_time(SECONDS)
     for _ in range(bench.rounds):
-        idle.append(_idle(bench))
-        rounds.append(_ours(bench, load, count, over_s))
+        with cpu_ms(bench.stack) as spent_idle:
+            time.sleep(IDLE_S)
+        with cpu_ms(bench.stack) as spent:
+            load.ask(**bench.generate(FLUX_DEV_PNG), count=count, over_s=over_s).require("201")
+        idle.append({name: ms / IDLE_S for name, ms in spent_idle.items()})
+        rounds.append({name: ms / count for name, ms in spent.items()})
         script_ms.append(1000 * script.ask(**FLUX_DEV_PNG.direct, count=4).require("200").cpu_s / 4)
         plain_ms.append(plain_workers(plain, FLUX_DEV_PNG, count=count, over_s=over_s, workers=workers))
     text = (
@@ -40,18 +40,6 @@ def run(bench: Bench) -> Sequence[Table]:
         "`fal_client.subscribe`, downloads the picture into a folder and inserts one document; what queues the jobs is not counted."
     )
     return [Table("CPU per generation", text, _figures(rounds, idle, script_ms, plain_ms))]
-
-
-def _idle(bench: Bench) -> Mapping[str, float]:
-    before = cpu_ms(bench.stack)
-    time.sleep(IDLE_S)
-    return {name: spent / IDLE_S for name, spent in cpu_ms_since(bench.stack, before).items()}
-
-
-def _ours(bench: Bench, load: Source, count: int, over_s: float) -> Mapping[str, float]:
-    before = cpu_ms(bench.stack)
-    load.ask(**bench.generate(FLUX_DEV_PNG), count=count, over_s=over_s).require("201")
-    return {name: spent / count for name, spent in cpu_ms_since(bench.stack, before).items()}
 
 
 def _figures(rounds: Readings, idle: Readings, script_ms: list[float], plain_ms: list[float]) -> list[Figure]:

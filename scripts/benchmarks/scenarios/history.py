@@ -82,24 +82,18 @@ def _seed(bench: Bench, load: Source, *, user_id: str, count: int) -> datetime:
         if pattern is None:
             raise BenchmarkError("the pattern job is gone")
         step = timedelta(days=365) / count
-        copies = _copies({**pattern, "userId": user_id, "requests": []}, count, step)
+        pattern |= {"userId": user_id, "requests": []}
+        copies = (_copy(pattern, START + number * step) for number in range(count))
         while chunk := list(itertools.islice(copies, CHUNK)):
             jobs.insert_many(chunk, ordered=False)
     return START + 30 * step
 
 
-def _copies(pattern: dict[str, Any], count: int, step: timedelta) -> Iterator[dict[str, Any]]:
-    for number in range(count):
-        moment = START + number * step
-        job_id = _id_at(moment)
-        yield {**pattern, "_id": job_id, "orderKey": job_id, "createdAt": moment}
-
-
-def _id_at(moment: datetime) -> str:
-    """Return a UUIDv7 (RFC 9562) of a past time."""
-    digits = f"{int(moment.timestamp() * 1000):012x}"
-    rest = uuid.uuid4().hex
-    return f"{digits[:8]}-{digits[8:]}-7{rest[:3]}-8{rest[3:6]}-{rest[6:18]}"
+def _copy(pattern: dict[str, Any], moment: datetime) -> dict[str, Any]:
+    """Return the job as it would be had it been made then, with a UUIDv7 (RFC 9562) of that time."""
+    digits, rest = f"{int(moment.timestamp() * 1000):012x}", uuid.uuid4().hex
+    job_id = f"{digits[:8]}-{digits[8:]}-7{rest[:3]}-8{rest[3:6]}-{rest[6:18]}"
+    return {**pattern, "_id": job_id, "orderKey": job_id, "createdAt": moment}
 
 
 def _page_ms(bench: Bench, user: str, before: datetime | None) -> float:

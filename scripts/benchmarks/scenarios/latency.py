@@ -43,13 +43,12 @@ def with_webhooks(bench: Bench) -> Sequence[Table]:
         "generation. The script still asks every 0.1 s, as `fal_client.subscribe` does. News are the webhooks that told what no poll had "
         "told before."
     )
-    return [Table("Latency, one at a time, with webhooks", text, [*figures, _faster_than_polls(bench.all_counts())])]
+    return [Table("Latency, one at a time, with webhooks", text, [*figures, _faster_than_polls(bench.counts())])]
 
 
 def _compared(bench: Bench, pairs: int, *, at_most: float) -> list[Figure]:
     """Return the time of a script, of the gateway, and the ratio, measured in turn so many times."""
-    ours: list[float] = []
-    theirs: list[float] = []
+    ours, theirs = list[float](), list[float]()
     load, script = bench.warm_load(FLUX_PRO), bench.source("direct.py")
     script.ask(**FLUX_PRO.direct, count=1)
     bench.set_generation_time(SECONDS)
@@ -77,7 +76,7 @@ def stages(bench: Bench) -> Sequence[Table]:
     together, over_s = QUICK_TOGETHER if bench.quick else TOGETHER
     load = bench.warm_load(FLUX_PRO)
     bench.set_generation_time(SECONDS)
-    bench.all_counts()  # Else the end of the warming up is counted in the first round.
+    bench.counts()  # Else the end of the warming up is counted in the first round.
 
     def asked(count: int, over_s: float) -> list[float]:
         return load.ask(**bench.generate(FLUX_PRO), count=count, over_s=over_s).require("201").latencies_s
@@ -92,9 +91,9 @@ def stages(bench: Bench) -> Sequence[Table]:
 
 def _means(bench: Bench, generate: Callable[[], list[float]]) -> Means:
     """Return the mean milliseconds of each stage, their sum, and what the client's own clock says."""
-    before = by_stage(bench.counts())
+    before = by_stage(bench.counts(after_s=0))
     latencies_s = generate()
-    means = in_order(mean_ms(before, by_stage(bench.all_counts())))
+    means = in_order(mean_ms(before, by_stage(bench.counts())))
     return {**means, "total": sum(means.values()), "client": 1000 * statistics.mean(latencies_s)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.benchmarks.bench import FLUX_PRO, Bench, Spent, by_stage
 from scripts.benchmarks.machine import only_web_runs, web_mb
-from scripts.benchmarks.source import BenchmarkError, Source
+from scripts.benchmarks.source import BenchmarkError, Outcome, Source
 from scripts.benchmarks.tables import Figure, Table, p95
 
 CONNECTIONS = 16
@@ -67,13 +67,13 @@ def waiting(bench: Bench) -> Sequence[Table]:
     bench.set_generation_time(1.0)
     people.talk(op="register", url=bench.stack.base_url, count=USERS)
     people.talk(op="connect", url=bench.stack.base_url, count=listeners)
-    bench.all_counts()  # Else the end of the warming up is counted among those who wait.
+    bench.counts()  # Else the end of the warming up is counted among those who wait.
     with only_web_runs(bench.stack):
         waiter_kb = [_come_to_wait(bench, crowd, step) for crowd in crowds]
         health = [asker.ask(**bench.look_up("/healthz"), count=ASKED, over_s=for_s).require("200") for _ in range(bench.rounds)]
     began = time.perf_counter()
     for crowd in crowds:
-        crowd.finish().require("201")
+        Outcome(**crowd.finish()).require("201")
     answered_s = time.perf_counter() - began
     text = (
         f"{count:,} synchronous POSTs of flux-pro wait beside {listeners:,} Socket.IO clients (websocket; {USERS} users) in one web "
@@ -107,7 +107,7 @@ def _come_to_wait(bench: Bench, crowd: Source, count: int) -> float:
 
 
 def _accepted(bench: Bench) -> float:
-    return by_stage(bench.counts()).get("accept", Spent()).count
+    return by_stage(bench.counts(after_s=0)).get("accept", Spent()).count
 
 
 def sockets(bench: Bench) -> Sequence[Table]:
