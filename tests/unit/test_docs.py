@@ -15,9 +15,15 @@ from app.operator.cli import cli
 from registry.model_file import read_model
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["CONTRIBUTING.md", "README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
+]
 #: Pages that people write; others in docs/ may come from a tool.
 WRITTEN = [
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "docs/adding-a-model.md",
@@ -26,11 +32,17 @@ WRITTEN = [
     "docs/budgets.md",
     "docs/client.md",
     "docs/costs.md",
+    "docs/decisions.md",
     "docs/events.md",
     "docs/guarantees.md",
     "docs/operations.md",
+    "docs/performance.md",
+    "docs/script-api.md",
+    "docs/settings.md",
     "docs/sizing.md",
+    "docs/stores.md",
     "docs/usage.md",
+    "docs/web-app-api.md",
 ]
 
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -83,8 +95,15 @@ def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
     assert broken == []
 
 
-def test_every_setting_is_in_the_readme_table_and_the_table_has_no_others() -> None:
-    rows = re.findall(r"^\| `([A-Z][A-Z0-9_]*)` \|", text_of("README.md"), re.MULTILINE)
+def test_every_page_is_linked_from_the_readme_which_stays_short() -> None:
+    targets = {match["target"].partition("#")[0] for match in LINK.finditer(prose_of("README.md"))}
+
+    assert [page for page in PAGES if page != "README.md" and page not in targets] == []
+    assert len(text_of("README.md").splitlines()) <= 250
+
+
+def test_every_setting_is_in_the_table_of_settings_and_the_table_has_no_others() -> None:
+    rows = re.findall(r"^\| `([A-Z][A-Z0-9_]*)` \|", text_of("docs/settings.md"), re.MULTILINE)
 
     assert sorted(rows) == sorted(settings_of(".env.example"))
 
@@ -110,7 +129,7 @@ def test_the_operators_commands_that_are_named_exist(page: str) -> None:
         assert command is cli or not isinstance(command, click.Group), match[0]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/script-api.md"])
 def test_a_page_that_shows_one_command_of_a_group_shows_them_all(page: str) -> None:
     shown = {tuple(match["words"].split()[:2]) for match in APP_COMMAND.finditer(text_of(page))}
 
@@ -130,7 +149,7 @@ def test_the_scripts_that_are_named_exist_and_can_be_run(page: str) -> None:
 
 
 def test_the_line_that_prepares_a_machine_names_all_that_later_lines_use() -> None:
-    blocks = code_of("README.md", "bash")
+    blocks = [block for page in ("README.md", "docs/script-api.md", "docs/web-app-api.md") for block in code_of(page, "bash")]
     (prepared,) = [block.split() for block in blocks if block.startswith("apt-get install")]
     # What a line runs: its first word and those after a pipe or in $( ); not what stands in quotes, which is data.
     lines = [line for block in blocks for line in re.sub(r"'[^']*'|\\\\\n", "", block).splitlines()]
@@ -141,7 +160,7 @@ def test_the_line_that_prepares_a_machine_names_all_that_later_lines_use() -> No
 
 
 def test_the_map_of_the_code_names_each_file_once() -> None:
-    code_map = text_of("README.md").partition("### Map of the code")[2].partition("###")[0]
+    code_map = text_of("README.md").partition("## Map of the code")[2].partition("\n## ")[0]
 
     rows = re.findall(r"^\| \[([^\]]+)\]\(([^)]+)\)", code_map, re.MULTILINE)
 

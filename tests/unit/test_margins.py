@@ -125,8 +125,8 @@ def test_a_tier_below_fals_price_is_told_of(tmp_path: Path) -> None:
     assert list(losses(spec, NOW)) == [f"sells an image for {Decimal('0.01')} USD; fal charges 0.02 for an image"]
 
 
-def test_the_readme_names_the_price_of_every_model() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text().partition("### Prices")[2].partition("### Jobs")[0]
+def test_the_script_apis_page_names_the_price_of_every_model() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "script-api.md").read_text().partition("## Prices")[2].partition("## Jobs")[0]
 
     told = dict(re.findall(r"^\| `([a-z-]+)`[^|]*\| ([0-9.]+) \|", text, re.MULTILINE))
 

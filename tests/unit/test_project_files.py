@@ -313,6 +313,16 @@ def test_no_file_names_the_machine_it_was_written_on(path: str) -> None:
     assert str(Path.home()) not in text
 
 
+def test_the_hooks_before_a_commit_run_what_the_environment_holds_and_download_nothing() -> None:
+    document = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in document["repos"] for hook in repository["hooks"]]
+
+    assert {repository["repo"] for repository in document["repos"]} == {"local"}
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert {hook["entry"].split()[0].rpartition("/")[2] for hook in hooks} == {"ruff", "mypy"}
+    assert all(os.access(ROOT / hook["entry"].split()[0], os.X_OK) for hook in hooks)
+
+
 def test_an_unknown_set_of_dependencies_is_refused_with_the_known_ones() -> None:
     asked = subprocess.run([ROOT / "scripts/venv", "everything"], capture_output=True, text=True, check=False)
 
