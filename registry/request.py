@@ -65,10 +65,6 @@ class CheckedRequest:
     image_inputs: tuple[str, ...]
     """JSON pointers of the image values inside `arguments`."""
 
-    def call_arguments(self, num_images: int) -> dict[str, Any]:
-        """Return the body of one call for so many images; endpoints without num_images are not sent it."""
-        return {**self.arguments, "num_images": num_images} if "num_images" in self.spec.params else dict(self.arguments)
-
 
 def check_request(registry: Registry, model_name: str, inputs: Any, options: Any = None) -> CheckedRequest:
     """Check a request completely. Raises UnknownModel, or RequestRefused with every problem."""

@@ -16,10 +16,10 @@ from app.api.http.idempotency import HEADER, idempotency_key, marked
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import accounts as schemas
 from app.api.schemas.images import ErrorAnswer
-from app.domain.account import Entry
 from app.domain.api_key import Scope
 from app.domain.clock import rfc3339
 from app.domain.errors import FieldError, InvalidRequest
+from app.domain.ledger import Entry
 
 blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/tokens", description="What users may spend")
 

@@ -1,7 +1,8 @@
-"""Users and ledger entries as records. Pure."""
+"""Users, whose things are meant, and what a signed-in user's token stands for. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -40,65 +41,29 @@ class Account:
     """Until when there may be a session that was ended alone; the rest of the time nobody needs to look."""
 
 
-class EntryType(StrEnum):
-    SIGNUP = "signup"
-    TOPUP = "topup"
-    HOLD = "hold"
-    CAPTURE = "capture"
-    RELEASE = "release"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One line of the ledger, never changed. `balance` is what it did to the spendable tokens, `held` to the held ones.
-
-    The sum of `balance` over an account's entries is its balance, the sum of `held` its holds. The id derives from what caused the
-    entry (`<jobId>:capture`), so writing it twice is writing it once.
-    """
+class Session:
+    """`generation` counts how often all sessions of the account have been ended; None in an outside provider's token."""
 
     id: str
     user_id: str
-    type: EntryType
-    balance: int
-    held: int
-    at: datetime
-    job_id: str | None = None
-    notes: str | None = None
+    expires_at: datetime
+    generation: int | None = None
+    issued_at: datetime | None = None
+
+    def is_open(self, account: Account, now: datetime) -> bool:
+        """Tell whether nothing the account knows has ended the session. That it was ended alone is kept elsewhere."""
+        if account.disabled or now >= self.expires_at:
+            return False
+        if self.id == account.kept_session:
+            return True
+        if self.generation is not None:
+            return self.generation == account.session_generation
+        ended_at = account.sessions_ended_at
+        # Tokens name whole seconds: one of the very second in which all were ended counts as older.
+        return ended_at is None or (self.issued_at is not None and self.issued_at > ended_at)
 
 
-@dataclass(frozen=True)
-class Balance:
-    tokens: int
-    held: int
-
-
-def signup(user_id: str, tokens: int, at: datetime) -> Entry:
-    return Entry(id=f"{user_id}:signup", user_id=user_id, type=EntryType.SIGNUP, balance=tokens, held=0, at=at)
-
-
-def topup(user_id: str, tokens: int, *, key: str, notes: str | None, at: datetime) -> Entry:
-    return Entry(id=f"topup:{key}", user_id=user_id, type=EntryType.TOPUP, balance=tokens, held=0, at=at, notes=notes)
-
-
-def hold(user_id: str, job_id: str, tokens: int, at: datetime) -> Entry:
-    return Entry(id=f"{job_id}:hold", user_id=user_id, type=EntryType.HOLD, balance=-tokens, held=tokens, at=at, job_id=job_id)
-
-
-def settlement(user_id: str, job_id: str, *, held: int, used: int, at: datetime) -> list[Entry]:
-    """Return the entries that end a hold: what was used is captured, the rest released."""
-    entries = []
-    if used:
-        entries.append(Entry(id=f"{job_id}:capture", user_id=user_id, type=EntryType.CAPTURE, balance=0, held=-used, at=at, job_id=job_id))
-    if rest := held - used:
-        entries.append(
-            Entry(
-                id=f"{job_id}:release",
-                user_id=user_id,
-                type=EntryType.RELEASE,
-                balance=rest,
-                held=-rest,
-                at=at,
-                job_id=job_id,
-            )
-        )
-    return entries
+def session_id_of(token: str) -> str:
+    """Return what names a token's session: a hash of all that is signed. The signature itself can be spelled in more than one way."""
+    return hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()

@@ -9,48 +9,222 @@ normal answer: the caller stops and touches no money.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from app.domain.costs import ActualCost, CostSource, cost_of_units
 from app.domain.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
-from app.domain.job_parts import (
-    CANCELED_CODE,
-    CANCELING,
-    DEADLINE_CODE,
-    GONE_CODE,
-    TERMINAL,
-    TRANSITIONS,
-    HistoryEntry,
-    JobStatus,
-    Operation,
-    Patience,
-    Settlement,
-    StoredImage,
-    WebDetails,
-)
-from app.domain.job_record import JobRecord
+from app.domain.pricing import Quote
 
-__all__ = [
-    "DEADLINE_CODE",
-    "TERMINAL",
-    "TRANSITIONS",
-    "HistoryEntry",
-    "Job",
-    "JobStatus",
-    "Operation",
-    "Patience",
-    "Settlement",
-    "StoredImage",
-    "WebDetails",
-    "new_job",
-]
+
+class JobStatus(StrEnum):
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+TRANSITIONS = {
+    JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELED}),
+    JobStatus.PROCESSING: TERMINAL,
+    **dict.fromkeys(TERMINAL, frozenset[JobStatus]()),
+}
+
+DEADLINE_CODE = "deadline_exceeded"
+#: What a job says between its user's wish to cancel it and its end.
+CANCELING = "Canceling: fal has been asked to stop"
+#: How a request ends that fal has stopped because it was asked to, and one that fal does not know any more.
+CANCELED_CODE, GONE_CODE = "client_cancelled", "result_gone"
+
+
+class Settlement(StrEnum):
+    """`due` from the terminal transition until money, usage and the last event are done."""
+
+    NONE = "none"
+    DUE = "due"
+    DONE = "done"
+
+
+class Operation(StrEnum):
+    GENERATE = "generate"
+    TEXT_TO_IMAGE = "text_to_image"
+    IMAGE_REFERENCE = "image_reference"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(JobRecord):
-    """A job with the changes that may happen to it."""
+class StoredImage:
+    """One picture in the operator's own storage. `number` counts from 0 over the whole job."""
+
+    upload_id: str
+    number: int
+    key: str
+    content_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    flagged: bool = False
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    seq: int
+    at: datetime
+    status: JobStatus
+    progress: int
+    message: str
+    queue_position: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebDetails:
+    """What the web app's own endpoints add: the user's words, what was made of them, and the reference image."""
+
+    operation_type_id: str
+    prompt: str
+    enhanced_prompt: str
+    aspect_ratio: str
+    template_id: str | None = None
+    reference_type: str | None = None
+    reference_image_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long the sweep waits before it helps. Seconds."""
+
+    task_s: float = 15.0
+    submit_answer_s: float = 60.0
+    unknown_s: float = 120.0
+    settle_s: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is known of a job, what follows from it, and the changes that may happen to it."""
+
+    id: str
+    user_id: str
+    operation: Operation
+    model: str
+    endpoint: str
+    inputs: dict[str, Any]
+    options: dict[str, Any]
+    arguments: dict[str, Any]
+    image_pointers: tuple[str, ...] = ()
+    takes_num_images: bool = True
+    quote: Quote
+    requests: tuple[FalRequest, ...]
+    created_at: datetime
+    updated_at: datetime
+    deadline_at: datetime
+    expiry_at: datetime | None = None
+    patience: Patience = field(default_factory=Patience)
+    status: JobStatus = JobStatus.PENDING
+    progress: int = 0
+    message: str = "Waiting for a worker"
+    images: tuple[StoredImage, ...] = ()
+    failure: Failure | None = None
+    history: tuple[HistoryEntry, ...] = ()
+    settlement: Settlement = Settlement.NONE
+    settle_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_at: datetime | None = None
+    """When the sweep next sees to it that fal is asked to cancel what it has not heard of yet."""
+    completed_at: datetime | None = None
+    charged_micros: int = 0
+    actual: ActualCost | None = None
+    project_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tokens_per_image: int = 0
+    web: WebDetails | None = None
+    caller_key: str | None = None
+    order_key: str | None = None
+    fingerprint: str | None = None
+    retry_of: str | None = None
+    batch_id: str | None = None
+    budgets: tuple[str, ...] = ()
+    rev: int = 0
+
+    # -- what follows from it ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status.is_terminal
+
+    @property
+    def num_images(self) -> int:
+        return sum(request.num_images for request in self.requests)
+
+    @property
+    def seq(self) -> int:
+        return len(self.history)
+
+    @property
+    def tokens_held(self) -> int:
+        return self.tokens_per_image * self.num_images
+
+    @property
+    def is_paid_for(self) -> bool:
+        """Tell whether something must be held for the job before it may go on."""
+        return bool(self.tokens_held or self.budgets)
+
+    @property
+    def tokens_used(self) -> int:
+        """Tokens charged: for what was delivered by a completed job, nothing otherwise."""
+        return self.tokens_per_image * len(self.images) if self.status is JobStatus.COMPLETED else 0
+
+    @property
+    def waits_on_fal(self) -> bool:
+        """Tell whether a request is open that fal has not finished, as far as we know."""
+        return any(not r.is_closed and r.state is not RequestState.ENDED for r in self.requests)
+
+    @property
+    def to_cancel(self) -> list[FalRequest]:
+        """The requests that fal works on, as far as we know, and has not been asked to cancel although their user wishes it."""
+        if self.is_terminal or self.cancel_requested_at is None:
+            return []
+        return [r for r in self.requests if r.state is RequestState.SUBMITTED and r.cancel_heard_at is None]
+
+    @property
+    def attention_at(self) -> datetime | None:
+        """When the sweep must look at this job if nothing has happened to it by then; None when nothing is left to do."""
+        if self.is_terminal:
+            return self.settle_at if self.settlement is Settlement.DUE else None
+        # A request that fal has finished is paid for: its pictures are fetched however late, so the deadline does not end it.
+        moments = [r.next_at for r in self.requests if r.next_at is not None and not r.is_closed]
+        if self.waits_on_fal:
+            moments.append(self.expiry_at or self.deadline_at)
+        if self.cancel_at is not None and self.to_cancel:
+            moments.append(self.cancel_at)
+        return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
+
+    @property
+    def cost_source(self) -> CostSource:
+        """Where the best figure of what the job costs the operator comes from."""
+        return self.actual.source if self.actual else CostSource.ESTIMATE
+
+    @property
+    def unanswered(self) -> list[int]:
+        """The requests that were posted and have had no answer: fal may be working on them, unknown to anybody."""
+        return [r.index for r in self.requests if r.state in (RequestState.SUBMITTING, RequestState.UNKNOWN)]
+
+    @property
+    def abandoned_receipts(self) -> list[Receipt]:
+        """What fal may still be working on though nobody waits for it any more."""
+        return [r.receipt for r in self.requests if r.receipt and r.failure is not None and r.failure.code == DEADLINE_CODE]
+
+    def first_image_number(self, index: int) -> int:
+        """Return the job-wide number of the first picture of a request."""
+        return sum(request.num_images for request in self.requests[:index])
 
     # -- the life of a request, in order --------------------------------------------------------------------------------------------
 

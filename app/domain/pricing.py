@@ -1,16 +1,14 @@
 """What a request costs: estimate, hold and charge all come from one Quote. The prices are data of the registry."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from registry.geometry import asked_pixels
+from registry.geometry import asked_pixels, takes_size
 from registry.request import CheckedRequest, default_arguments
 from registry.spec import ModelSpec, NoPrice, Price
-
-__all__ = ["MICROS_PER_USD", "NoPrice", "Quote", "limit_micros", "list_price", "micros_of", "price_at", "quote", "usd", "usd_text"]
 
 MICROS_PER_USD = 1_000_000
 
@@ -114,3 +112,37 @@ def _megapixels(spec: ModelSpec, price: Price, arguments: Mapping[str, Any]) -> 
     if size is None:
         return price.assumed_megapixels
     return -(-size // price.pixels_per_megapixel)
+
+
+# -- where a model sells for less than fal charges -------------------------------------------------------------------------------------
+
+
+def losses(spec: ModelSpec, at: datetime) -> Iterator[str]:
+    """Yield, as sentences for the operator, each way in which an order of this model may cost more than its user is charged."""
+    try:
+        price = price_at(spec, at)
+    except NoPrice:
+        return
+    fals = price.amount if price.provider_amount is None else price.provider_amount
+    fals_unit = price.provider_unit or price.unit
+    sold = min([price.amount, *(tier.amount for tier in price.tiers)] if price.provider_amount is not None else [price.amount])
+    if fals > sold:
+        yield f"sells {_a(price.unit)} for {sold} USD; fal charges {fals} for {_a(fals_unit)}"
+    elif (price.unit, fals_unit) == ("image", "megapixel") and takes_size(spec):
+        yield from _large_images(spec, price, fals, sold)
+    if fals_unit == "megapixel" and not takes_size(spec):
+        yield (
+            f"cannot know the size of its images before they are made: {price.assumed_megapixels} of the megapixels that fal bills "
+            f"at {fals} USD are charged, whatever their number"
+        )
+
+
+def _large_images(spec: ModelSpec, price: Price, fals: Decimal, sold: Decimal) -> Iterator[str]:
+    loses_from = int(sold / fals) + 1 if fals else None
+    largest = None if spec.max_megapixels is None else -(-int(spec.max_megapixels * 1_000_000) // price.pixels_per_megapixel)
+    if loses_from is not None and (largest is None or loses_from <= largest):
+        yield f"sells an image for {sold} USD whatever its size; fal charges {fals} a megapixel, {fals * loses_from} for {loses_from}"
+
+
+def _a(unit: str) -> str:
+    return "an image" if unit == "image" else "a megapixel"

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from app.bootstrap import open_platform, open_registry
 from app.domain import clock
-from app.domain.margins import losses
+from app.domain.pricing import losses
 from app.operator.running import console, settings
 from app.services.catalog.model_import import draft_model, usual_name
 from app.services.catalog.registry_drift import find_drift

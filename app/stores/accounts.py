@@ -8,8 +8,9 @@ from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.account import Account, Entry, Role
+from app.domain.account import Account, Role
 from app.domain.errors import EmailTaken, StoreUnavailable
+from app.domain.ledger import Entry
 from app.stores.database import Database, Document, store
 from app.stores.ledger import LedgerStore, entry_document
 

@@ -17,7 +17,7 @@ from typing import Any
 from pymongo import DESCENDING, ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.domain.account import Balance, Entry, EntryType
+from app.domain.ledger import Balance, Entry, EntryType
 from app.stores.database import Database, Document, store
 
 #: Top-up keys an account remembers beside the ledger, to tell a repeat that races with its first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from app.domain.session import Session
+from app.domain.account import Session
 from app.stores.database import Database, store
 
 

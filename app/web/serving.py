@@ -22,7 +22,7 @@ from app.clients.storage import Storage
 from app.config import Settings
 from app.domain import clock
 from app.domain.errors import StorageUnavailable, StoreNotReady, StoreRefused, StoreUnavailable
-from app.domain.margins import losses
+from app.domain.pricing import losses
 from app.logs import configure_logging
 from app.stores.readiness import Readiness
 from app.web import slow_clients as web_server

@@ -47,7 +47,7 @@ class Crash:
             **fields,
         )
         self.jobs.insert(job)
-        self.billing.hold(job)
+        self.billing.hold([job])
         claimed = certain(self.jobs.change(job, lambda j: j.submitting(0, now=now)))
         return certain(self.jobs.change(claimed, lambda j: j.submitted(0, make_receipt(), now=now)))
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.domain.account import Balance
 from app.domain.errors import (
     StoreUnavailable,
 )
 from app.domain.job import Job, JobStatus
 from app.domain.job_filter import JobFilter
+from app.domain.ledger import Balance
 from app.stores.batch_jobs import BatchJobStore
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Crash, Shop, key, orders

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.clients.queue import BATCH_QUEUE
-from app.domain.account import Balance
 from app.domain.batch import LONGEST_WAIT, BatchState
 from app.domain.job import JobStatus
+from app.domain.ledger import Balance
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Shop
 

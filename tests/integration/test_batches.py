@@ -14,7 +14,6 @@ from decimal import Decimal
 import pytest
 
 from app.domain import clock
-from app.domain.account import Balance
 from app.domain.batch import LONGEST_WAIT, is_waiting
 from app.domain.errors import (
     AlreadyFinished,
@@ -29,6 +28,7 @@ from app.domain.errors import (
 )
 from app.domain.job import JobStatus
 from app.domain.job_filter import JobFilter
+from app.domain.ledger import Balance
 from app.services.orders.idempotency import KEPT
 from app.services.orders.order import Order
 from app.services.orders.order import batches as service

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.domain.account import Balance
 from app.domain.batch import BatchView
 from app.domain.errors import AlreadyFinished
-from app.domain.job import Job, JobStatus, Settlement
-from app.domain.job_parts import CANCELING
+from app.domain.job import CANCELING, Job, JobStatus, Settlement
+from app.domain.ledger import Balance
 from tests.support.fal_calls import wait_until
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Crash, Shop

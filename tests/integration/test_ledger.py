@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from app.domain import account, clock
-from app.domain.account import Balance, EntryType
+from app.domain import clock, ledger
 from app.domain.errors import IdempotencyMismatch, InsufficientTokens, NotFound
 from app.domain.job import Job
+from app.domain.ledger import Balance, EntryType
 from app.services.money.billing import HOLD_PATIENCE, OUTBOX_PATIENCE
 from app.stores.database import Database
 from app.stores.ledger import Difference
@@ -35,10 +35,10 @@ def test_an_account_begins_with_a_thousand_tokens_and_an_entry_that_says_why(ban
 
 def test_what_is_held_is_captured_for_the_delivered_and_released_for_the_rest(bank: Bank) -> None:
     job = bank.job(completed_job, requests=(4,))
-    bank.billing.hold(job)
+    bank.billing.hold([job])
     held = bank.balance
 
-    bank.store.end_hold(bank.ada, job.id, held=600, entries=account.settlement(bank.ada, job.id, held=600, used=450, at=clock.now()))
+    bank.store.end_hold(bank.ada, job.id, held=600, entries=ledger.settlement(bank.ada, job.id, held=600, used=450, at=clock.now()))
 
     assert (held, bank.balance) == (Balance(400, 600), Balance(550, 0))
     assert bank.entries()[1:] == [(EntryType.HOLD, -600, 600), (EntryType.CAPTURE, 0, -450), (EntryType.RELEASE, 150, -150)]
@@ -48,7 +48,7 @@ def test_what_is_held_is_captured_for_the_delivered_and_released_for_the_rest(ba
 def test_holding_settling_and_mending_again_changes_nothing(bank: Bank) -> None:
     job = bank.job(completed_job)
 
-    holds = [bank.billing.hold(job) for _ in range(3)]
+    holds = [bank.billing.hold([job]) for _ in range(3)]
     for _ in range(3):
         bank.billing.settle(job)
         bank.at(timedelta(hours=1)).mend()
@@ -61,10 +61,10 @@ def test_holding_settling_and_mending_again_changes_nothing(bank: Bank) -> None:
 
 def test_a_hold_that_was_settled_cannot_be_taken_again(bank: Bank) -> None:
     job = bank.job(completed_job)
-    bank.billing.hold(job)
+    bank.billing.hold([job])
     bank.billing.settle(job)
 
-    bank.store.hold([account.hold(bank.ada, job.id, PRICE, clock.now())])
+    bank.store.hold([ledger.hold(bank.ada, job.id, PRICE, clock.now())])
 
     assert bank.balance == Balance(850, 0)
     assert bank.billing.verify() == (1, [])
@@ -72,7 +72,7 @@ def test_a_hold_that_was_settled_cannot_be_taken_again(bank: Bank) -> None:
 
 def test_a_job_that_delivers_nothing_costs_nothing(bank: Bank) -> None:
     job = bank.job(requests=(2,))
-    bank.billing.hold(job)
+    bank.billing.hold([job])
 
     bank.billing.settle(job)
 
@@ -81,10 +81,10 @@ def test_a_job_that_delivers_nothing_costs_nothing(bank: Bank) -> None:
 
 
 def test_a_refused_hold_says_what_is_needed_and_what_is_there_and_leaves_no_trace(bank: Bank) -> None:
-    bank.billing.hold(bank.job(requests=(4,)))
+    bank.billing.hold([bank.job(requests=(4,))])
 
     with pytest.raises(InsufficientTokens, match=r"^Insufficient tokens\. Need 450, have 400$"):
-        bank.billing.hold(bank.job(requests=(3,)))
+        bank.billing.hold([bank.job(requests=(3,))])
 
     assert bank.balance == Balance(400, 600)
     assert len(bank.entries()) == 2
@@ -96,7 +96,7 @@ def test_of_fifty_at_once_exactly_as_many_win_as_can_pay(bank: Bank) -> None:
 
     def try_to_hold(job: Job) -> bool:
         try:
-            return bank.billing.hold(job)
+            return bank.billing.hold([job])
         except InsufficientTokens:
             return False
         finally:
@@ -114,7 +114,7 @@ def test_of_fifty_at_once_exactly_as_many_win_as_can_pay(bank: Bank) -> None:
 
 def test_of_twenty_settlements_of_one_job_one_counts(bank: Bank) -> None:
     job = bank.job(completed_job)
-    bank.billing.hold(job)
+    bank.billing.hold([job])
 
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(bank.billing.settle, [job] * 20))
@@ -126,7 +126,7 @@ def test_of_twenty_settlements_of_one_job_one_counts(bank: Bank) -> None:
 
 def test_an_entry_that_a_crash_kept_from_the_ledger_is_brought_there_by_the_sweep(bank: Bank) -> None:
     job = bank.job()
-    hold = account.hold(bank.ada, job.id, PRICE, clock.now())
+    hold = ledger.hold(bank.ada, job.id, PRICE, clock.now())
     bank.store.hold([hold])
     bank.crash_after_the_account(hold)
     during = bank.billing.verify()
@@ -144,7 +144,7 @@ def test_an_entry_that_a_crash_kept_from_the_ledger_is_brought_there_by_the_swee
 
 def test_an_entry_that_reached_the_ledger_before_the_crash_is_not_written_twice(bank: Bank) -> None:
     job = bank.job()
-    hold = account.hold(bank.ada, job.id, PRICE, clock.now())
+    hold = ledger.hold(bank.ada, job.id, PRICE, clock.now())
     bank.store.hold([hold])
     copied = bank.database["ledger"].find_one({"_id": hold.id})
     bank.database["accounts"].update_one({"_id": bank.ada}, {"$push": {"outbox": copied}, "$set": {"outboxAt": hold.at}})
@@ -159,7 +159,7 @@ def test_a_hold_whose_job_never_was_or_is_settled_is_given_back_or_captured(bank
     gone, done = make_job(user_id=bank.ada, tokens_per_image=PRICE), bank.job(completed_job)
     live, ended = bank.job(), bank.job(completed_job)
     for job in (gone, done, live, ended):
-        bank.billing.hold(job)
+        bank.billing.hold([job])
     bank.jobs.change(done.id, lambda job: job.settled(now=clock.now()))
 
     bank.billing.mend()
@@ -174,7 +174,7 @@ def test_a_hold_whose_job_never_was_or_is_settled_is_given_back_or_captured(bank
 
 
 def test_a_top_up_counts_once_however_often_it_is_sent_at_once(bank: Bank) -> None:
-    def top_up(_: int) -> account.Entry:
+    def top_up(_: int) -> ledger.Entry:
         return bank.billing.topup(bank.ada, 500, key="invoice-7", notes="October")
 
     with ThreadPoolExecutor(20) as threads:
@@ -247,14 +247,14 @@ def test_an_account_somebody_tampered_with_is_found_with_its_difference(
     bank: Bank, tampering: dict[str, Any], difference: tuple[int, int, int, int]
 ) -> None:
     bank.users.register("grace@example.com", "correct horse")
-    bank.billing.hold(bank.job())
+    bank.billing.hold([bank.job()])
     bank.database["accounts"].update_one({"_id": bank.ada}, tampering)
 
     assert bank.billing.verify() == (2, [Difference(bank.ada, *difference)])
 
 
 def test_a_ledger_somebody_tampered_with_is_found(bank: Bank) -> None:
-    bank.billing.hold(bank.job())
+    bank.billing.hold([bank.job()])
     bank.database["ledger"].delete_one({"type": "hold"})
 
     assert bank.billing.verify() == (1, [Difference(bank.ada, 850, 1000, 150, 0)])
@@ -265,7 +265,7 @@ def test_the_books_are_right_at_any_moment_of_a_busy_run(bank: Bank) -> None:
 
     def live(_: int) -> None:
         job = bank.job(completed_job)
-        bank.billing.hold(job)
+        bank.billing.hold([job])
         time.sleep(0.05)
         bank.billing.settle(job)
         time.sleep(0.05)

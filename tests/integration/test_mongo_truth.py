@@ -17,11 +17,12 @@ from pymongo import MongoClient, monitoring
 
 from app.config import BadSettings
 from app.domain import clock
-from app.domain.account import Account, Entry, EntryType, Role
+from app.domain.account import Account, Role
 from app.domain.api_key import ApiKey
 from app.domain.batch import Batch, BatchState
 from app.domain.errors import EmailTaken, StoreUnavailable
 from app.domain.job import Patience
+from app.domain.ledger import Entry, EntryType
 from app.domain.usage import GroupBy, Period
 from app.stores import database as databases
 from app.stores.accounts import AccountStore

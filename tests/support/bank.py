@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain import account, clock
-from app.domain.account import Balance, EntryType
+from app.domain import clock
 from app.domain.job import Job, Patience
+from app.domain.ledger import Balance, Entry, EntryType
 from app.services.money.billing import Billing
 from app.services.people.accounts import Accounts
 from app.stores.accounts import AccountStore
@@ -54,7 +54,7 @@ class Bank:
         found = self.billing.history(self.ada, kind=None, before_id=None, limit=100)
         return [(entry.type, entry.balance, entry.held) for _, entry in reversed(found)]
 
-    def crash_after_the_account(self, *entries: account.Entry) -> None:
+    def crash_after_the_account(self, *entries: Entry) -> None:
         """Undo what follows a change of the account: as if its process had died before the entries reached the ledger."""
         docs = [self.database["ledger"].find_one_and_delete({"_id": entry.id}) for entry in entries]
         change = {"$push": {"outbox": {"$each": docs}}, "$set": {"outboxAt": entries[0].at}}

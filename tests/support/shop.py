@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 from app.domain import clock
-from app.domain.account import Balance
 from app.domain.batch import Batch
 from app.domain.fal_request import Failure
 from app.domain.job import Job
+from app.domain.ledger import Balance
 from app.services.orders.batches import ACCEPT_PATIENCE, Batches
 from app.services.orders.idempotency import OrderKey, order_key
 from app.services.orders.order import Order

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.domain.fal_request import CLOSED_STATES, Failure, RequestState
-from app.domain.job import TERMINAL, TRANSITIONS, Job, JobStatus, Settlement
-from app.domain.job_parts import CANCELING
+from app.domain.job import CANCELING, TERMINAL, TRANSITIONS, Job, JobStatus, Settlement
 from tests.support.factories import (
     NOON,
     STOPPED,

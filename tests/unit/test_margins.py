@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from app.domain.costs import CostSource, cost_of_units
 from app.domain.fal_request import FalRequest, RequestState
-from app.domain.margins import losses
-from app.domain.pricing import price_at, quote
+from app.domain.pricing import losses, price_at, quote
 from registry.geometry import RATIO_SIZES, shape_options, takes_size
 from registry.loader import load_registry
 from registry.request import check_options

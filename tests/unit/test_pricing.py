@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.pricing import NoPrice, limit_micros, list_price, quote, usd, usd_text
+from app.domain.pricing import limit_micros, list_price, quote, usd, usd_text
 from registry.loader import Registry, load_registry
 from registry.request import check_options, check_request
+from registry.spec import NoPrice
 
 REGISTRY = load_registry()
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)

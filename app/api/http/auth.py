@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from flask import g, request
 
 from app.api.http.context import services
-from app.domain.account import Account, Role, Whose
+from app.domain.account import Account, Role, Session, Whose
 from app.domain.api_key import NO_LIMITS, ApiKey, OrderLimits, Scope
 from app.domain.errors import FieldError, Forbidden, InvalidRequest, Unauthorized
-from app.domain.session import Session
 from app.services.people.accounts import is_key
 from app.services.people.sessions import Credential
 

@@ -10,8 +10,8 @@ import marshmallow as ma
 from app.api.http.paging import limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.images import CursorAnswer, no_nul
-from app.domain.account import EntryType
 from app.domain.credentials import MAX_EMAIL_CHARS, MAX_PASSWORD_CHARS, MAX_TYPED_CHARS, MIN_PASSWORD_CHARS, normal_email, normal_password
+from app.domain.ledger import EntryType
 
 #: With spaces around it, or spelled in ways that become shorter.
 MAX_TYPED_EMAIL_CHARS = 320

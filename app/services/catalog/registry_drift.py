@@ -13,9 +13,9 @@ from typing import Any
 from app.clients.fal.openapi import EndpointSchema, read_schema
 from app.clients.fal.params import OUR_OWN, Description
 from app.clients.fal.platform import MAX_IDS, FalPlatform, ListPrice
-from app.domain.pricing import NoPrice, price_at
+from app.domain.pricing import price_at
 from registry.params import build_param
-from registry.spec import ModelSpec, Param
+from registry.spec import ModelSpec, NoPrice, Param
 from registry.table import Table
 from registry.values import SIZES
 

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from app.domain import account, clock
-from app.domain.account import Balance, Entry, EntryType
+from app.domain import clock, ledger
 from app.domain.errors import IdempotencyMismatch, InsufficientTokens, NotFound
 from app.domain.job import Job, Settlement
+from app.domain.ledger import Balance, Entry, EntryType
 from app.stores.accounts import AccountStore
 from app.stores.jobs import JobStore
 from app.stores.ledger import Difference, LedgerStore
@@ -43,14 +43,10 @@ class Billing:
         if available < tokens:
             raise InsufficientTokens(tokens, available)
 
-    def hold(self, job: Job) -> bool:
-        """Hold a job's tokens. False where they are or were held already. Raises InsufficientTokens."""
-        return self.hold_all([job])
-
-    def hold_all(self, jobs: Sequence[Job]) -> bool:
+    def hold(self, jobs: Sequence[Job]) -> bool:
         """Hold the tokens of the jobs of one order, all or none. False where they are or were held already. Raises InsufficientTokens."""
         user_id, now = jobs[0].user_id, self._now()
-        entries = [account.hold(user_id, job.id, job.tokens_held, now) for job in jobs if job.tokens_held]
+        entries = [ledger.hold(user_id, job.id, job.tokens_held, now) for job in jobs if job.tokens_held]
         if self._ledger.hold(entries):
             return True
         if self._ledger.is_written(entries[0].id) or entries[0].job_id in self._ledger.holds_of(user_id):
@@ -82,7 +78,7 @@ class Billing:
 
         Raises NotFound for an unknown user, IdempotencyMismatch where the key bought something else.
         """
-        entry = account.topup(user_id, tokens, key=key, notes=notes, at=self._now())
+        entry = ledger.topup(user_id, tokens, key=key, notes=notes, at=self._now())
         try:
             first = self._ledger.topup(entry)
         except KeyError as exc:
@@ -132,5 +128,5 @@ class Billing:
             self._end_hold(user_id, job_id, held=held, used=job.tokens_used if job else 0)
 
     def _end_hold(self, user_id: str, job_id: str, *, held: int, used: int) -> None:
-        entries = account.settlement(user_id, job_id, held=held, used=used, at=self._now())
+        entries = ledger.settlement(user_id, job_id, held=held, used=used, at=self._now())
         self._ledger.end_hold(user_id, job_id, held=held, entries=entries)

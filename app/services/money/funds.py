@@ -36,7 +36,7 @@ class Funds:
         if not jobs[0].tokens_held:
             return True
         try:
-            return self._billing.hold_all(jobs)
+            return self._billing.hold(jobs)
         except InsufficientTokens:
             self._budgets.take_back(jobs[0].budgets, [job.id for job in jobs])
             raise

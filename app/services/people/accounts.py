@@ -15,10 +15,11 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from app.domain import clock
-from app.domain.account import Account, Role, signup
+from app.domain.account import Account, Role
 from app.domain.api_key import USUAL_TERMS, ApiKey, KeyTerms, checked
 from app.domain.credentials import is_common, login_of, normal_email, normal_password, plain_login_of
 from app.domain.errors import EmailTaken, FieldError, InvalidRequest, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
+from app.domain.ledger import signup
 from app.domain.places import Places
 from app.stores.accounts import AccountStore
 from app.stores.keys import KeyStore

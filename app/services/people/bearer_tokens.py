@@ -11,9 +11,8 @@ import jwt
 
 from app.config import Settings
 from app.domain import clock
-from app.domain.account import Account
+from app.domain.account import Account, Session, session_id_of
 from app.domain.errors import NotFound, Unauthorized
-from app.domain.session import Session, session_id_of
 from app.services.people.accounts import Accounts
 
 ISSUER = "imagegw"

@@ -7,9 +7,8 @@ from datetime import datetime
 from itertools import islice
 
 from app.domain import clock
-from app.domain.account import Account
+from app.domain.account import Account, Session
 from app.domain.errors import Unauthorized
-from app.domain.session import Session
 from app.services.people.accounts import Accounts, Guesses
 from app.services.people.bearer_tokens import Tokens
 from app.stores.accounts import AccountStore
