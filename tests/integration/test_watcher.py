@@ -15,7 +15,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import Services
-from app.clients.fal.queue import status as fal_status
+from app.clients.fal import status as fal_status
 from app.clients.fal.status import MAX_CONNECTIONS
 from app.clients.queue import COLLECT_QUEUE, SUBMIT_QUEUE
 from app.domain import clock
