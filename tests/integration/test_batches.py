@@ -29,9 +29,9 @@ from app.domain.errors import (
 from app.domain.job import JobStatus
 from app.domain.job_filter import JobFilter
 from app.domain.ledger import Balance
+from app.services.orders import batches as service
 from app.services.orders.idempotency import KEPT
 from app.services.orders.order import Order
-from app.services.orders import batches as service
 from tests.support.factories import picture
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Crash, Shop, key, orders

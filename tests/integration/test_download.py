@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.clients.fal.download import Downloader
 from app.clients.fal import download
+from app.clients.fal.download import Downloader
 from app.domain.errors import GatewayError, ResultUnavailable, ResultUnusable
 from scripts.stack.ports import free_port
 from tests.support.emulator import Emulator

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.clients.fal.queue import FalQueue, Stopped
 from app.clients.fal import queue as fal_module
+from app.clients.fal.queue import FalQueue, Stopped
 from app.domain.errors import (
     GatewayError,
     ProviderBadKey,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.clients.fal.queue import FalQueue
 from app.clients.fal import status as fal_status
+from app.clients.fal.queue import FalQueue
 from app.clients.fal.status import FalState, FalStatus, FalStatusClient
 from app.domain.errors import ProviderBusy
 from app.domain.fal_request import Receipt
