@@ -5,9 +5,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from .engine import Engine
-from .journal import JournalError
 from .server import Server
+from .storage import Engine, JournalError
 
 
 def main() -> int:
@@ -20,17 +19,13 @@ def main() -> int:
     try:
         engine = Engine(options.data_dir)
         try:
-            asyncio.run(_serve(engine, options.host, options.port))
+            asyncio.run(Server(engine).serve(options.host, options.port))
         finally:
             engine.close()
     except (JournalError, OSError) as exc:
         print(f"embedded_mongo: {exc}", file=sys.stderr)
         return 1
     return 0
-
-
-async def _serve(engine: Engine, host: str, port: int) -> None:
-    await Server(engine).serve(host, port)
 
 
 if __name__ == "__main__":

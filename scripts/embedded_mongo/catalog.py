@@ -3,21 +3,21 @@
 from .collection import Collection
 from .commands import Command, count_of, document_of, documents_of
 from .cursors import FIRST_BATCH
-from .engine import Engine
 from .errors import Code, CommandError, not_supported
 from .filters import compile_filter
+from .storage import Engine
 from .values import Document
 
 
 def create(engine: Engine, namespace: str, _arguments: Document) -> Document:
-    if engine.get(namespace) is not None:
+    if engine.collections.get(namespace) is not None:
         raise CommandError(f"Collection {namespace} already exists.", Code.NamespaceExists)
     engine.create(namespace)
     return {}
 
 
 def drop(engine: Engine, namespace: str, _arguments: Document) -> Document:
-    collection = engine.get(namespace)
+    collection = engine.collections.get(namespace)
     if collection is None:
         return {}
     engine.drop(namespace)
@@ -45,7 +45,7 @@ def list_databases(engine: Engine, _database: str, _arguments: Document) -> Docu
 def create_indexes(engine: Engine, namespace: str, arguments: Document) -> Document:
     """Create all indexes or none. Raises CommandError (11000) when the documents there break a unique one."""
     specs = documents_of(arguments, "indexes")
-    existed = engine.get(namespace) is not None
+    existed = engine.collections.get(namespace) is not None
     collection = engine.create(namespace)
     before = list(collection.indexes)
     try:
@@ -82,7 +82,7 @@ def drop_indexes(engine: Engine, namespace: str, arguments: Document) -> Documen
 
 
 def _existing(engine: Engine, namespace: str) -> Collection:
-    collection = engine.get(namespace)
+    collection = engine.collections.get(namespace)
     if collection is None:
         raise CommandError(f"ns does not exist: {namespace}", Code.NamespaceNotFound)
     return collection

@@ -54,11 +54,10 @@ class Index:
 
     def remove(self, key: Key, document: Document) -> None:
         for value in self._first_values(document):
-            bucket = self.first.get(value)
-            if bucket is not None:
-                bucket.pop(key, None)
-                if not bucket:
-                    del self.first[value]
+            bucket = self.first[value]
+            del bucket[key]
+            if not bucket:
+                del self.first[value]
         if self.unique:
             for entry in self._unique_entries(document):
                 if self.owners.get(entry) == key:

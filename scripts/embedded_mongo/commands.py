@@ -7,11 +7,11 @@ from typing import Any
 
 from bson.errors import BSONError
 
-from .engine import MAX_DOCUMENT_BYTES, Engine
 from .errors import Code, CommandError, not_supported
+from .storage import MAX_DOCUMENT_BYTES, Engine
 from .values import Document
-from .wire import MAX_MESSAGE_BYTES
 
+MAX_MESSAGE_BYTES = 48_000_000
 _VERSION = [7, 0, 0, 0]
 _MAX_WIRE_VERSION = 21  # MongoDB 7.0's: newer would promise the bulkWrite command.
 _CHANGE_NOTHING = frozenset(
@@ -99,11 +99,9 @@ def documents_of(arguments: Document, name: str) -> list[Document]:
 def document_of(arguments: Document, name: str) -> Document:
     """Return a document argument, empty when it is not given."""
     value = arguments.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+    if value is not None and not isinstance(value, dict):
         raise CommandError(f"BSON field '{name}' is the wrong type, expected an object", Code.TypeMismatch)
-    return value
+    return value or {}
 
 
 def count_of(arguments: Document, name: str, default: int = 0) -> int:
@@ -117,18 +115,10 @@ def count_of(arguments: Document, name: str, default: int = 0) -> int:
 
 
 def _hello(_engine: Engine, _database: str, arguments: Document) -> Document:
-    return {
-        "ismaster" if "ismaster" in arguments else "isWritablePrimary": True,
-        "helloOk": True,
-        "maxBsonObjectSize": MAX_DOCUMENT_BYTES,
-        "maxMessageSizeBytes": MAX_MESSAGE_BYTES,
-        "maxWriteBatchSize": 100_000,
-        "localTime": datetime.now(UTC),
-        "logicalSessionTimeoutMinutes": 30,
-        "minWireVersion": 0,
-        "maxWireVersion": _MAX_WIRE_VERSION,
-        "readOnly": False,
-    }
+    limits = {"maxBsonObjectSize": MAX_DOCUMENT_BYTES, "maxMessageSizeBytes": MAX_MESSAGE_BYTES, "maxWriteBatchSize": 100_000}
+    name = "ismaster" if "ismaster" in arguments else "isWritablePrimary"
+    versions = {"minWireVersion": 0, "maxWireVersion": _MAX_WIRE_VERSION, "logicalSessionTimeoutMinutes": 30}
+    return {name: True, "helloOk": True, "localTime": datetime.now(UTC), "readOnly": False, **limits, **versions}
 
 
 def _build_info(_engine: Engine, _database: str, _arguments: Document) -> Document:

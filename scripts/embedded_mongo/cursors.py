@@ -11,8 +11,7 @@ from bson import Int64
 from bson.raw_bson import RawBSONDocument
 
 from .errors import Code, CommandError
-from .journal import CODEC
-from .values import Document
+from .values import CODEC, Document
 
 _BATCH_BYTES = 16 * 1024 * 1024
 _IDLE_S = 600.0
@@ -42,7 +41,7 @@ class Cursors:
             self._open[cursor_id] = _Open(namespace, rest)
         return {"cursor": {"firstBatch": batch, "id": Int64(cursor_id), "ns": namespace}}
 
-    def more(self, cursor_id: int, namespace: str, batch_size: int | None) -> Document:
+    def more(self, cursor_id: int, namespace: str, batch_size: int) -> Document:
         """Return the answer to getMore. Raises CommandError when the cursor is not open."""
         cursor = self._open.get(cursor_id)
         if cursor is None or cursor.namespace != namespace:

@@ -122,13 +122,18 @@ def _any(test: Predicate) -> Predicate:
 def _equality(wanted: Any) -> Predicate:
     if wanted is None:
         return _any(lambda value: value is None or value is MISSING)
+    if isinstance(wanted, Regex):
+        raise not_supported("a regex as an operator's value")
     key = canonical(wanted)
     return _any(lambda value: canonical(value) == key)
 
 
-def _inequality(wanted: Any) -> Predicate:
-    test = compile_condition(wanted) if isinstance(wanted, Regex) else _equality(wanted)
-    return lambda values: not test(values)
+def _negation(build: Callable[[Any], Predicate]) -> Callable[[Any], Predicate]:
+    def build_negated(wanted: Any) -> Predicate:
+        test = build(wanted)
+        return lambda values: not test(values)
+
+    return build_negated
 
 
 def _one_of(wanted: Any) -> Predicate:
@@ -138,11 +143,6 @@ def _one_of(wanted: Any) -> Predicate:
         keys.add(MISSING)
     among = _any(lambda value: canonical(value) in keys)
     return (lambda values: among(values) or any(regex(values) for regex in regexes)) if regexes else among
-
-
-def _none_of(wanted: Any) -> Predicate:
-    test = _one_of(wanted)
-    return lambda values: not test(values)
 
 
 def _comparison(holds: Callable[[Any, Any], bool], *, or_equal: bool) -> Callable[[Any], Predicate]:
@@ -192,11 +192,10 @@ def _array(value: Any) -> list[Any]:
     return value
 
 
-def _not(condition: Any) -> Predicate:
+def _negatable(condition: Any) -> Predicate:
     if not isinstance(condition, Regex) and not is_operators(condition):
         raise CommandError("$not needs a regex or a document")
-    test = compile_condition(condition)
-    return lambda values: not test(values)
+    return compile_condition(condition)
 
 
 def _regex_test(pattern: Any, options: Any) -> Predicate:
@@ -218,9 +217,9 @@ def _regex_test(pattern: Any, options: Any) -> Predicate:
 
 _OPERATORS: dict[str, Callable[[Any], Predicate]] = {
     "$eq": _equality,
-    "$ne": _inequality,
+    "$ne": _negation(_equality),
     "$in": _one_of,
-    "$nin": _none_of,
+    "$nin": _negation(_one_of),
     "$gt": _comparison(lambda a, b: a > b, or_equal=False),
     "$gte": _comparison(lambda a, b: a >= b, or_equal=True),
     "$lt": _comparison(lambda a, b: a < b, or_equal=False),
@@ -229,5 +228,5 @@ _OPERATORS: dict[str, Callable[[Any], Predicate]] = {
     "$elemMatch": _elem_match,
     "$size": _size,
     "$all": _all,
-    "$not": _not,
+    "$not": _negation(_negatable),
 }

@@ -13,7 +13,6 @@ from .filters import compile_filter, conditions
 from .values import MISSING, PLAIN, Document, Key, canonical, sort_key, sort_key_of
 
 Order = list[tuple[list[str], bool]]  # For each key of a sort: its path, and whether it is descending.
-_BY_ID = (["_id"], False), (["_id"], True)
 _Tree = dict[str, Any]  # Nested: a field's name to None (the whole field) or to the tree of its own fields.
 
 
@@ -25,7 +24,9 @@ def select(collection: Collection | None, query: Any, *, sort: Any = None, skip:
         return []
     end = skip + limit if limit else None
     keys = _indexed_keys(collection, query)
-    if len(order) == 1 and order[0] in _BY_ID and _walk_pays(collection, keys, end):
+    # Going through all documents by `_id` until enough are found may beat sorting the candidates.
+    walk_pays = keys is None or (end is not None and (end + 1) * len(collection.documents) < len(keys) ** 2)
+    if len(order) == 1 and order[0][0] == ["_id"] and walk_pays:
         found = filter(predicate, _walk(collection, query, descending=order[0][1]))
         return list(islice(found, skip, end))
     source = collection.documents.values() if keys is None else collection.with_keys(keys)
@@ -65,11 +66,6 @@ def _equalities(query: Document) -> Iterator[tuple[str, list[Key]]]:
             yield path, list(dict.fromkeys(map(canonical, values)))
 
 
-def _walk_pays(collection: Collection, keys: list[Key] | dict[Key, None] | None, end: int | None) -> bool:
-    """Say whether going through all documents by `_id` until enough are found beats sorting the candidates."""
-    return keys is None or (end is not None and (end + 1) * len(collection.documents) < len(keys) ** 2)
-
-
 def _walk(collection: Collection, query: Document, *, descending: bool) -> Iterator[Document]:
     """Yield the documents by `_id`, from and to the bounds the query sets on it."""
     low, high = 0, len(collection.order)
@@ -101,17 +97,8 @@ def sort_documents(documents: list[Document], sort: Document) -> list[Document]:
 
 def _sort(documents: list[Document], order: Order) -> list[Document]:
     for parts, descending in reversed(order):
-        keys = _plain_values(documents, parts) or [sort_key_of(document, parts, descending=descending) for document in documents]
-        places = sorted(range(len(documents)), key=keys.__getitem__, reverse=descending)
-        documents = [documents[place] for place in places]
+        documents = sorted(documents, key=lambda document: sort_key_of(document, parts, descending=descending), reverse=descending)
     return documents
-
-
-def _plain_values(documents: list[Document], parts: list[str]) -> list[Any] | None:
-    """Return the field's values when all are of one type Python orders as MongoDB does: the quick way to sort."""
-    values = [document.get(parts[0]) for document in documents] if len(parts) == 1 else []
-    kinds = {value.__class__.__name__ for value in values}
-    return values if len(kinds) == 1 and kinds <= {"str", "datetime", "ObjectId"} else None
 
 
 def compile_projection(projection: Document) -> Callable[[Document], Document]:

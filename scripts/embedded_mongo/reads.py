@@ -5,17 +5,17 @@ from typing import Any
 
 from .commands import Command, count_of, document_of
 from .cursors import FIRST_BATCH
-from .engine import Engine
 from .errors import CommandError, not_supported
 from .filters import compile_filter
 from .queries import compile_projection, group, select, sort_documents
+from .storage import Engine
 from .values import MISSING, Document, Key, candidates, canonical
 
 
 def find(engine: Engine, namespace: str, arguments: Document) -> Document:
     show = compile_projection(document_of(arguments, "projection"))
     found = select(
-        engine.get(namespace),
+        engine.collections.get(namespace),
         document_of(arguments, "filter"),
         sort=document_of(arguments, "sort"),
         skip=count_of(arguments, "skip"),
@@ -38,7 +38,7 @@ def kill_cursors(engine: Engine, _namespace: str, arguments: Document) -> Docume
 
 
 def count(engine: Engine, namespace: str, arguments: Document) -> Document:
-    collection, query = engine.get(namespace), document_of(arguments, "query")
+    collection, query = engine.collections.get(namespace), document_of(arguments, "query")
     skip, limit = count_of(arguments, "skip"), count_of(arguments, "limit")
     if collection is not None and not query and not skip and not limit:
         return {"n": len(collection.documents)}
@@ -51,7 +51,7 @@ def distinct(engine: Engine, namespace: str, arguments: Document) -> Document:
     if not isinstance(key, str) or not key:
         raise CommandError("distinct needs the name of a field")
     values: dict[Key, object] = {}
-    for document in select(engine.get(namespace), document_of(arguments, "query")):
+    for document in select(engine.collections.get(namespace), document_of(arguments, "query")):
         for value in candidates(document, key.split(".")):
             for item in value if value.__class__ is list else [value]:
                 if item is not MISSING:
@@ -73,7 +73,7 @@ def aggregate(engine: Engine, namespace: str, arguments: Document) -> Document:
     batch_size = count_of(document_of(arguments, "cursor"), "batchSize", FIRST_BATCH)
     # A match that comes first is looked up in an index.
     first = stages.pop(0)[1] if stages and stages[0][0] == "$match" else {}
-    documents = select(engine.get(namespace), first)
+    documents = select(engine.collections.get(namespace), first)
     for name, argument in stages:
         documents = _STAGES[name](documents, argument)
     return engine.cursors.start(namespace, documents, batch_size)

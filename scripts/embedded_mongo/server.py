@@ -1,18 +1,118 @@
-"""The process: an asyncio server that reads messages, runs commands and writes answers, until a signal ends it."""
+"""The process: an asyncio server that reads messages, runs commands and writes answers, until a signal ends it.
+
+Source: MongoDB's documentation of the wire protocol (OP_MSG, and OP_QUERY for the first hello only).
+"""
 
 import asyncio
-import contextlib
 import signal
+import struct
 import sys
+from dataclasses import dataclass
 from itertools import count
+from typing import Any, Final
+
+import bson
+from bson.errors import BSONError
 
 from . import catalog, reads, writes
-from .commands import Commands
-from .engine import Engine
-from .values import Document
-from .wire import HEADER_BYTES, ProtocolError, message_length, parse, reply
+from .commands import MAX_MESSAGE_BYTES, Commands
+from .storage import Engine
+from .values import CODEC, Document
 
 _EXPIRY_INTERVAL_S = 5.0
+_HEADER_BYTES: Final = 16
+
+_HEADER = struct.Struct("<iiii")
+_INT = struct.Struct("<i")
+_FLAGS = struct.Struct("<I")
+_OP_REPLY, _OP_QUERY, _OP_MSG = 1, 2004, 2013
+_CHECKSUM, _MORE_TO_COME, _REQUIRED_BITS = 1, 2, 0xFFFF
+
+
+class ProtocolError(Exception):
+    """The bytes are not MongoDB's protocol; the connection cannot go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One command: `arguments` begins with its name and holds the document sequences as lists."""
+
+    request_id: int
+    arguments: Document
+    wants_reply: bool
+    is_legacy: bool
+
+
+def message_length(buffer: bytes | bytearray) -> int:
+    """Return the whole length of the message that begins with these 16 bytes. Raises ProtocolError."""
+    length, _, _, opcode = _HEADER.unpack_from(buffer)
+    if not _HEADER_BYTES < length <= MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"message of {length} bytes")
+    if opcode not in {_OP_MSG, _OP_QUERY}:
+        raise ProtocolError(f"operation code {opcode}")
+    return int(length)
+
+
+def parse(message: bytes) -> Request:
+    """Read one whole message. Raises ProtocolError for anything malformed."""
+    _, request_id, _, opcode = _HEADER.unpack_from(message)
+    try:
+        return _parse_query(request_id, message) if opcode == _OP_QUERY else _parse_msg(request_id, message)
+    except (struct.error, ValueError, IndexError, OverflowError, BSONError) as exc:
+        raise ProtocolError(f"malformed message: {exc}") from exc
+
+
+def _parse_msg(request_id: int, message: bytes) -> Request:
+    (flags,) = _FLAGS.unpack_from(message, _HEADER_BYTES)
+    if flags & _REQUIRED_BITS & ~(_CHECKSUM | _MORE_TO_COME):
+        raise ProtocolError(f"unknown flags {flags:#x}")
+    end = len(message) - (4 if flags & _CHECKSUM else 0)
+    position = _HEADER_BYTES + 4
+    arguments: Document | None = None
+    sequences: Document = {}
+    while position < end:
+        kind = message[position]
+        (size,) = _INT.unpack_from(message, position + 1)
+        section = message[position + 1 : position + 1 + size]
+        if size < 5 or position + 1 + size > end:
+            raise ProtocolError(f"section of {size} bytes")
+        if kind == 0 and arguments is None:
+            arguments = _decode(section)
+        elif kind == 1:
+            name, _, documents = section[4:].partition(b"\0")
+            sequences[name.decode()] = bson.decode_all(documents, CODEC)
+        else:
+            raise ProtocolError(f"section of kind {kind}")
+        position += 1 + size
+    if not arguments:
+        raise ProtocolError("no command")
+    return Request(request_id, {**arguments, **sequences}, not flags & _MORE_TO_COME, is_legacy=False)
+
+
+def _parse_query(request_id: int, message: bytes) -> Request:
+    position = message.index(b"\0", _HEADER_BYTES + 4) + 1 + 8
+    (size,) = _INT.unpack_from(message, position)
+    arguments = _decode(message[position : position + size])
+    query = arguments.get("$query", arguments)
+    if not isinstance(query, dict) or next(iter(query), "").lower() not in {"ismaster", "hello"}:
+        raise ProtocolError("OP_QUERY is only for hello")
+    return Request(request_id, query, wants_reply=True, is_legacy=True)
+
+
+def _decode(data: bytes) -> Document:
+    decoded: dict[str, Any] = bson.decode(data, CODEC)
+    return decoded
+
+
+def reply(request: Request, reply_id: int, answer: Document) -> bytes:
+    """Return the message that answers the request."""
+    body = bson.encode(answer, codec_options=CODEC)
+    if request.is_legacy:
+        prefix, opcode = struct.pack("<iqii", 8, 0, 0, 1), _OP_REPLY
+    else:
+        prefix, opcode = b"\0\0\0\0\0", _OP_MSG
+    length = _HEADER_BYTES + len(prefix) + len(body)
+    return _HEADER.pack(length, reply_id, request.request_id, opcode) + prefix + body
 
 
 class Connection(asyncio.Protocol):
@@ -21,21 +121,19 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._buffer = bytearray()
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            self._server.connections.add(transport)
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._server.connections.add(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature.
-        if self._transport is not None:
-            self._server.connections.discard(self._transport)
+        self._server.connections.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         try:
-            while len(self._buffer) >= HEADER_BYTES:
+            while len(self._buffer) >= _HEADER_BYTES:
                 length = message_length(self._buffer)
                 if len(self._buffer) < length:
                     return
@@ -45,13 +143,12 @@ class Connection(asyncio.Protocol):
         except ProtocolError as exc:
             print(f"embedded_mongo: closing a connection: {exc}", file=sys.stderr)
             self._buffer.clear()
-            if self._transport is not None:
-                self._transport.abort()
+            self._transport.abort()
 
     def _answer(self, message: bytes) -> None:
         request = parse(message)
         answer = self._server.run(request.arguments)
-        if request.wants_reply and self._transport is not None:
+        if request.wants_reply:
             self._transport.write(reply(request, next(self._server.reply_ids), answer))
 
 
@@ -87,8 +184,6 @@ class Server:
         print(f"embedded_mongo ready mongodb://{shown}:{actual}", flush=True)
         await self._stop.wait()
         chores.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await chores
         listener.close()
         for transport in list(self.connections):
             transport.close()

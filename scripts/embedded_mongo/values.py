@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bson import Int64
 from bson.binary import Binary
+from bson.codec_options import CodecOptions
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
 from bson.objectid import ObjectId
@@ -21,6 +22,7 @@ from .errors import not_supported
 Document = dict[str, Any]
 Key = Any  # The hashable form of a value that `canonical` makes.
 SortKey = tuple[int, Any]
+CODEC: Final[CodecOptions[Any]] = CodecOptions(tz_aware=True)
 
 
 class _Missing:
@@ -97,17 +99,15 @@ def sort_key(value: Any) -> SortKey:  # noqa: PLR0911 - one line per type.
 
 def sort_key_of(document: Document, parts: list[str], *, descending: bool) -> SortKey:
     """Return the sort key of one field: an array sorts by its smallest element, or its largest when descending."""
+    if len(parts) == 1 and (value := document.get(parts[0], MISSING)).__class__ is not list:
+        return sort_key(value)
     keys: list[SortKey] = []
     for value in candidates(document, parts):
         if value.__class__ is list:
-            keys.extend(map(sort_key, value))
-            if not value:
-                keys.append((_NULL_RANK - 1, 0))
+            keys.extend(map(sort_key, value) if value else [(_NULL_RANK - 1, 0)])
         else:
             keys.append(sort_key(value))
-    if not keys:
-        return (_NULL_RANK, 0)
-    return max(keys) if descending else min(keys)
+    return (max if descending else min)(keys, default=(_NULL_RANK, 0))
 
 
 def candidates(node: Any, parts: list[str], at: int = 0) -> Iterator[Any]:

@@ -9,9 +9,9 @@ from bson.regex import Regex
 
 from .collection import Collection
 from .commands import Command, check_arguments, count_of, document_of, documents_of
-from .engine import Engine
 from .errors import Code, CommandError
 from .queries import compile_projection, select
+from .storage import Engine
 from .updates import Change, compile_update, upsert_seed
 from .values import Document
 
@@ -40,10 +40,12 @@ def _with_id(document: Document) -> Document:
 
 
 def delete(engine: Engine, namespace: str, arguments: Document) -> Document:
-    collection = engine.create(namespace)
+    collection = engine.collections.get(namespace)
 
     def one(_index: int, statement: Document) -> int:
         check_arguments(statement, {"q", "limit"})
+        if collection is None:
+            return 0
         found = select(collection, document_of(statement, "q"), limit=count_of(statement, "limit"))
         for document in found:
             collection.delete(document)

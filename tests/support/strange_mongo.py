@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.embedded_mongo.engine import Engine
-from scripts.embedded_mongo.server import Connection, Server
-from scripts.embedded_mongo.wire import parse, reply
+from scripts.embedded_mongo.server import Connection, Server, parse, reply
+from scripts.embedded_mongo.storage import Engine
 
 Message = dict[str, Any]
 Meddle = Callable[[Message, Callable[[], Message]], Message | None]
@@ -55,7 +54,7 @@ class _Meddled(Connection):
         request = parse(message)
         self._strange.commands.append(request.arguments)
         answer = self._strange.meddle(request.arguments, lambda: self._server.run(request.arguments))
-        if answer is not None and self._transport is not None:
+        if answer is not None:
             self._transport.write(reply(request, next(self._server.reply_ids), answer))
 
 

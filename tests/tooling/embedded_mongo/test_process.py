@@ -16,7 +16,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from scripts.embedded_mongo.engine import Engine
+from scripts.embedded_mongo.storage import Engine
 from tests.tooling.embedded_mongo.support import COMMAND, ROOT, MongoServer, mongo_server
 
 
