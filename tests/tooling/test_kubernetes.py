@@ -13,7 +13,7 @@ import yaml
 
 from app.config import load_settings
 from scripts.stack.files import read_procfile
-from tests.unit.test_project_files import SETTINGS
+from tests.tooling.test_project_files import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"

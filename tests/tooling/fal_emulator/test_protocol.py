@@ -2,24 +2,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.emulator import Emulator, running_emulator
+from tests.support.emulator import Emulator
 from tests.support.fal_calls import FLUX, KEY, completed, submit, wait_until
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running_emulator(tmp_path_factory.mktemp("tls"), "--seconds", "0.05", "--queue-seconds", "0") as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def fal(running: Emulator) -> Emulator:
-    running.reset()
-    return running
 
 
 def test_a_submit_answers_with_the_three_urls_of_the_app(fal: Emulator) -> None:

@@ -13,20 +13,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.support.emulator import Emulator, running_emulator
+from tests.support.emulator import Emulator
 from tests.support.fal_calls import submit, wait_until
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running_emulator(tmp_path_factory.mktemp("tls"), "--seconds", "0.05", "--queue-seconds", "0") as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def fal(running: Emulator) -> Emulator:
-    running.reset()
-    return running
 
 
 class Receiver:

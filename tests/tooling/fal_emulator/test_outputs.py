@@ -3,26 +3,13 @@ from __future__ import annotations
 import base64
 import io
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.support.emulator import Emulator, running_emulator
+from tests.support.emulator import Emulator
 from tests.support.fal_calls import BANANA, FLUX, KEY, completed, data_uri, first_file, run
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running_emulator(tmp_path_factory.mktemp("tls"), "--seconds", "0.05", "--queue-seconds", "0") as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def fal(running: Emulator) -> Emulator:
-    running.reset()
-    return running
 
 
 @pytest.mark.parametrize(

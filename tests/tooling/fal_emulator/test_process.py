@@ -5,7 +5,6 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,23 +12,6 @@ import pytest
 
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.fal_calls import FLUX, KEY, data_uri, first_file, submit
-
-
-@pytest.fixture(scope="module")
-def tls_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tls")
-
-
-@pytest.fixture(scope="module")
-def running(tls_dir: Path) -> Iterator[Emulator]:
-    with running_emulator(tls_dir, "--seconds", "0.05", "--queue-seconds", "0") as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def fal(running: Emulator) -> Emulator:
-    running.reset()
-    return running
 
 
 def test_the_real_fal_client_gets_a_result(fal: Emulator) -> None:

@@ -2,26 +2,13 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
 from PIL import Image
 
-from tests.support.emulator import Emulator, running_emulator
+from tests.support.emulator import Emulator
 from tests.support.fal_calls import FLUX, KEY, completed, first_file, run, submit, wait_until
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running_emulator(tmp_path_factory.mktemp("tls"), "--seconds", "0.05", "--queue-seconds", "0") as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def fal(running: Emulator) -> Emulator:
-    running.reset()
-    return running
 
 
 @pytest.mark.parametrize(
