@@ -1,5 +1,6 @@
-"""The verbs of a checkout, run in a copy of it."""
+"""The verbs of a checkout, run in a copy of it; and what the scripts stand on."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -64,3 +65,12 @@ def processes_of(folder: Path) -> list[str]:
     """Return the command lines of live processes that name the folder."""
     lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     return [line for line in lines if str(folder) in line]
+
+
+def test_no_script_imports_a_test() -> None:
+    nodes = [node for path in (ROOT / "scripts").rglob("*.py") for node in ast.walk(ast.parse(path.read_text(), str(path)))]
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+    assert "scripts.stack.stack" in named
+    assert not {name for name in named if name.partition(".")[0] == "tests"}
