@@ -133,3 +133,7 @@ class ModelSpec:
     documentation: str | None = None
     checked: date | None = None
     file: str = ""
+
+    @property
+    def takes_images(self) -> bool:
+        return any(param.type == "image" or (param.items is not None and param.items.type == "image") for param in self.params.values())

@@ -78,8 +78,8 @@ def _orders(body: dict[str, Any]) -> list[Order]:
     """Return the caller's orders; a signed-in user pays for each in tokens, as everywhere."""
     who = caller()
     shared = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
-    orders = [Order(**item, **shared, caller_key=who.key_id, limits=who.order_limits) for item in body["items"]]
-    return [services().token_prices.with_tokens(order) for order in orders] if who.account else orders
+    payer = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": who.account is not None}
+    return [Order(**item, **shared, **payer) for item in body["items"]]
 
 
 def accepted_view(batch: Batch) -> dict[str, Any]:

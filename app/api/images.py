@@ -25,8 +25,7 @@ from app.domain.api_key import Scope
 from app.domain.errors import NotFound, ProviderError
 from app.domain.job import Job, JobStatus
 from app.domain.pricing import usd
-from app.services.orders.idempotency import OrderKey
-from app.services.orders.order import Order
+from app.services.orders.order import Order, OrderKey
 
 GOES_ON = "The generation goes on; ask statusUrl for the result"
 
@@ -105,8 +104,8 @@ def _order(body: dict[str, Any], key: OrderKey | None) -> Order:
     """Return the caller's order. A signed-in user pays in tokens here as everywhere; a script's costs are on the operator's account."""
     who = caller()
     user_id = who.acts_for(body.pop("user_id"))
-    order = Order(user_id=user_id, caller_key=who.key_id, limits=who.order_limits, key=key, **body)
-    return services().token_prices.with_tokens(order) if who.account else order
+    pays_tokens = who.account is not None
+    return Order(user_id=user_id, caller_key=who.key_id, limits=who.order_limits, key=key, pays_tokens=pays_tokens, **body)
 
 
 def _wait_s(preference: Preference, *, wanted_async: bool) -> float:

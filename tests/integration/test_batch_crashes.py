@@ -37,7 +37,7 @@ STEPS: list[tuple[str, str, bool]] = [
 @pytest.mark.parametrize(("part", "method", "after"), STEPS)
 def test_a_crash_before_a_batch_is_accepted_leaves_nothing(shop: Shop, part: str, method: str, after: bool) -> None:
     shop.budget("1.00")
-    wanted = orders(3, user_id=shop.ada, least_tokens=100)
+    wanted = orders(3, user_id=shop.ada, pays_tokens=True)
     with pytest.raises(Crash):
         shop.with_crash(part, method, after=after).submit(wanted, key=key(), max_cost_micros=None)
 
@@ -101,7 +101,7 @@ def test_a_crash_after_a_batch_is_accepted_loses_nothing(shop: Shop) -> None:
 def test_an_undoing_that_is_cut_off_is_finished(shop: Shop, part: str, method: str, after: bool) -> None:
     shop.budget("1.00")
     with pytest.raises(Crash):
-        shop.with_crash("_funds", "hold", after=True).submit(orders(3, user_id=shop.ada, least_tokens=100), key=None, max_cost_micros=None)
+        shop.with_crash("_funds", "hold", after=True).submit(orders(3, user_id=shop.ada, pays_tokens=True), key=None, max_cost_micros=None)
     shop.time_passes()
     with pytest.raises(Crash):
         shop.with_crash(part, method, after=after).sweep()
@@ -128,7 +128,7 @@ def test_a_batch_that_the_sweep_undoes_under_a_slow_process_is_not_accepted(shop
 
     slow._funds = Slow()  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable):
-        slow.submit(orders(3, user_id=shop.ada, least_tokens=100), key=None, max_cost_micros=None)
+        slow.submit(orders(3, user_id=shop.ada, pays_tokens=True), key=None, max_cost_micros=None)
 
     assert shop.left() == {}
     assert shop.funds() == (Balance(1000, 0), 0, 0)

@@ -30,8 +30,7 @@ from app.domain.job import JobStatus
 from app.domain.job_filter import JobFilter
 from app.domain.ledger import Balance
 from app.services.orders import batches as service
-from app.services.orders.idempotency import KEPT
-from app.services.orders.order import Order
+from app.services.orders.order import KEY_LIFETIME, Order
 from tests.support.factories import picture
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Crash, Shop, key, orders
@@ -132,7 +131,7 @@ def test_the_same_key_gives_the_same_batch_and_another_body_is_refused(shop: Sho
     again = shop.batches.submit(orders(3), key=key(), max_cost_micros=None)
     with pytest.raises(IdempotencyMismatch):
         shop.batches.submit(orders(4), key=key(body=2), max_cost_micros=None)
-    shop.services.database["batches"].update_one({}, {"$set": {"createdAt": clock.now() - KEPT - timedelta(seconds=1)}})
+    shop.services.database["batches"].update_one({}, {"$set": {"createdAt": clock.now() - KEY_LIFETIME - timedelta(seconds=1)}})
     much_later = shop.batches.submit(orders(4), key=key(body=2), max_cost_micros=None)
 
     assert (first.replayed, again.replayed, again.batch.job_ids) == (False, True, first.batch.job_ids)

@@ -10,16 +10,18 @@ import pytest
 from app.domain import clock
 from app.domain.asset import REFERENCE_PREFIX
 from app.domain.errors import InvalidRequest
-from app.services.orders.order import Order, PricedOrder, price_order
+from app.services.orders.order import Order, PricedOrder, Prices
 from app.services.orders.references import References
 from app.services.people.uploads import Uploads
 from app.stores.database import Database
 from app.stores.uploads import UploadStore
 from registry.loader import default_folder, load_registry
+from registry.operations import load_operations
 from tests.support.factories import picture
 from tests.support.failing_storage import FailingStorage
 
 GOOD, OTHER = picture(), picture(color="blue")
+PRICES = Prices(registry=load_registry(default_folder()), operations=load_operations(), tokens_per_usd=1000)
 
 
 @pytest.fixture
@@ -37,15 +39,15 @@ def references(uploads: Uploads, storage: FailingStorage) -> References:
     return References(uploads=uploads, storage=storage)
 
 
-def edit(*pictures: bytes) -> tuple[Order, PricedOrder]:
+def edit(*pictures: bytes) -> PricedOrder:
     """Return the order of an edit of these pictures, sent as data URIs."""
     uris = [f"data:image/png;base64,{base64.b64encode(content).decode()}" for content in pictures]
     order = Order(user_id="user-1", model="nano-banana-edit", inputs={"prompt": "a hat, please", "image_urls": uris}, options={})
-    return order, price_order(load_registry(default_folder()), order, clock.now())
+    return PRICES.price(order, clock.now())
 
 
 def test_a_picture_in_an_order_becomes_an_upload(references: References, uploads: Uploads) -> None:
-    _, priced = references.kept(*edit(GOOD, OTHER), new=[])
+    priced = references.kept(edit(GOOD, OTHER), new=[])
 
     names = priced.checked.arguments["image_urls"]
     kept = uploads.list("user-1", purpose=None, before_id=None, limit=10)
@@ -55,17 +57,17 @@ def test_a_picture_in_an_order_becomes_an_upload(references: References, uploads
 
 def test_an_order_that_is_refused_leaves_none_of_its_pictures(references: References, storage: FailingStorage, database: Database) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        references.kept(*edit(GOOD, OTHER, GOOD[:-9]), new=[])
+        references.kept(edit(GOOD, OTHER, GOOD[:-9]), new=[])
 
     assert [error.pointer for error in refused.value.errors] == ["/inputs/image_urls/2"]
     assert (storage.objects, list(database["uploads"].find())) == ([], [])
 
 
 def test_an_order_that_is_refused_leaves_pictures_of_other_orders(references: References, uploads: Uploads) -> None:
-    references.kept(*edit(GOOD), new=[])
+    references.kept(edit(GOOD), new=[])
 
     with pytest.raises(InvalidRequest):
-        references.kept(*edit(GOOD, OTHER, b"no picture"), new=[])
+        references.kept(edit(GOOD, OTHER, b"no picture"), new=[])
 
     (kept,) = uploads.list("user-1", purpose=None, before_id=None, limit=10)
     assert kept.size_bytes == len(GOOD)

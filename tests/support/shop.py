@@ -15,8 +15,7 @@ from app.domain.fal_request import Failure
 from app.domain.job import Job
 from app.domain.ledger import Balance
 from app.services.orders.batches import ACCEPT_PATIENCE, Batches
-from app.services.orders.idempotency import OrderKey, order_key
-from app.services.orders.order import Order
+from app.services.orders.order import Order, OrderKey, order_key
 from tests.support.gateway import SMALL, Gateway
 
 UNIT_MICROS = 25_000
@@ -41,11 +40,11 @@ class Shop:
 
     def paid(self, items: int = 3, *, key: OrderKey | None = None) -> Batch:
         """Order what costs Ada 100 tokens an item and draws on her budget."""
-        return self.order(items, user_id=self.ada, least_tokens=100, key=key)
+        return self.order(items, user_id=self.ada, pays_tokens=True, key=key)
 
     def single(self, *, num_images: int = 1, prompt: str = "a red bicycle") -> Job:
         """Order one job that costs Ada 100 tokens an image and draws on her budget."""
-        (order,) = orders(1, user_id=self.ada, inputs={"prompt": prompt}, least_tokens=100)
+        (order,) = orders(1, user_id=self.ada, inputs={"prompt": prompt}, pays_tokens=True)
         return self.services.generation.submit(replace(order, options={**order.options, "num_images": num_images})).job
 
     def budget(self, monthly: str) -> None:

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from app.services.orders.order import Order, estimate, price_order
+from app.services.orders.order import Order, Prices
 from registry.geometry import shape_options
 from registry.loader import load_registry
+from registry.operations import load_operations
 from registry.request import RequestRefused, check_request
 from registry.spec import ModelSpec, Param
 from registry.values import SIZES
 
 REGISTRY = load_registry()
+PRICES = Prices(registry=REGISTRY, operations=load_operations(), tokens_per_usd=1000)
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 TEXT = st.text(string.ascii_letters + " ä", min_size=3, max_size=12).filter(str.strip)
@@ -67,8 +69,8 @@ def test_the_estimate_of_a_whole_body_is_the_quote_of_its_job(name: str, data: s
     except RequestRefused:  # The shape is named twice, or loras make it another model's.
         assume(False)
 
-    estimated = estimate(REGISTRY, name, body["inputs"], body["options"], NOW)
-    job = price_order(REGISTRY, Order(model=name, user_id="user-1", **body), NOW).quote
+    estimated = PRICES.estimate(name, body["inputs"], body["options"], NOW)
+    job = PRICES.price(Order(model=name, user_id="user-1", **body), NOW).quote
 
     assert estimated == job
     assert job.micros == job.unit_micros * job.num_images == job.charge_for(job.num_images)

@@ -9,7 +9,7 @@ from flask import Response, request
 
 from app.api.http.auth import caller
 from app.domain.errors import FieldError, InvalidRequest
-from app.services.orders.idempotency import OrderKey, order_key
+from app.services.orders.order import OrderKey, order_key
 
 HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255

@@ -31,15 +31,13 @@ from app.domain.pricing import usd, usd_text
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
 from app.services.orders.fair_share import Turns
-from app.services.orders.idempotency import KEPT, OrderKey
-from app.services.orders.order import Order, PricedOrder, price_order, tokens_of
+from app.services.orders.order import KEY_LIFETIME, Order, OrderKey, PricedOrder, Prices
 from app.services.orders.references import References
 from app.services.orders.submit import Generation
 from app.stores.batch_jobs import BatchJobStore
 from app.stores.batches import BatchStore
 from app.stores.jobs import JobStore
 from app.stores.readiness import Readiness
-from registry.loader import Registry
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +63,7 @@ class Batches:
     def __init__(
         self,
         *,
-        registry: Registry,
+        prices: Prices,
         generation: Generation,
         references: References,
         readiness: Readiness,
@@ -78,7 +76,7 @@ class Batches:
         announcer: Announcer,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        self._registry = registry
+        self._prices = prices
         self._generation = generation
         self._references = references
         self._readiness = readiness
@@ -103,9 +101,9 @@ class Batches:
         if earlier := self._earlier(key):
             return AcceptedBatch(earlier, replayed=True)
         priced = self._priced(orders)
-        budgets = self._affordable(orders, priced, max_cost_micros)
+        budgets = self._affordable(priced, max_cost_micros)
         new: list[Upload] = []
-        batch, jobs = self._drafted(orders, priced, budgets, key, new)
+        batch, jobs = self._drafted(priced, budgets, key, new)
         if not self._batches.insert(batch, attention_at=self._now() + ACCEPT_PATIENCE):
             return self.submit(orders, key=key, max_cost_micros=max_cost_micros)  # Another request with the same key was first.
         try:
@@ -121,7 +119,7 @@ class Batches:
         """Return the batch that this key has ordered. Raises IdempotencyMismatch, or NotFinished while its first request is at work."""
         give_up_at = time.monotonic() + REPEAT_WAIT_S
         while key is not None and (batch := self._batches.by_order_key(key.id)):
-            if self._now() - batch.created_at > KEPT:
+            if self._now() - batch.created_at > KEY_LIFETIME:
                 self._batches.free_order_key(batch)
                 return None
             if batch.fingerprint != key.fingerprint:
@@ -139,7 +137,7 @@ class Batches:
         details: dict[str, list[str]] = {}
         for place, order in enumerate(orders):
             try:
-                priced.append(price_order(self._registry, order, now))
+                priced.append(self._prices.price(order, now))
             except UnknownModelName as exc:
                 errors.append(FieldError(f"/items/{place}/model", exc.message))
                 details |= exc.details or {}
@@ -149,34 +147,35 @@ class Batches:
             raise InvalidRequest(_summary(errors), errors, details=details)
         return priced
 
-    def _affordable(self, orders: Sequence[Order], priced: Sequence[PricedOrder], max_cost_micros: int | None) -> tuple[str, ...]:
+    def _affordable(self, priced: Sequence[PricedOrder], max_cost_micros: int | None) -> tuple[str, ...]:
         """Return the budgets that pay. Raises MaxCostExceeded; InsufficientTokens or BudgetExceeded early, the hold decides."""
         micros = sum(each.quote.micros for each in priced)
-        orders[0].limits.require_cost(micros)
+        first = priced[0].order
+        first.limits.require_cost(micros)
         if max_cost_micros is not None and micros > max_cost_micros:
             details = {"cost": usd(micros), "maxCost": usd(max_cost_micros)}
             raise MaxCostExceeded(
                 f"The batch may cost {usd_text(micros)} USD, more than maxCost ({usd_text(max_cost_micros)}); nothing was ordered",
                 details=details,
             )
-        tokens = sum(tokens_of(order, each) for order, each in zip(orders, priced, strict=True))
-        return self._funds.required(orders[0].user_id, orders[0].caller_key, tokens=tokens, micros=micros)
+        tokens = sum(each.tokens for each in priced)
+        return self._funds.required(first.user_id, first.caller_key, tokens=tokens, micros=micros)
 
     def _drafted(
-        self, orders: Sequence[Order], priced: Sequence[PricedOrder], budgets: tuple[str, ...], key: OrderKey | None, new: list[Upload]
+        self, priced: Sequence[PricedOrder], budgets: tuple[str, ...], key: OrderKey | None, new: list[Upload]
     ) -> tuple[Batch, list[Job]]:
         now, batch_id, jobs = self._now(), clock.new_id(), list[Job]()
-        for place, (order, each) in enumerate(zip(orders, priced, strict=True)):
+        for place, each in enumerate(priced):
             try:
-                kept = self._references.kept(order, each, new=new)
+                kept = self._references.kept(each, new=new)
             except InvalidRequest as exc:
                 errors = _placed(exc, place)
                 raise InvalidRequest(_summary(errors), errors, details=exc.details) from exc
-            jobs.append(waiting(self._generation.draft(*kept, budgets=budgets), batch_id, now=now))
+            jobs.append(waiting(self._generation.draft(kept, budgets=budgets), batch_id, now=now))
         ids = tuple(job.id for job in jobs)
         batch = Batch(
             id=batch_id,
-            user_id=orders[0].user_id,
+            user_id=priced[0].order.user_id,
             job_ids=ids,
             waiting=ids,
             budgets=budgets,

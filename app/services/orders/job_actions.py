@@ -14,10 +14,8 @@ from app.domain.api_key import NO_LIMITS, OrderLimits
 from app.domain.errors import AlreadyFinished, Gone, NotFinished, NotFound, QueueUnavailable
 from app.domain.job import Job, Settlement
 from app.services.events.announcements import Announcer
-from app.services.orders.idempotency import OrderKey
-from app.services.orders.order import Order
+from app.services.orders.order import Order, OrderKey
 from app.services.orders.submit import Accepted, Generation
-from app.services.orders.token_prices import TokenPrices
 from app.stores.jobs import JobStore
 from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
@@ -37,7 +35,6 @@ class Lifecycle:
         storage: Storage,
         queue: TaskQueue,
         generation: Generation,
-        token_prices: TokenPrices,
         announcer: Announcer,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
@@ -47,7 +44,6 @@ class Lifecycle:
         self._storage = storage
         self._queue = queue
         self._generation = generation
-        self._token_prices = token_prices
         self._announcer = announcer
         self._now = now
 
@@ -105,9 +101,9 @@ class Lifecycle:
             limits=limits,
             key=key,
             retry_of=job.id,
+            pays_tokens=bool(job.tokens_per_image) or isinstance(user_id, str),
         )
-        pays_tokens = bool(job.tokens_per_image) or isinstance(user_id, str)
-        return self._generation.submit(self._token_prices.with_tokens(order) if pays_tokens else order)
+        return self._generation.submit(order)
 
     def delete(self, job_id: str, *, user_id: Whose) -> None:
         """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.

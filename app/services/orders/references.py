@@ -14,7 +14,7 @@ from app.clients.storage import Storage
 from app.domain.asset import REFERENCE_PREFIX, Upload
 from app.domain.errors import FieldError, InvalidRequest, NotAnImage, NotFound, QuotaExceeded, TooLarge
 from app.domain.job import Job
-from app.services.orders.order import Order, PricedOrder
+from app.services.orders.order import PricedOrder
 from app.services.people.uploads import ANY_SIDE, Uploads
 
 
@@ -23,7 +23,7 @@ class References:
         self._uploads = uploads
         self._storage = storage
 
-    def kept(self, order: Order, priced: PricedOrder, *, new: list[Upload]) -> tuple[Order, PricedOrder]:
+    def kept(self, priced: PricedOrder, *, new: list[Upload]) -> PricedOrder:
         """Store the data URIs of an order as uploads and check that the uploads it names are its user's.
 
         Documents then hold `upload:<id>` and stay small. What is stored just now is added to `new`, for an order that is refused in the
@@ -36,7 +36,7 @@ class References:
             if not value.startswith(("data:", REFERENCE_PREFIX)):
                 continue
             try:
-                kept = REFERENCE_PREFIX + self._upload_of(order.user_id, value, new).id
+                kept = REFERENCE_PREFIX + self._upload_of(priced.order.user_id, value, new).id
             except QuotaExceeded:
                 self.discard(new)
                 raise
@@ -45,7 +45,7 @@ class References:
                 raise InvalidRequest(exc.message, [FieldError("/inputs" + pointer, exc.message)]) from exc
             for target in (arguments, inputs, options):
                 _put(target, pointer, kept)
-        return order, replace(priced, checked=replace(checked, arguments=arguments, inputs=inputs, options=options))
+        return replace(priced, checked=replace(checked, arguments=arguments, inputs=inputs, options=options))
 
     def discard(self, new: Iterable[Upload]) -> None:
         """Take back uploads that `kept` has just stored."""

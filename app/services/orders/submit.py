@@ -16,12 +16,10 @@ from app.domain.job import Job, JobStatus, Patience, new_job
 from app.domain.pricing import Quote
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
-from app.services.orders.idempotency import KEPT, OrderKey
-from app.services.orders.order import Order, PricedOrder, estimate, price_order, tokens_of, tokens_per_image
+from app.services.orders.order import KEY_LIFETIME, Order, OrderKey, PricedOrder, Prices
 from app.services.orders.references import References
 from app.stores.jobs import JobStore
 from app.stores.readiness import Readiness
-from registry.loader import Registry
 from registry.request import split_images
 
 log = logging.getLogger(__name__)
@@ -49,7 +47,7 @@ class Generation:
     def __init__(
         self,
         *,
-        registry: Registry,
+        prices: Prices,
         jobs: JobStore,
         readiness: Readiness,
         queue: TaskQueue,
@@ -60,7 +58,7 @@ class Generation:
         deadline_s: float,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        self._registry = registry
+        self._prices = prices
         self._jobs = jobs
         self._readiness = readiness
         self._queue = queue
@@ -73,7 +71,7 @@ class Generation:
 
     def estimate(self, model: str, inputs: dict[str, Any] | None, options: dict[str, Any]) -> Quote:
         """Price a request without asking for anything."""
-        return estimate(self._registry, model, inputs, options, self._now())
+        return self._prices.estimate(model, inputs, options, self._now())
 
     def submit(self, order: Order) -> Accepted:
         """Accept an order: check, price, write the job, hold what pays for it, leave it to the workers.
@@ -86,10 +84,10 @@ class Generation:
         self._readiness.require()
         if replayed := self.replayed(order.key):
             return replayed
-        priced = price_order(self._registry, order, self._now())
-        budgets = self._funds.required(order.user_id, order.caller_key, tokens=tokens_of(order, priced), micros=priced.quote.micros)
+        priced = self._prices.price(order, self._now())
+        budgets = self._funds.required(order.user_id, order.caller_key, tokens=priced.tokens, micros=priced.quote.micros)
         new: list[Upload] = []
-        job = self.draft(*self._references.kept(order, priced, new=new), budgets=budgets)
+        job = self.draft(self._references.kept(priced, new=new), budgets=budgets)
         if not self._jobs.insert(job):
             return self.submit(order)  # Another request with the same key was first.
         try:
@@ -111,7 +109,7 @@ class Generation:
         job = self._jobs.by_order_key(key.id) if key else None
         if key is None or job is None:
             return None
-        if self._now() - job.created_at > KEPT:
+        if self._now() - job.created_at > KEY_LIFETIME:
             self._jobs.free_order_key(job)
             return None
         if job.fingerprint != key.fingerprint:
@@ -137,9 +135,9 @@ class Generation:
             return replace(accepted, begins_later=True)
         return accepted
 
-    def draft(self, order: Order, priced: PricedOrder, *, budgets: tuple[str, ...]) -> Job:
+    def draft(self, priced: PricedOrder, *, budgets: tuple[str, ...]) -> Job:
         """Return the job of an order, not written yet."""
-        checked, now = priced.checked, self._now()
+        order, checked, now = priced.order, priced.checked, self._now()
         return new_job(
             requests=split_images(checked.num_images, checked.spec.max_images_per_call),
             now=now,
@@ -159,7 +157,7 @@ class Generation:
             project_id=order.project_id,
             metadata=dict(order.metadata),
             web=order.web,
-            tokens_per_image=tokens_per_image(order, priced),
+            tokens_per_image=priced.tokens_per_image,
             caller_key=order.caller_key,
             order_key=order.key.id if order.key else None,
             fingerprint=order.key.fingerprint if order.key else None,

@@ -11,10 +11,8 @@ from app.domain.asset import REFERENCE_PREFIX, Upload
 from app.domain.errors import CallerError, FieldError, InvalidRequest, NotFound, ReferenceNotFound
 from app.domain.job import Operation, WebDetails
 from app.services.money.funds import Funds
-from app.services.orders.idempotency import OrderKey
-from app.services.orders.order import Order
+from app.services.orders.order import Order, OrderKey
 from app.services.orders.submit import Accepted, Generation
-from app.services.orders.token_prices import TokenPrices
 from app.services.people.uploads import SideLimits, Uploads
 from registry.loader import PromptTemplates, Registry
 from registry.operations import OperationSpec
@@ -63,7 +61,6 @@ class WebGeneration:
         registry: Registry,
         operations: Mapping[str, OperationSpec],
         templates: PromptTemplates,
-        token_prices: TokenPrices,
     ) -> None:
         self._generation = generation
         self._uploads = uploads
@@ -71,7 +68,6 @@ class WebGeneration:
         self._registry = registry
         self._operations = operations
         self._templates = templates
-        self._token_prices = token_prices
 
     def text_to_image(self, user_id: str, wanted: TextRequest) -> Accepted:
         """Order pictures from words alone. Raises InvalidRequest, InsufficientTokens."""
@@ -136,8 +132,9 @@ class WebGeneration:
             project_id=wanted.project_id,
             key=wanted.key,
             web=web,
+            pays_tokens=True,
         )
-        return self._generation.submit(self._token_prices.with_tokens(order))
+        return self._generation.submit(order)
 
     def _text_model(self, name: str) -> str:
         """Return the model's name if it draws from words alone. Unknown names are refused by the order itself."""
