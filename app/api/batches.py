@@ -77,8 +77,8 @@ def cancel_batch(batch_id: str) -> tuple[Response, int]:
 def _orders(body: dict[str, Any]) -> list[Order]:
     """Return the caller's orders; a signed-in user pays for each in tokens, as everywhere."""
     who = caller()
-    shared = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
-    payer = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": who.account is not None}
+    shared: dict[str, Any] = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
+    payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": who.account is not None}
     return [Order(**item, **shared, **payer) for item in body["items"]]
 
 

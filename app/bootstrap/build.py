@@ -39,7 +39,6 @@ def _gather(
         registry=foundation.catalog.registry,
         operations=foundation.catalog.operations,
         templates=foundation.catalog.templates,
-        token_prices=foundation.catalog.token_prices,
         database=foundation.stores.database,
         readiness=foundation.stores.readiness,
         jobs=foundation.stores.jobs,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.config import Settings
-from app.services.orders.token_prices import TokenPrices
+from app.services.orders.order import Prices
 from registry.loader import PromptTemplates, Registry, default_folder, load_prompt_templates, load_registry
 from registry.operations import OperationSpec, load_operations
 
@@ -16,7 +16,7 @@ class Catalog:
     registry: Registry
     operations: Mapping[str, OperationSpec]
     templates: PromptTemplates
-    token_prices: TokenPrices
+    prices: Prices
 
 
 def build_catalog(settings: Settings) -> Catalog:
@@ -27,7 +27,7 @@ def build_catalog(settings: Settings) -> Catalog:
         registry=registry,
         operations=operations,
         templates=load_prompt_templates(),
-        token_prices=TokenPrices(registry=registry, operations=operations, per_usd=settings.tokens_per_usd),
+        prices=Prices(registry=registry, operations=operations, tokens_per_usd=settings.tokens_per_usd),
     )
 
 

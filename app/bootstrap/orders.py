@@ -46,7 +46,7 @@ def _turns(foundation: Foundation) -> Turns:
 
 def _generation(foundation: Foundation, money: Money, pictures: Pictures) -> Generation:
     return Generation(
-        registry=foundation.catalog.registry,
+        prices=foundation.catalog.prices,
         jobs=foundation.stores.jobs,
         readiness=foundation.stores.readiness,
         queue=foundation.clients.queue,
@@ -60,7 +60,7 @@ def _generation(foundation: Foundation, money: Money, pictures: Pictures) -> Gen
 
 def _batches(foundation: Foundation, money: Money, pictures: Pictures, generation: Generation, turns: Turns) -> Batches:
     return Batches(
-        registry=foundation.catalog.registry,
+        prices=foundation.catalog.prices,
         generation=generation,
         references=pictures.references,
         readiness=foundation.stores.readiness,
@@ -82,6 +82,5 @@ def _lifecycle(foundation: Foundation, generation: Generation) -> Lifecycle:
         storage=foundation.clients.storage,
         queue=foundation.clients.queue,
         generation=generation,
-        token_prices=foundation.catalog.token_prices,
         announcer=foundation.announcer,
     )

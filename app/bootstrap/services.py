@@ -32,7 +32,6 @@ from app.services.orders.batches import Batches
 from app.services.orders.fair_share import Turns
 from app.services.orders.job_actions import Lifecycle
 from app.services.orders.submit import Generation
-from app.services.orders.token_prices import TokenPrices
 from app.services.orders.web_generation import WebGeneration
 from app.services.people.accounts import Accounts
 from app.services.people.bearer_tokens import Tokens
@@ -76,7 +75,6 @@ class Services:
     accounts: Accounts
     tokens: Tokens
     sessions: Sessions
-    token_prices: TokenPrices
     billing: Billing
     budgets: Budgets
     funds: Funds

@@ -59,5 +59,4 @@ def _web_generation(foundation: Foundation, money: Money, pictures: Pictures, or
         registry=foundation.catalog.registry,
         operations=foundation.catalog.operations,
         templates=foundation.catalog.templates,
-        token_prices=foundation.catalog.token_prices,
     )

@@ -99,9 +99,7 @@ class Prices:
         """Price what would be asked for; inputs may be left out. The same code prices the job."""
         return _quoted(self._checked(model, inputs, options, complete=False), at)
 
-    def _checked(
-        self, model: str, inputs: Mapping[str, Any] | None, options: Mapping[str, Any], *, complete: bool
-    ) -> CheckedRequest:
+    def _checked(self, model: str, inputs: Mapping[str, Any] | None, options: Mapping[str, Any], *, complete: bool) -> CheckedRequest:
         try:
             if complete:
                 return check_request(self._registry, model, inputs or {}, options)
