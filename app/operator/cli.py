@@ -10,13 +10,13 @@ import click
 
 from app.bootstrap import Services
 from app.config import BadSettings
-from app.domain.account import Account, Role
 from app.domain.errors import GatewayError
 from app.operator.budgets import budgets
 from app.operator.costs import costs
 from app.operator.keys import keys
 from app.operator.registry import registry
 from app.operator.running import settings, with_services
+from app.operator.users import users
 from registry.loader import RegistryError
 
 
@@ -48,43 +48,7 @@ cli.add_command(budgets)
 cli.add_command(costs)
 cli.add_command(keys)
 cli.add_command(registry)
-
-
-@cli.group()
-def users() -> None:
-    """Accounts of the web app's users."""
-
-
-@users.command("set-role")
-@click.argument("email")
-@click.argument("role", type=click.Choice([role.value for role in Role]))
-@with_services
-def set_role(services: Services, email: str, role: str) -> None:
-    """Make a user an administrator, or a plain user again. EMAIL may also be a user id."""
-    services.accounts.set_role(_account_of(services, email).id, Role(role))
-    click.echo(f"{email} is now: {role}")
-
-
-@users.command("disable")
-@click.argument("email")
-@with_services
-def disable_user(services: Services, email: str) -> None:
-    """Shut a user out: no log-in, and its sessions are 401 at once. EMAIL may also be a user id."""
-    services.accounts.set_disabled(_account_of(services, email).id, disabled=True)
-    click.echo(f"{email} is disabled")
-
-
-@users.command("enable")
-@click.argument("email")
-@with_services
-def enable_user(services: Services, email: str) -> None:
-    """Let a disabled user in again, sessions that have not expired too. EMAIL may also be a user id."""
-    services.accounts.set_disabled(_account_of(services, email).id, disabled=False)
-    click.echo(f"{email} is enabled")
-
-
-def _account_of(services: Services, email: str) -> Account:
-    return services.accounts.by_email(email) if "@" in email else services.accounts.account(email)
+cli.add_command(users)
 
 
 @cli.group()

@@ -26,13 +26,12 @@ class Terminal:
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "XDG_STATE_HOME": str(folder / "state"),
-            "PYTHONPATH": str(ROOT),
             "IMAGEGEN_SERVER": service.stack.base_url,
             "IMAGEGEN_USER": "user123",
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-P", "-m", "app.client", *arguments]
+        command = [sys.executable, "-P", "-m", "imagegen", *arguments]
         return subprocess.Popen(
             command,
             cwd=self.folder,

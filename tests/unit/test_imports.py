@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import imagegen
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for top in ("app", "workers", "registry") for path in (ROOT / top).rglob("*.py"))
 
@@ -24,7 +26,7 @@ ALLOWED = {
     "bootstrap": {"bootstrap", "services", "stores", "clients", "domain", "registry"},
     "web": {"web", "domain"},
     "api": {"api", "web", "pictures", "bootstrap", "services", "stores", "clients", "domain", "registry"},
-    "client": {"client"},
+    "imagegen": {"imagegen"},
     "operator": {"operator", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "entry": {"entry", "operator", "api", "web", "bootstrap", "services", "stores", "clients", "domain", "registry"},
     "workers": {"workers", "bootstrap", "services", "stores", "clients", "domain", "registry"},
@@ -51,7 +53,7 @@ VENDORS = {
 }
 ENTRIES = {"__init__.py", "__main__.py", "operator/cli.py", "web/serving.py"}
 ENVIRONMENT = {
-    "app/client/cli.py",
+    "app/imagegen/cli.py",
     "app/operator/running.py",
     "workers/__main__.py",
     "workers/alive.py",
@@ -87,6 +89,8 @@ def imported(path: str) -> Iterator[str]:
 def file_of(name: str) -> str | None:
     """Return the project's file that a dotted name comes from."""
     parts = name.split(".")
+    if parts[0] == "imagegen":
+        parts.insert(0, "app")
     while parts:
         stem = "/".join(parts)
         for candidate in (f"{stem}.py", f"{stem}/__init__.py"):
@@ -128,11 +132,23 @@ def test_the_registry_needs_nothing_but_the_standard_library(path: str) -> None:
     assert tops <= sys.stdlib_module_names | {"registry"}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if layer(path) == "client"])
-def test_the_client_needs_only_http_and_a_terminal(path: str) -> None:
+@pytest.mark.parametrize("path", [path for path in MODULES if layer(path) == "imagegen"])
+def test_imagegen_needs_only_http_and_a_terminal(path: str) -> None:
     tops = {name.partition(".")[0] for name in imported(path)}
 
-    assert tops <= sys.stdlib_module_names | {"app", "click", "httpx", "rich"}
+    assert tops <= sys.stdlib_module_names | {"imagegen", "click", "httpx", "rich"}
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_imagegen_is_known_by_the_name_it_is_installed_under(path: str) -> None:
+    assert [name for name in imported(path) if name.startswith("app.imagegen")] == []
+
+
+def test_what_makes_imagegen_importable_shadows_no_module_of_the_standard_library() -> None:
+    folder = Path(imagegen.__file__).parents[1]
+
+    assert Path(imagegen.__file__).resolve() == ROOT / "app/imagegen/__init__.py"
+    assert [path.name for path in folder.iterdir()] == ["imagegen"]
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path not in ENVIRONMENT])
@@ -148,4 +164,5 @@ def test_the_rules_name_things_that_exist() -> None:
     assert {layer(path) for path in MODULES} == set(ALLOWED)
     assert file_of("app.domain.job.Job") == "app/domain/job.py"
     assert file_of("app.domain.clock") == "app/domain/clock.py"
+    assert file_of("imagegen.cli.main") == "app/imagegen/cli.py"
     assert file_of("redis.Redis") is None

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app.client.arguments import Model
-from app.client.outcomes import Refused, WrongCall
-from app.client.sheets import explained, items_of, read_rows
+from imagegen.arguments import Model
+from imagegen.outcomes import Refused, WrongCall
+from imagegen.sheets import explained, items_of, read_rows
 from tests.support.cases import case
-from tests.unit.test_client_arguments import PNG, model
+from tests.unit.test_imagegen_arguments import PNG, model
 
 
 def sheet(tmp_path: Path, text: str | bytes) -> Path:

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 import click
 
-from app.client import arguments, delivery, sheets
-from app.client.delivery import Downloads
-from app.client.following import Following
-from app.client.gateway import Gateway
-from app.client.orders import BATCH_PATH, GENERATE_PATH, Order, new_order
-from app.client.outcomes import ClientError, Interrupted, Refused, Unreachable, WrongCall
-from app.client.session import Session, with_session
-from app.client.showing import Progressing, emit, notice, printable, show_error, show_list, show_result
+from imagegen import arguments, delivery, sheets
+from imagegen.delivery import Downloads
+from imagegen.following import Following
+from imagegen.gateway import Gateway
+from imagegen.orders import BATCH_PATH, GENERATE_PATH, Order, new_order
+from imagegen.outcomes import ClientError, Interrupted, Refused, Unreachable, WrongCall
+from imagegen.session import Session, with_session
+from imagegen.showing import Progressing, emit, notice, printable, show_error, show_list, show_result
 
 DEFAULT_OUTPUT = "{model}-{jobId}-{index}"
 FORCE = click.option("--force", is_flag=True, help="Overwrite files that exist.")

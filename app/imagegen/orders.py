@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.client.outcomes import WrongCall
+from imagegen.outcomes import WrongCall
 
 #: The server forgets a key after 24 hours; a request with a forgotten key would be a new order. The hour is for clocks that differ.
 KEY_LIFE = timedelta(hours=23)

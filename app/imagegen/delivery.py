@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from app.client.gateway import pause_s
-from app.client.outcomes import WrongCall
+from imagegen.gateway import pause_s
+from imagegen.outcomes import WrongCall
 
 PLACEHOLDERS = ("index", "jobId", "model", "row")
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.client.arguments import Model, image, pair
-from app.client.outcomes import WrongCall
+from imagegen.arguments import Model, image, pair
+from imagegen.outcomes import WrongCall
 from registry.loader import load_registry
 from registry.schema import json_schema
 

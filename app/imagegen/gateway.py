@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from app.client.outcomes import Refused, Unreachable
+from imagegen.outcomes import Refused, Unreachable
 
 Answer = dict[str, Any]
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.client.delivery import Downloads
-from app.client.following import Following
-from app.client.gateway import Gateway
-from app.client.orders import GENERATE_PATH, Order, OrderFiles, new_order
-from app.client.outcomes import Exit, Refused, Unreachable, WrongCall
+from imagegen.delivery import Downloads
+from imagegen.following import Following
+from imagegen.gateway import Gateway
+from imagegen.orders import GENERATE_PATH, Order, OrderFiles, new_order
+from imagegen.outcomes import Exit, Refused, Unreachable, WrongCall
 
 PICTURES = {1: b"the first picture", 2: b"the second picture"}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.client.orders import GENERATE_PATH, Order, OrderFiles, accepted, caller_mark, new_order
-from app.client.outcomes import WrongCall
+from imagegen.orders import GENERATE_PATH, Order, OrderFiles, accepted, caller_mark, new_order
+from imagegen.outcomes import WrongCall
 
 
 def an_order() -> Order:

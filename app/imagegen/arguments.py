@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.client.outcomes import WrongCall
+from imagegen.outcomes import WrongCall
 
 REMOTE = re.compile(r"https?://|data:|upload:")
 #: First bytes of the types the server takes.

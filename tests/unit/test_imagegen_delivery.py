@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.client.delivery import DownloadFailed, Downloads, check_template, is_at, target, with_real_extension
-from app.client.outcomes import WrongCall
+from imagegen.delivery import DownloadFailed, Downloads, check_template, is_at, target, with_real_extension
+from imagegen.outcomes import WrongCall
 
 CONTENT = b"a picture " * 1000
 IMAGE = {"url": "http://store.test/1.png", "sha256": hashlib.sha256(CONTENT).hexdigest(), "sizeBytes": len(CONTENT)}

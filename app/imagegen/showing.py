@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from app.client.following import Result
-from app.client.outcomes import ClientError
+from imagegen.following import Result
+from imagegen.outcomes import ClientError
 
 #: Columns that may be wrapped where a terminal is narrow.
 WORDS = {"prompt", "description", "needs", "values", "what"}

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from app.client.gateway import Gateway
-from app.client.orders import Order, OrderFiles, caller_mark
-from app.client.outcomes import ClientError, WrongCall
-from app.client.showing import show_error
+from imagegen.gateway import Gateway
+from imagegen.orders import Order, OrderFiles, caller_mark
+from imagegen.outcomes import ClientError, WrongCall
+from imagegen.showing import show_error
 
 DEFAULT_SERVER = "http://localhost:5000"
 DEFAULT_PATIENCE_S = 60.0

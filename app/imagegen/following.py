@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.client.delivery import DownloadFailed, Downloads, is_at, target, with_real_extension
-from app.client.gateway import Answer, Gateway
-from app.client.orders import Order, OrderFiles, accepted
-from app.client.outcomes import Exit, Refused, WrongCall
+from imagegen.delivery import DownloadFailed, Downloads, is_at, target, with_real_extension
+from imagegen.gateway import Answer, Gateway
+from imagegen.orders import Order, OrderFiles, accepted
+from imagegen.outcomes import Exit, Refused, WrongCall
 
 #: Between two looks at a job. The first ones come sooner: many pictures take no longer than a second or two.
 FIRST_POLL_S, POLL_S = 0.25, 1.0

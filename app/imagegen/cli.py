@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 import click
 
-from app.client.ordering import batch, generate, resume
-from app.client.outcomes import Exit
-from app.client.reading import cancel, estimate, jobs, models, usage
-from app.client.session import OPTIONS, shared_options
+from imagegen.ordering import batch, generate, resume
+from imagegen.outcomes import Exit
+from imagegen.reading import cancel, estimate, jobs, models, usage
+from imagegen.session import OPTIONS, shared_options
 
 INTERRUPTED_BEFORE_AN_ORDER = 130
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.client.gateway import Gateway
-from app.client.outcomes import Refused, Unreachable
+from imagegen.gateway import Gateway
+from imagegen.outcomes import Refused, Unreachable
 
 Step = Callable[[httpx.Request], httpx.Response]
 

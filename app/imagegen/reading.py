@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 import click
 
-from app.client.arguments import Model
-from app.client.gateway import Answer, Gateway
-from app.client.ordering import model_of, request_body
-from app.client.orders import ORDER_ID
-from app.client.outcomes import WrongCall
-from app.client.session import Session, with_session
-from app.client.showing import emit, say, show_list, usd
+from imagegen.arguments import Model
+from imagegen.gateway import Answer, Gateway
+from imagegen.ordering import model_of, request_body
+from imagegen.orders import ORDER_ID
+from imagegen.outcomes import WrongCall
+from imagegen.session import Session, with_session
+from imagegen.showing import emit, say, show_list, usd
 
 PAGE = 100
 ALL_THE_SAME = "what it finishes all the same is delivered and charged"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.client.arguments import Model, image
-from app.client.outcomes import Refused, WrongCall
+from imagegen.arguments import Model, image
+from imagegen.outcomes import Refused, WrongCall
 
 MAX_ROWS = 500
 RESERVED = ("model", "image")

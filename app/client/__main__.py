@@ -1,8 +1,0 @@
-"""`python -m app.client`: the same as `imagegen`."""
-
-import sys
-
-from app.client.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())
