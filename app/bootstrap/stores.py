@@ -8,22 +8,17 @@ from app.clients.redis import refuse_cluster
 from app.clients.storage import open_storage
 from app.config import Settings
 from app.domain.job import Patience
-from app.stores.accounts import AccountStore
-from app.stores.batch_jobs import BatchJobStore
+from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
 from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, connect
 from app.stores.durations import DurationStore
 from app.stores.fal_users import FalUserStore
-from app.stores.jobs import JobStore
-from app.stores.keys import KeyStore
+from app.stores.jobs import BatchJobStore, JobStore, Tombstones
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness
-from app.stores.sessions import EndedSessionStore
-from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
-from app.stores.usage import UsageStore
-from app.stores.usage_days import UsageDayStore
+from app.stores.usage import UsageDayStore, UsageStore
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the parts of PNG, WEBP, JPEG and GIF files are, and which of them a picture needs.
+"""What the parts of PNG, WEBP, JPEG, GIF and BMP files are, and which of them a picture needs.
 
 Only parts that are known to carry pixels, colors or movement are kept; everything else (Exif, XMP, IPTC, comments, thumbnails, what
 vendors add) is left out. The kept parts are copied as they are, so no pixel changes. Sources: PNG Specification 3rd edition, RFC 9649
@@ -12,8 +12,165 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from app.pictures.byte_reader import MAX_PARTS, ByteReader, damaged, truncated
-from app.pictures.orientation import EXIF_HEADER, UPRIGHT, exif_of
+from app.domain.errors import NotAnImage
+
+#: No program writes a picture of this many parts; walking through more of them only costs time.
+MAX_PARTS = 50_000
+
+
+class ByteReader:
+    """A file's bytes in order. Whoever asks for more than there is holds no whole file."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._position = 0
+        self._parts = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes. Raises NotAnImage where fewer are left."""
+        taken = self._content[self._position : self._position + size]
+        if len(taken) < size:
+            raise truncated()
+        self._position += size
+        return taken
+
+    def take_some(self, size: int) -> bytes:
+        """Return the next bytes, or as many as are left."""
+        taken = self._content[self._position : self._position + size]
+        self._position += len(taken)
+        return taken
+
+    def number(self, size: int, order: str = "big") -> int:
+        """Return the next bytes as an unsigned number; `order` is "big" or "little"."""
+        return int.from_bytes(self.take(size), "big" if order == "big" else "little")
+
+    def take_until(self, pattern: re.Pattern[bytes]) -> bytes:
+        """Return the bytes before the pattern's next match. Raises NotAnImage where there is none."""
+        match = pattern.search(self._content, self._position)
+        if match is None:
+            raise truncated()
+        return self.take(match.start() - self._position)
+
+    def take_blocks(self) -> bytes:
+        """Return a GIF's next sub-blocks: each begins with its size, and an empty one ends them."""
+        position, content = self._position, self._content
+        try:
+            while size := content[position]:
+                position += size + 1
+        except IndexError:
+            raise truncated() from None
+        return self.take(position + 1 - self._position)
+
+    def count_part(self) -> None:
+        """Note that one more part begins. Raises NotAnImage after too many."""
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise NotAnImage(f"The image has more than {MAX_PARTS} parts")
+
+
+def truncated() -> NotAnImage:
+    return NotAnImage("The image is truncated")
+
+
+def damaged() -> NotAnImage:
+    return NotAnImage("The image is damaged")
+
+
+def hidden() -> NotAnImage:
+    return NotAnImage("The file holds other data besides the image; save the image anew and send that")
+
+
+UPRIGHT = 1
+EXIF_TAG = 0x0112
+EXIF_SHORT = 3
+#: The standard says SHORT; BYTE, LONG and the signed ones were seen.
+EXIF_INTEGERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l"}
+EXIF_HEADER = b"Exif\0\0"
+#: A directory holds some dozens of entries; the orientation's number sorts it near the start.
+MAX_ENTRIES = 1000
+
+_IN_XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])")
+
+
+def orientation_of(exif: bytes | None, xmp: bytes | None) -> int:
+    """Return the orientation, 1 to 8 as Exif numbers them; 1, upright, where nothing readable is said."""
+    found = _in_exif(_without_headers(exif)) if exif else None
+    if found is None and xmp and (match := _IN_XMP.search(xmp)):
+        found = int(match[1])
+    return found or UPRIGHT
+
+
+def _without_headers(exif: bytes) -> bytes:
+    """Return what follows the header, which some programs write a second time when they move Exif from file to file."""
+    while exif.startswith(EXIF_HEADER):
+        exif = exif.removeprefix(EXIF_HEADER)
+    return exif
+
+
+def exif_of(orientation: int) -> bytes:
+    """Return an Exif block (TIFF header, one directory) that says nothing but the orientation."""
+    return b"MM\0*" + struct.pack(">LHHHLHHL", 8, 1, EXIF_TAG, EXIF_SHORT, 1, orientation, 0, 0)
+
+
+def _in_exif(tiff: bytes) -> int | None:
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return None
+    try:
+        (start,) = struct.unpack_from(f"{order}L", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for number in range(min(entries, MAX_ENTRIES)):
+            place = start + 2 + 12 * number
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, place)
+            if tag == EXIF_TAG:
+                value = struct.unpack_from(order + EXIF_INTEGERS[kind], tiff, place + 8)[0] if kind in EXIF_INTEGERS else UPRIGHT
+                return value if 1 <= value <= 8 else None
+    except struct.error:
+        return None
+    return None
+
+
+HEADER_SIZES = (40, 52, 56, 64, 108, 124)
+OLD_HEADER_SIZE = 12
+RAW, BITFIELDS = 0, 3
+#: Some programs fill a file up to a multiple of four.
+MAX_PADDING = 3
+
+
+def read_bmp(content: bytes) -> Parts:
+    """Raises NotAnImage for a file that stops short, or holds something between header and pixels. What follows is left behind."""
+    try:
+        start, header = struct.unpack_from("<LL", content, 10)
+        if header == OLD_HEADER_SIZE:
+            width, height, _, bits = struct.unpack_from("<HHHH", content, 18)
+            head_end = 26 + (3 << bits if bits <= 8 else 0)
+        else:
+            width, height, _, bits, compression = struct.unpack_from("<llHHL", content, 18)
+            head_end = _head_end(content, header, bits, compression)
+    except struct.error:
+        raise truncated() from None
+    end = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
+    if end > len(content):
+        raise truncated()
+    if content[head_end:start].strip(b"\0"):
+        raise hidden()
+    if len(content) - end <= MAX_PADDING and not content[end:].strip(b"\0"):
+        return Parts([content])
+    return Parts([content[:2], struct.pack("<L", end), content[6:end]])
+
+
+def _head_end(content: bytes, header: int, bits: int, compression: int) -> int:
+    """Return where header, masks and colors end."""
+    if header not in HEADER_SIZES:
+        raise damaged()
+    if compression not in (RAW, BITFIELDS):
+        raise NotAnImage("Compressed BMP images are not accepted; save the image as PNG")
+    (used,) = struct.unpack_from("<L", content, 46)
+    most = 1 << bits if bits <= 8 else 256
+    colors = min(used, most) or (most if bits <= 8 else 0)
+    masks = 12 if compression == BITFIELDS and header == 40 else 0
+    return 14 + header + masks + 4 * colors
+
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs acTL fcTL fdAT".split())

@@ -11,10 +11,21 @@ from dataclasses import dataclass
 from PIL import Image
 
 from app.domain.errors import NotAnImage
-from app.pictures.bitmaps import read_bmp
-from app.pictures.formats import Parts, bare_png, read_gif, read_jpeg, read_png, read_webp, write_jpeg, write_plain, write_png, write_webp
+from app.pictures.formats import (
+    Parts,
+    bare_png,
+    orientation_of,
+    read_bmp,
+    read_gif,
+    read_jpeg,
+    read_png,
+    read_webp,
+    write_jpeg,
+    write_plain,
+    write_png,
+    write_webp,
+)
 from app.pictures.inspect import BROKEN, CONTENT_TYPES, EXTENSIONS, not_an_image
-from app.pictures.orientation import orientation_of
 
 #: Where a browser or PHP would begin to obey. The name has to end there: five letters alone occur by chance in large files.
 _ACTIVE = re.compile(rb"<(?:script|html|\?php)(?=[\s/>]|\Z)", re.IGNORECASE)

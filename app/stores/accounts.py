@@ -1,4 +1,8 @@
-"""The `accounts` collection: who users are. Their tokens are changed in `ledger.py` only."""
+"""Who may call: the `accounts` of users, the `apiKeys` of scripts, and the `endedSessions` that were ended before their time.
+
+Users' tokens are changed in `ledger.py` only. Keys are kept as hashes: whoever reads the store cannot use them. MongoDB removes an ended
+session once its token has expired.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.account import Account, Role
+from app.domain.account import Account, Role, Session
+from app.domain.api_key import USUAL_SCOPES, ApiKey, KeyTerms, OrderLimits, Scope
 from app.domain.errors import EmailTaken, StoreUnavailable
 from app.domain.ledger import Entry
 from app.stores.database import Database, Document, store
@@ -100,3 +105,84 @@ def _account(doc: Document) -> Account:
         sessions_ended_at=doc.get("sessionsEndedAt"),
         ended_alone_until=doc.get("endedAloneUntil"),
     )
+
+
+@store
+class KeyStore:
+    def __init__(self, database: Database) -> None:
+        self._keys = database["apiKeys"]
+
+    def insert(self, key: ApiKey, secret_hash: str) -> None:
+        doc = {"_id": key.id, "name": key.name, "hash": secret_hash, "createdAt": key.created_at, "revokedAt": None}
+        self._keys.insert_one(doc | _terms_document(key.terms))
+
+    def get(self, key_id: str) -> tuple[ApiKey, str] | None:
+        """Return a key with the hash of its secret."""
+        doc = self._keys.find_one({"_id": key_id})
+        return (_key(doc), doc["hash"]) if doc else None
+
+    def of(self, key_ids: Sequence[str]) -> list[ApiKey]:
+        return [_key(doc) for doc in self._keys.find({"_id": {"$in": list(key_ids)}})]
+
+    def list(self) -> list[ApiKey]:
+        return [_key(doc) for doc in self._keys.find({}).sort("_id")]
+
+    def revoke(self, key_id: str, at: datetime) -> bool:
+        """Revoke a key for good; False where there is none, or it was revoked before."""
+        return bool(self._keys.update_one({"_id": key_id, "revokedAt": None}, {"$set": {"revokedAt": at}}).matched_count)
+
+    def note_use(self, key_id: str, at: datetime, *, before: datetime) -> None:
+        """Write down that a key was used, unless somebody has since `before`."""
+        unnoted = [{"lastUsedAt": None}, {"lastUsedAt": {"$lte": before}}]
+        self._keys.update_one({"_id": key_id, "$or": unnoted}, {"$set": {"lastUsedAt": at}})
+
+
+def _terms_document(terms: KeyTerms) -> Document:
+    return {
+        "users": list(terms.users),
+        "scopes": [scope.value for scope in terms.scopes],
+        "models": list(terms.orders.models),
+        "expiresAt": terms.expires_at,
+        "ratePerMinute": terms.rate_per_minute,
+        "maxMicrosPerOrder": terms.orders.max_micros,
+        "ipRanges": list(terms.ip_ranges),
+        "lastUsedAt": None,
+    }
+
+
+def _key(doc: Document) -> ApiKey:
+    """Read a key; those made before keys had terms have none of the fields, and are as wide as they were."""
+    terms = KeyTerms(
+        users=tuple(doc.get("users", ())),
+        scopes=tuple(Scope(scope) for scope in doc.get("scopes", USUAL_SCOPES)),
+        expires_at=doc.get("expiresAt"),
+        rate_per_minute=doc.get("ratePerMinute"),
+        ip_ranges=tuple(doc.get("ipRanges", ())),
+        orders=OrderLimits(models=tuple(doc.get("models", ())), max_micros=doc.get("maxMicrosPerOrder")),
+    )
+    return ApiKey(
+        id=doc["_id"],
+        name=doc["name"],
+        created_at=doc["createdAt"],
+        revoked_at=doc["revokedAt"],
+        last_used_at=doc.get("lastUsedAt"),
+        terms=terms,
+    )
+
+
+@store
+class EndedSessionStore:
+    def __init__(self, database: Database) -> None:
+        self._ended = database["endedSessions"]
+
+    def add(self, session: Session, at: datetime) -> None:
+        """End a session for good. Repeatable."""
+        fields = {"userId": session.user_id, "endedAt": at, "expiresAt": session.expires_at}
+        self._ended.update_one({"_id": session.id}, {"$setOnInsert": fields}, upsert=True)
+
+    def has(self, session_id: str) -> bool:
+        return self._ended.find_one({"_id": session_id}, {"_id": 1}) is not None
+
+    def among(self, session_ids: Sequence[str]) -> set[str]:
+        """Return those that have ended."""
+        return {doc["_id"] for doc in self._ended.find({"_id": {"$in": list(session_ids)}}, {"_id": 1})}

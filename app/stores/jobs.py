@@ -1,12 +1,15 @@
-"""The `jobs` collection. Every change is one compare-and-set on the revision and status that were read."""
+"""The `jobs` collection, one job at a time and many at once as batches see it; and `deletedJobs`, what is left of a deleted one.
+
+Every change of a job is one compare-and-set on the revision and status that were read.
+"""
 
 from __future__ import annotations
 
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -145,3 +148,65 @@ class JobStore:
         if wanted.is_impossible:
             return []
         return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id", direction).limit(limit)]
+
+
+OPEN_STATUSES = [JobStatus.PENDING.value, JobStatus.PROCESSING.value]
+
+
+@dataclass(frozen=True)
+class StatusSum:
+    """What the jobs of one status in a batch come to."""
+
+    jobs: int
+    charged_micros: int
+    progress: int
+
+
+@store
+class BatchJobStore:
+    def __init__(self, database: Database, patience: Patience) -> None:
+        self._jobs = database["jobs"]
+        self._patience = patience
+
+    def insert_all(self, jobs: Sequence[Job]) -> None:
+        """Write the jobs of a new batch in one command. It may be cut off in the middle: the batch then is undone."""
+        self._jobs.insert_many([to_document(job) for job in jobs], ordered=False)
+
+    def remove_unstarted(self, batch_id: str) -> None:
+        """Take back the jobs of a batch that is not accepted after all, as if they had never been."""
+        self._jobs.delete_many({"batchId": batch_id, "requests.0.attempts": 0})
+
+    def sums(self, batch_id: str) -> Mapping[JobStatus, StatusSum]:
+        """Return what a batch's jobs come to, by status: one query."""
+        group = {
+            "_id": "$status",
+            "jobs": {"$sum": 1},
+            "charged": {"$sum": "$cost.chargedMicros"},
+            "progress": {"$sum": "$progress"},
+        }
+        found = self._jobs.aggregate([{"$match": {"batchId": batch_id}}, {"$group": group}])
+        return {JobStatus(doc["_id"]): StatusSum(doc["jobs"], doc["charged"], doc["progress"]) for doc in found}
+
+    def open_after(self, batch_id: str, last_id: str, *, limit: int) -> list[Job]:
+        """Return a batch's jobs that have not ended, by ascending id after `last_id` ("" for the first)."""
+        query = {"batchId": batch_id, "_id": {"$gt": last_id}, "status": {"$in": OPEN_STATUSES}}
+        return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id").limit(limit)]
+
+    def slots_taken(self) -> int:
+        """Return how many batch jobs, of whatever batch, are in the works now."""
+        return self._jobs.count_documents({"batchSlot": True})
+
+
+@store
+class Tombstones:
+    def __init__(self, database: Database) -> None:
+        self._deleted = database["deletedJobs"]
+
+    def write(self, job_id: str, user_id: str, at: datetime) -> None:
+        """Note a deletion; repeating it changes nothing."""
+        self._deleted.update_one({"_id": job_id}, {"$setOnInsert": {"userId": user_id, "at": at}}, upsert=True)
+
+    def owner_of(self, job_id: str) -> str | None:
+        """Return whose deleted job it was, or None where there was none."""
+        doc = self._deleted.find_one({"_id": job_id})
+        return str(doc["userId"]) if doc else None

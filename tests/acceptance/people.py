@@ -10,8 +10,7 @@ import httpx
 from app.config import Settings
 from app.services.people.accounts import Accounts
 from app.services.people.bearer_tokens import Tokens
-from app.stores.accounts import AccountStore
-from app.stores.keys import KeyStore
+from app.stores.accounts import AccountStore, KeyStore
 from tests.acceptance.service import Answer, Service, wait_until
 from tests.support.factories import picture
 

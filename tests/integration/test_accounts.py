@@ -19,9 +19,8 @@ from app.domain.account import Role
 from app.domain.errors import EmailTaken, NotFound, Unauthorized
 from app.services.people.accounts import Accounts
 from app.services.people.bearer_tokens import Tokens
-from app.stores.accounts import AccountStore
+from app.stores.accounts import AccountStore, KeyStore
 from app.stores.database import Database
-from app.stores.keys import KeyStore
 from tests.support.idp import AUDIENCE, ISSUER, IdentityProvider, identity_provider
 
 PASSWORD = "correct horse"

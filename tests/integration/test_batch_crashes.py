@@ -14,7 +14,7 @@ from app.domain.errors import (
 from app.domain.job import Job, JobStatus
 from app.domain.job_filter import JobFilter
 from app.domain.ledger import Balance
-from app.stores.batch_jobs import BatchJobStore
+from app.stores.jobs import BatchJobStore
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Crash, Shop, key, orders
 

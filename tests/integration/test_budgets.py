@@ -11,9 +11,9 @@ from app.domain.errors import BudgetExceeded, InsufficientTokens, InvalidRequest
 from app.domain.job import Settlement
 from app.services.money.budgets import Budgets
 from app.services.orders.web_generation import TextRequest
+from app.stores.accounts import KeyStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Document
-from app.stores.keys import KeyStore
 from tests.support.factories import completed_job
 from tests.support.gateway import Gateway
 from tests.support.services import Backing

@@ -15,9 +15,8 @@ from app.domain.account import Role
 from app.domain.api_key import KeyTerms, OrderLimits, Scope
 from app.domain.errors import Unauthorized
 from app.services.people.accounts import Accounts
-from app.stores.accounts import AccountStore
+from app.stores.accounts import AccountStore, KeyStore
 from app.stores.database import Database
-from app.stores.keys import KeyStore
 from tests.support.services import Backing
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,11 +18,10 @@ from app.domain.job_filter import JobFilter
 from app.domain.usage import GroupBy, Period
 from app.services.reports.history import Cut, History, Total
 from app.services.reports.usage import Usage
-from app.stores.batch_jobs import BatchJobStore
 from app.stores.database import Database
 from app.stores.indexes import INDEXES, ensure_indexes
-from app.stores.jobs import JobStore
-from app.stores.usage_days import UsageDayStore
+from app.stores.jobs import BatchJobStore, JobStore
+from app.stores.usage import UsageDayStore
 from tests.support.factories import NOON, completed_job, make_job
 from tests.support.services import Backing
 

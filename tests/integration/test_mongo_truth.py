@@ -25,20 +25,16 @@ from app.domain.job import Patience
 from app.domain.ledger import Entry, EntryType
 from app.domain.usage import GroupBy, Period
 from app.stores import database as databases
-from app.stores.accounts import AccountStore
-from app.stores.batch_jobs import BatchJobStore
+from app.stores.accounts import AccountStore, KeyStore
 from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, Document, connect, ping
 from app.stores.durations import DurationStore
 from app.stores.indexes import ensure_indexes
-from app.stores.jobs import JobFilter, JobStore
-from app.stores.keys import KeyStore
+from app.stores.jobs import BatchJobStore, JobFilter, JobStore, Tombstones
 from app.stores.ledger import LedgerStore
-from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
-from app.stores.usage import UsageStore
-from app.stores.usage_days import UsageDayStore
+from app.stores.usage import UsageDayStore, UsageStore
 from tests.support.factories import completed_job, make_job, make_upload
 from tests.support.services import Backing, fresh_database
 from tests.support.strange_mongo import NOT_CONFIRMED, Message, StrangeMongo, honest, strange_mongo

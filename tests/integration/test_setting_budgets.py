@@ -16,8 +16,8 @@ from app.domain.job import Job
 from app.services.money.budgets import Budgets
 from app.services.money.funds import Funds
 from app.services.orders.submit import Generation
+from app.stores.accounts import KeyStore
 from app.stores.budgets import BudgetStore
-from app.stores.keys import KeyStore
 from tests.support.gateway import Gateway
 from tests.support.shop import UNIT_MICROS, Shop, orders
 from tests.support.till import order

@@ -12,8 +12,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.bootstrap import Services
 from app.services.people.accounts import Accounts
-from app.stores.accounts import AccountStore
-from app.stores.keys import KeyStore
+from app.stores.accounts import AccountStore, KeyStore
 
 FLUX = {"model": "flux-lora", "inputs": {"prompt": "a red bicycle"}, "async": True}
 BANANA = {"model": "nano-banana-edit", "inputs": {"prompt": "a red bicycle", "image_urls": ["https://example.com/a.png"]}, "async": True}

@@ -17,8 +17,7 @@ from app.domain.job import Job
 from app.domain.usage import GroupBy, Period, Tally, UsageRow, period_of
 from app.services.reports.usage import Usage
 from app.stores.database import Database
-from app.stores.usage import UsageStore
-from app.stores.usage_days import UsageDayStore, id_of
+from app.stores.usage import UsageDayStore, UsageStore, id_of
 from tests.support.factories import NOON, canceled_job, certain, completed_job, submitted_job
 
 RACERS = 20

@@ -11,10 +11,9 @@ from app.domain.job import Job, Patience
 from app.domain.ledger import Balance, Entry, EntryType
 from app.services.money.billing import Billing
 from app.services.people.accounts import Accounts
-from app.stores.accounts import AccountStore
+from app.stores.accounts import AccountStore, KeyStore
 from app.stores.database import Database
 from app.stores.jobs import JobStore
-from app.stores.keys import KeyStore
 from app.stores.ledger import LedgerStore
 from tests.support.factories import make_job
 

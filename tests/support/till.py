@@ -11,8 +11,8 @@ from app.domain.budget import Budget
 from app.domain.job import Job
 from app.services.money.budgets import Budgets
 from app.services.orders.order import Order
+from app.stores.accounts import KeyStore
 from app.stores.budgets import BudgetStore
-from app.stores.keys import KeyStore
 from tests.support.factories import make_job
 from tests.support.gateway import SMALL, Gateway
 

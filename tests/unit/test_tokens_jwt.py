@@ -14,9 +14,8 @@ from app.domain.account import Account
 from app.domain.errors import Unauthorized
 from app.services.people.accounts import Accounts
 from app.services.people.bearer_tokens import ISSUER, Tokens
-from app.stores.accounts import AccountStore
+from app.stores.accounts import AccountStore, KeyStore
 from app.stores.database import Database
-from app.stores.keys import KeyStore
 
 LIFETIME = timedelta(hours=168)
 SECRET = "a secret of this test, 32 or more"

@@ -8,8 +8,8 @@ import struct
 import pytest
 from PIL import Image, PngImagePlugin
 
+from app.pictures.formats import orientation_of
 from app.pictures.inspect import CONTENT_TYPES
-from app.pictures.orientation import orientation_of
 from app.pictures.sanitize import CleanPicture
 from tests.support.cases import case
 from tests.support.images import PLACE, chunk, cleaned, exif, noise, opened, saved

@@ -19,8 +19,7 @@ from app.services.money.funds import Funds
 from app.services.orders.fair_share import Turns
 from app.stores.jobs import JobStore
 from app.stores.uploads import UploadStore
-from app.stores.usage import UsageStore
-from app.stores.usage_days import UsageDayStore
+from app.stores.usage import UsageDayStore, UsageStore
 
 log = logging.getLogger(__name__)
 

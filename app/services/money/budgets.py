@@ -12,9 +12,9 @@ from app.domain.budget import Budget
 from app.domain.errors import BudgetExceeded, NotFound
 from app.domain.job import Job
 from app.domain.pricing import usd, usd_text
+from app.stores.accounts import KeyStore
 from app.stores.budgets import BudgetStore
 from app.stores.jobs import JobStore
-from app.stores.keys import KeyStore
 
 log = logging.getLogger(__name__)
 

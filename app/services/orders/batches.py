@@ -34,9 +34,8 @@ from app.services.orders.fair_share import Turns
 from app.services.orders.order import KEY_LIFETIME, Order, OrderKey, PricedOrder, Prices
 from app.services.orders.references import References
 from app.services.orders.submit import Generation
-from app.stores.batch_jobs import BatchJobStore
 from app.stores.batches import BatchStore
-from app.stores.jobs import JobStore
+from app.stores.jobs import BatchJobStore, JobStore
 from app.stores.readiness import Readiness
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,8 @@ from app.domain import clock
 from app.domain.batch import Batch, BatchState, released
 from app.domain.errors import QueueUnavailable
 from app.services.events.announcements import Announcer
-from app.stores.batch_jobs import BatchJobStore
 from app.stores.batches import BatchStore
-from app.stores.jobs import JobStore
+from app.stores.jobs import BatchJobStore, JobStore
 
 log = logging.getLogger(__name__)
 

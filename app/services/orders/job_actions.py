@@ -16,8 +16,7 @@ from app.domain.job import Job, Settlement
 from app.services.events.announcements import Announcer
 from app.services.orders.order import Order, OrderKey
 from app.services.orders.submit import Accepted, Generation
-from app.stores.jobs import JobStore
-from app.stores.tombstones import Tombstones
+from app.stores.jobs import JobStore, Tombstones
 from app.stores.uploads import UploadStore
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,7 @@ from app.domain.credentials import is_common, login_of, normal_email, normal_pas
 from app.domain.errors import EmailTaken, FieldError, InvalidRequest, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
 from app.domain.ledger import signup
 from app.domain.places import Places
-from app.stores.accounts import AccountStore
-from app.stores.keys import KeyStore
+from app.stores.accounts import AccountStore, KeyStore
 
 KEY_PREFIX = "igk"
 USE_NOTED_EVERY = timedelta(minutes=1)

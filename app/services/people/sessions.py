@@ -11,9 +11,7 @@ from app.domain.account import Account, Session
 from app.domain.errors import Unauthorized
 from app.services.people.accounts import Accounts, Guesses
 from app.services.people.bearer_tokens import Tokens
-from app.stores.accounts import AccountStore
-from app.stores.keys import KeyStore
-from app.stores.sessions import EndedSessionStore
+from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
 
 #: What lets a connection in: a session, or the id of an API key.
 Credential = Session | str

@@ -10,7 +10,7 @@ from app.domain import clock
 from app.domain.account import Whose
 from app.domain.errors import FieldError, InvalidRequest
 from app.domain.usage import GroupBy, Period, Tally, UsageRow, period_of
-from app.stores.usage_days import UsageDayStore
+from app.stores.usage import UsageDayStore
 
 USUAL_PERIOD = timedelta(days=30)
 #: More groups than this are not for one answer: the export has them all, day by day.
