@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from rq.timeouts import JobTimeoutException
 
-from app.bootstrap import Services, build_services
+from app.bootstrap import Services
 from app.config import load_settings
 from app.domain.errors import ServiceError
 from app.domain.fal_request import News
@@ -23,7 +23,7 @@ log = logging.getLogger("workers")
 @functools.cache
 def services() -> Services:
     """Return this process's services, built at the first task: after the fork, so that no client is shared."""
-    return build_services(load_settings(os.environ, for_web=False))
+    return Services(load_settings(os.environ, for_web=False))
 
 
 class TaskFailed(Exception):

@@ -171,6 +171,9 @@ class S3Storage:
 
     # -- health ---------------------------------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        self._s3.close()
+
     def sweep(self) -> int:
         """Do nothing: an object is put whole, in one request, or not at all."""
         return 0

@@ -51,6 +51,9 @@ class Storage(Protocol):
     def sweep(self) -> int:
         """Remove what killed processes left half written; returns how many."""
 
+    def close(self) -> None:
+        """Close its connections."""
+
 
 def open_storage(settings: Settings) -> LocalStorage | S3Storage:
     """Return the storage `STORAGE_URL` names. Opens nothing yet."""
@@ -140,6 +143,9 @@ class LocalStorage:
 
     def sweep(self) -> int:
         return self.sweep_parts(older_than=ABANDONED_AFTER)
+
+    def close(self) -> None:
+        """Do nothing: a folder has no connections."""
 
     def sweep_parts(self, *, older_than: timedelta) -> int:
         """Remove half-written files that a killed process left; returns how many."""

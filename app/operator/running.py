@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from app.bootstrap import build_services
+from app.bootstrap import Services
 from app.config import Settings, load_settings
 from app.domain.errors import StoreNotReady
 
@@ -26,10 +26,10 @@ def with_services(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        services = build_services(settings())
-        with contextlib.suppress(StoreNotReady):  # A missing index must not keep the operator from mending what it stumbles over.
-            services.readiness.look()
-        services.readiness.prove()
-        return command(services, *args, **kwargs)
+        with contextlib.closing(Services(settings())) as services:
+            with contextlib.suppress(StoreNotReady):  # A missing index must not keep the operator from mending what it stumbles over.
+                services.readiness.look()
+            services.readiness.prove()
+            return command(services, *args, **kwargs)
 
     return wrapper

@@ -17,7 +17,7 @@ import eventlet.tpool
 
 from app import create_app
 from app.api import sockets
-from app.bootstrap import Services, build_services, check_addresses
+from app.bootstrap import Services, check_addresses
 from app.clients.storage import Storage
 from app.config import Settings
 from app.domain import clock
@@ -54,7 +54,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     configure_logging(settings, process="web")
     _give_back_large_blocks()
     check_addresses(settings)
-    services = build_services(settings, offload=eventlet.tpool.execute)
+    services = Services(settings, offload=eventlet.tpool.execute)
     _warn_of_losses(services)
     eventlet.spawn(_keep_looking, services.readiness, is_fit=_is_fit(services.readiness))
     eventlet.spawn(_prove_storage, services.storage)

@@ -26,10 +26,10 @@ A_JOB = "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8"
 PRINT_ROUTES = """
 import json, os
 from app import create_app
-from app.bootstrap import build_services
+from app.bootstrap import Services
 from app.config import load_settings
 settings = load_settings(os.environ)
-app = create_app(settings, build_services(settings))
+app = create_app(settings, Services(settings))
 print(json.dumps([[rule.rule, sorted(rule.methods - {"HEAD", "OPTIONS"})] for rule in app.url_map.iter_rules()]), flush=True)
 os._exit(0)
 """

@@ -18,7 +18,6 @@ from tests.support.factories import picture
 from tests.support.fal_calls import first_file
 from tests.support.fal_place import FalPlace
 from tests.support.https_server import Call, Server, https_server
-from tests.support.services import close_downloader
 
 PICTURE = picture()
 
@@ -34,7 +33,7 @@ def downloader(server: Server, fal_place: FalPlace) -> Iterator[Downloader]:
     """A downloader for which the small server and the emulator are fal's own hosts."""
     made = Downloader(frozenset({server.host, fal_place.host}))
     yield made
-    close_downloader(made)
+    made.close()
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def stranger() -> Iterator[Downloader]:
     """A downloader for which no host of this machine is fal's own."""
     made = Downloader(frozenset({"fal.run"}))
     yield made
-    close_downloader(made)
+    made.close()
 
 
 def content(downloader: Downloader, url: str) -> bytes:
@@ -234,7 +233,7 @@ def test_a_certificate_of_nobody_known_is_refused(server: Server, monkeypatch: p
 
     assert isinstance(failure(made, server.on("/a.png", body=PICTURE)), ResultUnavailable)
     assert server.seen == []
-    close_downloader(made)
+    made.close()
 
 
 @pytest.mark.parametrize(

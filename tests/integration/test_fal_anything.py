@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.api.views import job_view
-from app.bootstrap import Services, build_services
+from app.bootstrap import Services
 from app.clients.fal.status import FalStatusClient
 from app.config import Settings
 from app.domain.errors import Unauthorized
@@ -29,7 +29,7 @@ from app.domain.job import Job, JobStatus, Settlement
 from tests.support.fal_place import FalPlace
 from tests.support.gateway import Gateway
 from tests.support.odd_fal import BODIES, HEADERS, SCRIPTS, OddFal, Script, odd_fal
-from tests.support.services import Backing, close
+from tests.support.services import Backing
 from workers import tasks
 from workers.watcher.polling import Poller
 from workers.watcher.tracking import Tracker
@@ -93,7 +93,7 @@ async def _inline(call: Any) -> Any:
 def lab(backing: Backing, fal_place: FalPlace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with odd_fal(fal_place.tls_dir) as fal, pytest.MonkeyPatch.context() as patch:
         patch.setattr(fal_client.client, "QUEUE_URL_FORMAT", f"https://{fal.host}/")
-        services = build_services(
+        services = Services(
             Settings(
                 mongodb_uri=backing.database_uri("test_fal_anything"),
                 redis_url=backing.redis_url,
@@ -110,7 +110,7 @@ def lab(backing: Backing, fal_place: FalPlace, tmp_path_factory: pytest.TempPath
         finally:
             lab.loop.close()
             services.database.client.drop_database(services.database.name)
-            close(services)
+            services.close()
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,6 @@ from tests.support.factories import make_receipt
 from tests.support.fal_calls import FLUX, wait_until
 from tests.support.fal_place import FalPlace
 from tests.support.https_server import Call, Server, https_server
-from tests.support.services import close_fal
 
 KEY = "test-id:test-secret"
 PROMPT = {"prompt": "a red bicycle"}
@@ -34,7 +33,7 @@ PROMPT = {"prompt": "a red bicycle"}
 def fal(fal_place: FalPlace) -> Iterator[FalQueue]:
     made = FalQueue(KEY, frozenset({fal_place.host}))
     yield made
-    close_fal(made)
+    made.close()
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def test_a_submit_is_posted_once_whatever_comes_back(
 
     assert type(refused.value) is expected
     assert len(fal_emulator.requests()) == 1
-    close_fal(fal)
+    fal.close()
 
 
 def test_an_answer_of_a_size_nobody_expects_is_unknown(fal_place: FalPlace, fal_emulator: Emulator) -> None:
@@ -146,7 +145,7 @@ def test_an_answer_of_a_size_nobody_expects_is_unknown(fal_place: FalPlace, fal_
         fal.submit(FLUX, PROMPT)
 
     assert len(fal_emulator.requests()) == 1
-    close_fal(fal)
+    fal.close()
 
 
 def test_a_refused_key_is_the_operators_and_not_the_callers_fault(fal_place: FalPlace, fal_emulator: Emulator) -> None:
@@ -154,7 +153,7 @@ def test_a_refused_key_is_the_operators_and_not_the_callers_fault(fal_place: Fal
 
     with pytest.raises(ProviderBadKey):
         fal.submit(FLUX, PROMPT)
-    close_fal(fal)
+    fal.close()
 
 
 def test_what_fal_says_about_the_input_reaches_the_caller(fal: FalQueue, fal_emulator: Emulator) -> None:
@@ -220,7 +219,7 @@ def test_a_silent_result_is_had_later(fal_place: FalPlace, server: Server, monke
 
     with pytest.raises(ResultUnavailable):
         fal.result(receipt_at(server))
-    close_fal(fal)
+    fal.close()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from tests.support.factories import make_receipt
 from tests.support.fal_calls import FLUX, wait_until
 from tests.support.fal_place import FalPlace
 from tests.support.https_server import Server, https_server
-from tests.support.services import close_fal
 
 KEY = "test-id:test-secret"
 
@@ -24,7 +23,7 @@ KEY = "test-id:test-secret"
 def fal(fal_place: FalPlace) -> Iterator[FalQueue]:
     made = FalQueue(KEY, frozenset({fal_place.host}))
     yield made
-    close_fal(made)
+    made.close()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from app.domain import clock
 from app.stores import database as databases
 from tests.support.factories import completed_job, make_image, make_upload
 from tests.support.fal_place import FalPlace
-from tests.support.services import Backing, running_services
+from tests.support.services import Backing, running_services, with_parts
 from tests.support.shop import orders
 
 BODY = {"model": "flux-dev", "inputs": {"prompt": "a red bicycle"}, "options": {"num_images": 2}, "userId": "user-1", "async": True}
@@ -67,7 +67,7 @@ def overheard(heard: Heard, backing: Backing, fal_place: FalPlace) -> Iterator[S
         # The driver's own `register` would be for every client of this process, for ever.
         patch.setattr(databases, "MongoClient", functools.partial(MongoClient, event_listeners=[heard]))
         with running_services(backing, fal_place) as services:
-            yield dataclasses.replace(services, settings=dataclasses.replace(services.settings, allow_anonymous=True))
+            yield with_parts(services, settings=dataclasses.replace(services.settings, allow_anonymous=True))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from app import create_app
 from app.bootstrap import Services
 from app.clients.storage import LocalStorage
 from tests.support.gateway import Gateway
+from tests.support.services import with_parts
 
 
 class EndingLinks(LocalStorage):
@@ -25,13 +26,13 @@ class EndingLinks(LocalStorage):
 
 def client_of(services: Services, **settings: object) -> FlaskClient:
     open_to_all = dataclasses.replace(services.settings, allow_anonymous=True, **settings)  # type: ignore[arg-type]
-    return create_app(open_to_all, dataclasses.replace(services, settings=open_to_all)).test_client()
+    return create_app(open_to_all, with_parts(services, settings=open_to_all)).test_client()
 
 
 def test_a_304_never_confirms_links_that_have_ended(gateway: Gateway) -> None:
     assert isinstance(gateway.services.storage, LocalStorage)
     storage = EndingLinks(gateway.services.storage.root, "http://localhost:5000/files")
-    client = client_of(dataclasses.replace(gateway.services, storage=storage))
+    client = client_of(with_parts(gateway.services, storage=storage))
     address = f"/api/jobs/{gateway.order().id}"
 
     first = client.get(address)

@@ -23,7 +23,7 @@ from tests.support.emulator import Emulator
 from tests.support.fal_place import FalPlace
 from tests.support.gateway import Gateway
 from tests.support.redis_servers import USER, RedisServer, redis_server, tls_front
-from tests.support.services import Backing, running_services
+from tests.support.services import Backing, running_services, with_parts
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Far below `SYNC_WAIT_SECONDS`, for a busy machine.
@@ -130,7 +130,7 @@ def mend(services: Services) -> None:
 def test_a_redis_that_takes_no_writes_is_not_ready_and_an_order_stands_and_says_so_at_once(
     frail_services: Services, fal_emulator: Emulator, trouble: Callable[[Services], None], told: str
 ) -> None:
-    services = dataclasses.replace(frail_services, settings=dataclasses.replace(frail_services.settings, allow_anonymous=True))
+    services = with_parts(frail_services, settings=dataclasses.replace(frail_services.settings, allow_anonymous=True))
     app = create_app(services.settings, services)
     gateway = Gateway(services, fal_emulator)
     body = {"model": "flux-dev", "inputs": {"prompt": "a lighthouse"}, "userId": "user-1"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from app import create_app
 from app.bootstrap import Services
 from app.services.people.accounts import Accounts
 from app.stores.accounts import AccountStore, KeyStore
+from tests.support.services import with_parts
 
 FLUX = {"model": "flux-lora", "inputs": {"prompt": "a red bicycle"}, "async": True}
 BANANA = {"model": "nano-banana-edit", "inputs": {"prompt": "a red bicycle", "image_urls": ["https://example.com/a.png"]}, "async": True}
@@ -110,7 +110,7 @@ def test_a_resolution_is_no_size(client: FlaskClient, ada: dict[str, str]) -> No
 def test_nobody_registers_while_registration_is_closed_and_who_has_an_account_logs_in(services: Services) -> None:
     store, keys = AccountStore(services.database), KeyStore(services.database)
     Accounts(accounts=store, keys=keys, signup_tokens=7).register("grace@example.com", "long enough")
-    closed = dataclasses.replace(services, accounts=Accounts(accounts=store, keys=keys, is_open=False))
+    closed = with_parts(services, accounts=Accounts(accounts=store, keys=keys, is_open=False))
     client = create_app(closed.settings, closed).test_client()
 
     refused = client.post("/api/auth/register", json={"email": "ada@example.com", "password": "long enough"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import signal
 from collections import Counter
@@ -20,6 +19,7 @@ from app.domain.errors import StorageUnavailable
 from app.domain.fal_request import RequestState
 from app.domain.job import Job, JobStatus, Settlement
 from tests.support.gateway import Gateway
+from tests.support.services import with_parts
 from workers import tasks
 from workers.worker import PersistentWorker
 
@@ -41,7 +41,7 @@ def work(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     """Work off all tasks as a worker does, with some services replaced."""
 
     def worked(**replaced: Any) -> None:
-        monkeypatch.setattr(tasks, "services", lambda: dataclasses.replace(gateway.services, **replaced))
+        monkeypatch.setattr(tasks, "services", lambda: with_parts(gateway.services, **replaced))
         redis = gateway.services.redis
         queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
         worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer)

@@ -19,6 +19,7 @@ from app.domain import clock
 from app.domain.job import Job
 from tests.support.factories import STOPPED, certain, make_receipt, submitted_job
 from tests.support.gateway import Gateway
+from tests.support.services import with_parts
 from workers.watcher import tracking
 from workers.watcher.tracking import EARLY_SHARE, Tracked, Tracker
 
@@ -276,7 +277,7 @@ def test_a_queue_that_is_away_costs_a_repetition_and_not_the_request(
 ) -> None:
     monkeypatch.setattr(tracking, "COLLECT_PATIENCE_S", 0.0)
     job = in_flight()
-    away = dataclasses.replace(services, queue=TaskQueue(connect_redis("redis://127.0.0.1:9/0")))
+    away = with_parts(services, queue=TaskQueue(connect_redis("redis://127.0.0.1:9/0")))
 
     async def scenario(tracker: Tracker) -> set[Any]:
         await tracker.told(await tracked(tracker, job), COMPLETED)

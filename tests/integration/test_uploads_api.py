@@ -23,6 +23,7 @@ from app.domain import clock
 from app.domain.asset import Purpose
 from tests.support.factories import make_upload, picture
 from tests.support.images import noise, saved
+from tests.support.services import with_parts
 
 CONTENT = picture("PNG", size=(64, 48))
 
@@ -268,7 +269,7 @@ def test_uploads_beyond_the_quota_are_413_as_data_in_an_order_too(services: Serv
     references._uploads = uploads
     generation = copy.copy(services.generation)
     generation._references = references
-    limited = dataclasses.replace(services, settings=tiny, uploads=uploads, generation=generation)
+    limited = with_parts(services, settings=tiny, uploads=uploads, generation=generation)
     client = create_app(tiny, limited).test_client()
     token = registered(client, "one@example.com")
     uri = "data:image/png;base64," + base64.b64encode(content).decode()

@@ -14,6 +14,7 @@ from app.api.http.application import build
 from app.api.http.origins import MAX_NAMED, Origins
 from app.bootstrap import Services
 from app.config import load_settings
+from tests.support.services import with_parts
 
 OURS, THEIRS = "https://app.example.com", "https://evil.example"
 ENVIRONMENT = {
@@ -27,7 +28,7 @@ ENVIRONMENT = {
 
 def client_of(services: Services, **changes: object) -> FlaskClient:
     settings = replace(services.settings, **changes)  # type: ignore[arg-type]
-    return build(settings, replace(services, settings=settings)).test_client()
+    return build(settings, with_parts(services, settings=settings)).test_client()
 
 
 @pytest.mark.parametrize("text", [OURS, f"{OURS}/", "HTTPS://App.Example.com", f"{OURS}:443", f" {OURS} ,"])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from app.bootstrap import Services, build_services
-from app.clients.fal.download import Downloader
-from app.clients.fal.queue import FalQueue
+from app.bootstrap import Services
 from app.config import Settings
 from app.stores.database import Database, connect
 from scripts.stack.stack import Stack
@@ -66,7 +66,7 @@ def fresh_database(backing: Backing) -> Iterator[Database]:
 def running_services(backing: Backing, place: FalPlace) -> Iterator[Services]:
     """Wire the whole service in this process, as a worker has it, on a database and a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="imagegw-storage-") as folder, tempfile.TemporaryDirectory(prefix="imagegw-receipts-") as kept:
-        services = build_services(
+        services = Services(
             Settings(
                 mongodb_uri=backing.database_uri(f"test_{uuid.uuid4().hex[:12]}"),
                 redis_url=backing.redis_url,
@@ -81,21 +81,13 @@ def running_services(backing: Backing, place: FalPlace) -> Iterator[Services]:
             yield services
         finally:
             services.database.client.drop_database(services.database.name)
-            close(services)
+            services.close()
 
 
-def close(services: Services) -> None:
-    """Close what a process otherwise keeps to its end: an open socket that is forgotten counts as a failure here."""
-    services.database.client.close()
-    services.redis.connection_pool.disconnect()
-    close_fal(services.dispatcher._fal)
-    close_downloader(services.collector._downloader)
-
-
-def close_fal(fal: FalQueue) -> None:
-    fal._submits.close()
-    fal._results.close()
-
-
-def close_downloader(downloader: Downloader) -> None:
-    downloader._pool.close()
+def with_parts(services: Services, **parts: Any) -> Services:
+    """Return the services with some replaced; all others are the same, and still hold each other."""
+    for name in vars(type(services)):
+        getattr(services, name)  # Whatever is built later would hold the new ones.
+    changed = copy.copy(services)
+    vars(changed).update(parts)
+    return changed

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from redis.exceptions import RedisError
 
-from app.bootstrap import Services, build_services, check_addresses
+from app.bootstrap import Services, check_addresses
 from app.clients.events import IN_FLIGHT_CHANNEL, listen
 from app.clients.fal.status import FalStatusClient
 from app.config import BadSettings, load_settings
@@ -186,7 +186,7 @@ def main() -> int:
     try:
         settings = load_settings(os.environ, for_web=False)
         check_addresses(settings)
-        services = build_services(settings)
+        services = Services(settings)
     except (BadSettings, RegistryError) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2

@@ -40,7 +40,7 @@ def build(settings: Settings, services: Services) -> Flask:
     access.init_app(app)
     metrics.init_app(app, services)
     bodies.init_app(app)
-    limits.init_app(app, settings)
+    limits.init_app(app, services.hasty_redis)
     api = docs.init_app(app)
     for documented in (images, jobs, streams, accounts, generations, tokens, templates, uploads, usage, batches, budgets):
         api.register_blueprint(documented.blueprint)

@@ -9,12 +9,10 @@ import time
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 from limits import RateLimitItemPerMinute
-from redis import RedisError
+from redis import Redis, RedisError
 
 from app.api.http.auth import Caller, caller
 from app.api.http.context import services
-from app.clients.redis import HASTY, connect_redis
-from app.config import Settings
 from app.domain.addresses import household
 from app.domain.errors import RateLimited
 
@@ -63,10 +61,10 @@ def spend_request_of(who: Caller) -> None:
         raise RateLimited(retry_after_s=max(1, math.ceil(reset_at - time.time())))
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, redis: Redis) -> None:
     # The address only names the kind of store: the limiter's own connections know nothing of Sentinels with passwords and TLS.
     app.config["RATELIMIT_STORAGE_URI"] = "redis://"
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"connection_pool": connect_redis(settings.redis_url, **HASTY).connection_pool}
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"connection_pool": redis.connection_pool}
     app.config["RATELIMIT_KEY_PREFIX"] = "imagegw"
     limiter.init_app(app)
     app.after_request(_announced)

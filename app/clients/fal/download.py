@@ -42,6 +42,9 @@ class Downloader:
             network_backend=_GuardedBackend(exempt_hosts),
         )
 
+    def close(self) -> None:
+        self._pool.close()
+
     def fetch(self, url: str) -> IO[bytes]:
         """Return the bytes behind a URL as an unnamed temporary file, at its start; nothing is left behind whatever happens.
 

@@ -63,6 +63,10 @@ class FalQueue:
         self._submits = httpx.Client(transport=transport, headers=headers, cookies=_no_cookies(), timeout=SUBMIT_TIMEOUT_S)
         self._results = httpx.Client(headers=headers, cookies=_no_cookies(), timeout=RESULT_TIMEOUT_S)
 
+    def close(self) -> None:
+        self._submits.close()
+        self._results.close()
+
     def submit(self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str | None = None) -> Receipt:
         """Post one request, once.
 

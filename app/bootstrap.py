@@ -1,0 +1,474 @@
+"""The composition root: the one place that picks and builds stores, clients and services. Each is built when it is first asked for.
+
+Nothing is opened here either: a connection is made at its first use. No rule of the product belongs here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Generic, TypeVar
+
+from redis import Redis
+
+from app.clients.events import EventPublisher
+from app.clients.fal.breaker import Breaker
+from app.clients.fal.download import Downloader
+from app.clients.fal.platform import FalPlatform
+from app.clients.fal.queue import FalQueue
+from app.clients.fal.webhook_keys import WebhookVerifier
+from app.clients.metrics import Metrics
+from app.clients.queue import TASK_TIMEOUT_S, TaskQueue
+from app.clients.receipt_box import ReceiptBox
+from app.clients.redis import HASTY, connect_redis, refuse_cluster
+from app.clients.storage import Storage, open_storage
+from app.config import Settings
+from app.domain.job import Patience
+from app.services.events.announcements import Announcer
+from app.services.events.waiting import JobWaiters
+from app.services.fulfilment.cancellation import Cancellation
+from app.services.fulfilment.collection import Collector
+from app.services.fulfilment.dispatch import Dispatcher
+from app.services.fulfilment.expiry import Expiry
+from app.services.fulfilment.fal_user import FalUser
+from app.services.fulfilment.insisting import Insisting
+from app.services.fulfilment.receipts import Receipts
+from app.services.fulfilment.recovery import Recovery
+from app.services.fulfilment.settlement import Settler
+from app.services.fulfilment.stages import StageTimes
+from app.services.fulfilment.task_errors import TaskErrors
+from app.services.fulfilment.unreadable import Unreadable
+from app.services.fulfilment.webhooks_in import Webhooks
+from app.services.money.billing import Billing
+from app.services.money.budgets import Budgets
+from app.services.money.funds import Funds
+from app.services.money.reconciliation import Reconciliation
+from app.services.orders.batches import Batches
+from app.services.orders.fair_share import Turns
+from app.services.orders.job_actions import Lifecycle
+from app.services.orders.order import Prices
+from app.services.orders.references import References
+from app.services.orders.submit import Generation
+from app.services.orders.web_generation import WebGeneration
+from app.services.people.accounts import Accounts, run_inline
+from app.services.people.bearer_tokens import Tokens
+from app.services.people.sessions import Sessions
+from app.services.people.uploads import MEGABYTE, Uploads
+from app.services.reports.history import History
+from app.services.reports.usage import Usage
+from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
+from app.stores.batches import BatchStore
+from app.stores.budgets import BudgetStore
+from app.stores.database import Database, connect
+from app.stores.durations import DurationStore
+from app.stores.fal_users import FalUserStore
+from app.stores.jobs import BatchJobStore, JobStore, Tombstones
+from app.stores.ledger import LedgerStore
+from app.stores.readiness import Readiness
+from app.stores.uploads import UploadStore
+from app.stores.usage import UsageDayStore, UsageStore
+from registry.loader import Registry, default_folder, load_prompt_templates, load_registry
+from registry.operations import load_operations
+
+T = TypeVar("T")
+
+
+class built_once(Generic[T]):  # noqa: N801 - a decorator, as `property` is one
+    """Builds a part of an object when it is first asked for, once whichever threads ask: `cached_property` promises that no longer."""
+
+    def __init__(self, build: Callable[[Any], T]) -> None:
+        self._build = build
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> T:
+        """Return the part. Called until it is built: from then on Python finds it in the object itself."""
+        with instance.lock:
+            parts = vars(instance)
+            if self._name not in parts:
+                parts[self._name] = self._build(instance)
+            part: T = parts[self._name]
+            return part
+
+
+class Services:
+    """Everything a process entry or a route may call.
+
+    Make it after a fork, never before: clients must not be shared. `offload` runs what would block the process for long (password hashes,
+    checks of pictures); the web process gives it real threads. Reads the model files at once and raises RegistryError for faults in them.
+    """
+
+    def __init__(self, settings: Settings, *, offload: Callable[..., Any] = run_inline) -> None:
+        self.settings = settings
+        self.offload = offload
+        self.registry = open_registry(settings)
+        self.operations = load_operations()
+        self.templates = load_prompt_templates()
+        self.lock = threading.RLock()
+        self._patience = Patience(unknown_s=settings.submit_unknown_seconds)
+        self._opened = ExitStack()
+
+    def close(self) -> None:
+        """Close the connections that are open. Processes keep them to their end; whoever goes on afterwards should not."""
+        self._opened.close()
+
+    def mend(self) -> None:
+        """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
+        self.funds.mend()
+        self.batches.sweep()
+        self.uploads.sweep()
+        self.storage.sweep()
+        self.usage.mend()
+        self.unreadable.sweep()
+        if (wrong := self.billing.audit()) is not None:
+            self.metrics.set("imagegw_ledger_imbalance", wrong)
+
+    # Clients of outside systems
+
+    @built_once
+    def database(self) -> Database:
+        database = connect(self.settings.mongodb_uri)
+        self._opened.callback(database.client.close)
+        return database
+
+    @built_once
+    def redis(self) -> Redis:
+        redis = connect_redis(self.settings.redis_url)
+        self._opened.callback(redis.connection_pool.disconnect)
+        return redis
+
+    @built_once
+    def hasty_redis(self) -> Redis:
+        """For what is done without rather than waited for: the counts of requests."""
+        redis = connect_redis(self.settings.redis_url, **HASTY)
+        self._opened.callback(redis.connection_pool.disconnect)
+        return redis
+
+    @built_once
+    def storage(self) -> Storage:
+        storage = open_storage(self.settings)
+        self._opened.callback(storage.close)
+        return storage
+
+    @built_once
+    def fal(self) -> FalQueue:
+        fal = FalQueue(self.settings.fal_key, self.settings.fal_hosts)
+        self._opened.callback(fal.close)
+        return fal
+
+    @built_once
+    def downloader(self) -> Downloader:
+        downloader = Downloader(self.settings.fal_hosts)
+        self._opened.callback(downloader.close)
+        return downloader
+
+    @built_once
+    def queue(self) -> TaskQueue:
+        return TaskQueue(self.redis)
+
+    @built_once
+    def breaker(self) -> Breaker:
+        return Breaker(self.redis)
+
+    @built_once
+    def metrics(self) -> Metrics:
+        return Metrics(self.redis)
+
+    @built_once
+    def publisher(self) -> EventPublisher:
+        return EventPublisher(self.redis)
+
+    # Stores
+
+    @built_once
+    def readiness(self) -> Readiness:
+        return Readiness(self.database)
+
+    @built_once
+    def jobs(self) -> JobStore:
+        return JobStore(self.database, self._patience)
+
+    @built_once
+    def _batch_jobs(self) -> BatchJobStore:
+        return BatchJobStore(self.database, self._patience)
+
+    @built_once
+    def _batch_store(self) -> BatchStore:
+        return BatchStore(self.database)
+
+    @built_once
+    def _upload_store(self) -> UploadStore:
+        return UploadStore(self.database)
+
+    @built_once
+    def _account_store(self) -> AccountStore:
+        return AccountStore(self.database)
+
+    @built_once
+    def _keys(self) -> KeyStore:
+        return KeyStore(self.database)
+
+    @built_once
+    def _usage_days(self) -> UsageDayStore:
+        return UsageDayStore(self.database)
+
+    @built_once
+    def durations(self) -> DurationStore:
+        return DurationStore(self.database)
+
+    # People and their money
+
+    @built_once
+    def accounts(self) -> Accounts:
+        return Accounts(
+            accounts=self._account_store,
+            keys=self._keys,
+            is_open=self.settings.registration == "open",
+            signup_tokens=self.settings.signup_tokens,
+            offload=self.offload,
+        )
+
+    @built_once
+    def tokens(self) -> Tokens:
+        return Tokens(settings=self.settings, accounts=self.accounts)
+
+    @built_once
+    def sessions(self) -> Sessions:
+        return Sessions(
+            accounts=self._account_store,
+            keys=self._keys,
+            ended=EndedSessionStore(self.database),
+            tokens=self.tokens,
+            passwords=self.accounts,
+        )
+
+    @built_once
+    def uploads(self) -> Uploads:
+        quota_bytes = int(self.settings.upload_quota_mb * MEGABYTE)
+        return Uploads(store=self._upload_store, storage=self.storage, quota_bytes=quota_bytes, offload=self.offload)
+
+    @built_once
+    def billing(self) -> Billing:
+        return Billing(ledger=LedgerStore(self.database), accounts=self._account_store, jobs=self.jobs)
+
+    @built_once
+    def budgets(self) -> Budgets:
+        return Budgets(
+            budgets=BudgetStore(self.database),
+            keys=self._keys,
+            jobs=self.jobs,
+            default_micros=self.settings.default_budget_micros,
+            global_micros=self.settings.global_budget_micros,
+        )
+
+    @built_once
+    def funds(self) -> Funds:
+        return Funds(billing=self.billing, budgets=self.budgets)
+
+    @built_once
+    def reconciliation(self) -> Reconciliation:
+        return Reconciliation(jobs=self.jobs, platform=open_platform(self.settings))
+
+    # Orders: alone or in a batch, waiting their turn, canceled, deleted
+
+    @built_once
+    def _prices(self) -> Prices:
+        return Prices(registry=self.registry, operations=self.operations, tokens_per_usd=self.settings.tokens_per_usd)
+
+    @built_once
+    def _references(self) -> References:
+        return References(uploads=self.uploads, storage=self.storage)
+
+    @built_once
+    def generation(self) -> Generation:
+        return Generation(
+            prices=self._prices,
+            jobs=self.jobs,
+            readiness=self.readiness,
+            queue=self.queue,
+            announcer=self.announcer,
+            references=self._references,
+            funds=self.funds,
+            patience=self._patience,
+            deadline_s=self.settings.job_deadline_seconds,
+        )
+
+    @built_once
+    def web_generation(self) -> WebGeneration:
+        return WebGeneration(
+            generation=self.generation,
+            uploads=self.uploads,
+            funds=self.funds,
+            registry=self.registry,
+            operations=self.operations,
+            templates=self.templates,
+        )
+
+    @built_once
+    def batches(self) -> Batches:
+        return Batches(
+            prices=self._prices,
+            generation=self.generation,
+            references=self._references,
+            readiness=self.readiness,
+            jobs=self.jobs,
+            batch_jobs=self._batch_jobs,
+            batches=self._batch_store,
+            funds=self.funds,
+            turns=self.turns,
+            queue=self.queue,
+            announcer=self.announcer,
+        )
+
+    @built_once
+    def turns(self) -> Turns:
+        return Turns(
+            jobs=self.jobs,
+            batch_jobs=self._batch_jobs,
+            batches=self._batch_store,
+            queue=self.queue,
+            announcer=self.announcer,
+            slots=self.settings.batch_in_flight,
+            deadline_s=self.settings.job_deadline_seconds,
+        )
+
+    @built_once
+    def lifecycle(self) -> Lifecycle:
+        return Lifecycle(
+            jobs=self.jobs,
+            tombstones=Tombstones(self.database),
+            uploads=self._upload_store,
+            storage=self.storage,
+            queue=self.queue,
+            generation=self.generation,
+            announcer=self.announcer,
+        )
+
+    # Fulfilment: dispatched, reported by fal, collected, settled; expired or recovered otherwise
+
+    @built_once
+    def dispatcher(self) -> Dispatcher:
+        box, insisting = ReceiptBox(self.settings.receipts_dir, self.redis, self.settings.fal_key), Insisting(task_s=TASK_TIMEOUT_S)
+        return Dispatcher(
+            jobs=self.jobs,
+            receipts=Receipts(jobs=self.jobs, box=box, insisting=insisting),
+            insisting=insisting,
+            readiness=self.readiness,
+            fal=self.fal,
+            breaker=self.breaker,
+            references=self._references,
+            announcer=self.announcer,
+            publisher=self.publisher,
+            settler=self._settler,
+            public_url=self.settings.public_url,
+            metrics=self.metrics,
+            stages=self.stages,
+        )
+
+    @built_once
+    def webhooks(self) -> Webhooks:
+        return Webhooks(
+            verifier=WebhookVerifier(self.settings.fal_jwks_url),
+            fal_user=FalUser(users=FalUserStore(self.database), fixed=self.settings.fal_user_id, fal_key=self.settings.fal_key),
+            jobs=self.jobs,
+            queue=self.queue,
+            fal=self.fal,
+            announcer=self.announcer,
+            breaker=self.breaker,
+            metrics=self.metrics,
+        )
+
+    @built_once
+    def unreadable(self) -> Unreadable:
+        return Unreadable(storage=self.storage)
+
+    @built_once
+    def collector(self) -> Collector:
+        return Collector(
+            jobs=self.jobs,
+            fal=self.fal,
+            downloader=self.downloader,
+            storage=self.storage,
+            unreadable=self.unreadable,
+            settler=self._settler,
+            stages=self.stages,
+        )
+
+    @built_once
+    def _settler(self) -> Settler:
+        return Settler(
+            jobs=self.jobs,
+            usage=UsageStore(self.database),
+            usage_days=self._usage_days,
+            uploads=self._upload_store,
+            announcer=self.announcer,
+            funds=self.funds,
+            turns=self.turns,
+            fal=self.fal,
+            storage=self.storage,
+            metrics=self.metrics,
+        )
+
+    @built_once
+    def cancellation(self) -> Cancellation:
+        return Cancellation(jobs=self.jobs, queue=self.queue, fal=self.fal)
+
+    @built_once
+    def expiry(self) -> Expiry:
+        return Expiry(jobs=self.jobs, cancellation=self.cancellation, settler=self._settler)
+
+    @built_once
+    def recovery(self) -> Recovery:
+        return Recovery(jobs=self.jobs, queue=self.queue, settler=self._settler, funds=self.funds)
+
+    @built_once
+    def task_errors(self) -> TaskErrors:
+        return TaskErrors(jobs=self.jobs, settler=self._settler, metrics=self.metrics)
+
+    # What is told of jobs
+
+    @built_once
+    def announcer(self) -> Announcer:
+        return Announcer(self.publisher, self.storage)
+
+    @built_once
+    def stages(self) -> StageTimes:
+        return StageTimes(self.metrics)
+
+    @built_once
+    def waiters(self) -> JobWaiters:
+        return JobWaiters(self.redis, self.jobs)
+
+    @built_once
+    def history(self) -> History:
+        return History(jobs=self.jobs)
+
+    @built_once
+    def usage(self) -> Usage:
+        return Usage(days=self._usage_days)
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Read the models that ship with the project and those of `REGISTRY_PATH`, with `MAX_MEGAPIXELS`. Raises RegistryError."""
+    found = load_registry(default_folder(), *([settings.registry_path] if settings.registry_path else []))
+    return found.limited(settings.max_megapixels)
+
+
+def open_platform(settings: Settings) -> FalPlatform:
+    """Return fal's platform API as the operator sees it: its commands, and the reconciliation of costs. Nothing else needs it."""
+    key = settings.fal_admin_key or settings.fal_key
+    return FalPlatform(api_url=settings.fal_api_url, openapi_url=settings.fal_openapi_url, admin_key=key)
+
+
+def check_addresses(settings: Settings) -> None:
+    """Have the drivers read the stores' addresses, and ask Redis what it is, if it answers. Raises BadSettings."""
+    connect(settings.mongodb_uri).client.close()
+    refuse_cluster(settings.redis_url)
+    open_storage(settings).close()
+
+
+def check_receipts(settings: Settings) -> None:
+    """Raise BadSettings where a worker could not keep the receipt of what it buys."""
+    ReceiptBox(settings.receipts_dir, connect_redis(settings.redis_url), settings.fal_key).check()
