@@ -14,7 +14,7 @@ from scripts.benchmarks.machine import allow_open_files, facts
 from scripts.benchmarks.scenarios import burst, cpu, history, latency, start, web
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Table, show, write
-from scripts.stack.child import StackError
+from scripts.stack.processes import StackError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {

@@ -5,11 +5,11 @@ import os
 import sys
 from pathlib import Path
 
-from scripts.stack.child import StackError
 from scripts.stack.demo import run_demo
 from scripts.stack.dev import run_dev
 from scripts.stack.files import read_env_file
 from scripts.stack.ports import PortTakenError
+from scripts.stack.processes import StackError
 from scripts.stack.stack import ROOT
 
 

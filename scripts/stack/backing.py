@@ -47,13 +47,7 @@ def _mongo(env: Mapping[str, str], data_dir: Path, database: str) -> Backing:
         return Backing(
             name="mongo",
             is_embedded=False,
-            command=lambda port: [
-                mongod,
-                "--bind_ip=127.0.0.1",
-                f"--port={port}",
-                f"--dbpath={folder}",
-                "--nounixsocket",
-            ],
+            command=lambda port: [mongod, "--bind_ip=127.0.0.1", f"--port={port}", f"--dbpath={folder}", "--nounixsocket"],
             ready=re.compile("Waiting for connections", re.IGNORECASE),
             settings=settings,
         )
@@ -74,16 +68,8 @@ def _redis(env: Mapping[str, str], data_dir: Path) -> Backing:
     path = env.get("PATH")
     installed = shutil.which("redis-server", path=path) or shutil.which("valkey-server", path=path)
     program, folder = installed or _server_of_the_wheel(), _folder(data_dir / "redis")
-    # Every append is kept, snapshots are not needed beside it; no configuration file, so nothing else listens or is
-    # read.
-    options = {
-        "bind": "127.0.0.1",
-        "unixsocket": "",
-        "dir": str(folder),
-        "save": "",
-        "appendonly": "yes",
-        "logfile": "",
-    }
+    # Every append is kept, snapshots are not needed beside it; no configuration file, so nothing else listens or is read.
+    options = {"bind": "127.0.0.1", "unixsocket": "", "dir": str(folder), "save": "", "appendonly": "yes", "logfile": ""}
     return Backing(
         name="redis",
         is_embedded=installed is None,

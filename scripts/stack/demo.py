@@ -5,33 +5,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from scripts.stack.child import StackError
 from scripts.stack.dev import end_on_sigterm
+from scripts.stack.processes import StackError
 from scripts.stack.stack import Stack
 from scripts.stack.terminal import ProgressBar
 
 _ASK_EVERY_S = 0.2
 _TIMEOUT_S = 900.0
-_SETTINGS = {
-    "HOST": "127.0.0.1",
-    "ALLOW_ANONYMOUS": "true",
-    "APP_ENV": "development",
-    "PUBLIC_ASSET_URL": "",
-    "PUBLIC_URL": "",
-}
+_SETTINGS = {"HOST": "127.0.0.1", "ALLOW_ANONYMOUS": "true", "APP_ENV": "development", "PUBLIC_ASSET_URL": "", "PUBLIC_URL": ""}
 
 
 def run_demo(env: Mapping[str, str], data_dir: Path, *, prompt: str, model: str) -> None:
     """Generate one picture. The last line printed is its absolute path; the folder keeps only pictures.
 
-    Raises StackError with the service's own message when there is no picture; the folder, with the logs, then stays
-    as it is.
+    Raises StackError with the service's own message when there is no picture; the folder, with the logs, then stays as it is.
     """
     end_on_sigterm()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -58,7 +50,7 @@ def _picture_from_new_stack(folder: Path, env: Mapping[str, str], prompt: str, m
 
 def _generate(base_url: str, prompt: str, model: str) -> dict[str, Any]:
     asked = {"model": model, "inputs": {"prompt": prompt}, "userId": "demo", "async": True}
-    job = _call(base_url, "POST", "/api/images/generate", asked).json()
+    job = _read(_call(base_url, "POST", "/api/images/generate", asked))
     path = f"/api/jobs/{job['jobId']}"
     bar = ProgressBar()
     deadline = time.monotonic() + _TIMEOUT_S
@@ -67,7 +59,7 @@ def _generate(base_url: str, prompt: str, model: str) -> dict[str, Any]:
             if time.monotonic() > deadline:
                 raise StackError(f"no picture after {_TIMEOUT_S:.0f} s; the job is still {job['status']}")
             time.sleep(_ASK_EVERY_S)
-            job = _call(base_url, "GET", path).json()
+            job = _read(_call(base_url, "GET", path))
             bar.show(float(job.get("progress") or 0), str(job.get("message") or job["status"]))
     finally:
         bar.end()
@@ -87,43 +79,37 @@ def _keep_picture(stack: Stack, job: Mapping[str, Any]) -> Path:
     if not url.startswith(f"{stack.base_url}/"):
         raise StackError(f"the picture is stored, but not on this machine: {url}")
     copy = stack.data_dir / Path(key).name
-    copy.write_bytes(_call(stack.base_url, "GET", urlsplit(url).path).body)
+    copy.write_bytes(_call(stack.base_url, "GET", urlsplit(url).path))
     return copy
 
 
 def _remove_all_but_pictures(folder: Path, picture: Path) -> None:
-    kept = (folder / "storage", picture)
-    for entry in folder.iterdir():
-        if entry in kept:
-            continue
+    for entry in {*folder.iterdir()} - {folder / "storage", picture}:
         if entry.is_dir():
             shutil.rmtree(entry)
         else:
             entry.unlink()
 
 
-@dataclass(frozen=True)
-class _Answer:
-    body: bytes
-
-    def json(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self.body)
-        except ValueError as error:
-            raise StackError(f"the service answered something else than JSON: {self.body[:200]!r}") from error
-        return document if isinstance(document, dict) else {}
-
-
-def _call(base_url: str, method: str, path: str, document: Mapping[str, Any] | None = None) -> _Answer:
+def _call(base_url: str, method: str, path: str, document: Mapping[str, Any] | None = None) -> bytes:
+    """Return the body of a successful answer. Raises StackError with the service's message for any other."""
     address = urlsplit(base_url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
     try:
         body = None if document is None else json.dumps(document)
         connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         response = connection.getresponse()
-        answer = _Answer(response.read())
+        answer = response.read()
     finally:
         connection.close()
     if response.status >= 400:
-        raise StackError(f"{method} {path} was answered {response.status}: {answer.json().get('message')}")
+        raise StackError(f"{method} {path} was answered {response.status}: {_read(answer).get('message')}")
     return answer
+
+
+def _read(answer: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(answer)
+    except ValueError as error:
+        raise StackError(f"the service answered something else than JSON: {answer[:200]!r}") from error
+    return document if isinstance(document, dict) else {}

@@ -5,20 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
-from urllib.parse import urlsplit
 
-from scripts.stack.child import StackError
-from scripts.stack.ports import PortTakenError, is_free
+from scripts.stack.ports import PortTakenError, answers_ok, is_free
+from scripts.stack.processes import Child, StackError
 from scripts.stack.stack import ROOT, Stack
-from scripts.stack.supervision import Supervisor
 from scripts.stack.terminal import paint
 
 _LOOK_EVERY_S = 0.2
+_FIRST_DELAY_S = 1.0
+_LONGEST_DELAY_S = 30.0
+_STEADY_AFTER_S = 60.0
 _DEFAULTS = {"HOST": "127.0.0.1", "ALLOW_ANONYMOUS": "true", "APP_ENV": "development", "LOG_FORMAT": "text"}
 
 
@@ -35,7 +36,7 @@ def run_dev(env: Mapping[str, str], data_dir: Path) -> NoReturn:
     print("Starting ...", flush=True)
     with Stack(data_dir, settings, port=port) as stack:
         print(welcome(stack, own_key(stack)), flush=True)
-        supervisor = Supervisor({name: stack.child(name) for name in stack.names}, say=_say_loudly)
+        supervisor = Supervisor({name: stack.child(name) for name in stack.names}, say=_say)
         while True:
             time.sleep(_LOOK_EVERY_S)
             supervisor.look(time.monotonic())
@@ -55,7 +56,7 @@ def own_key(stack: Stack) -> str:
     """Return an API key for tools that must send one, made at the first start and kept beside the data."""
     path = stack.data_dir / "api_key"
     kept = path.read_text().strip() if path.exists() else ""
-    if kept and _is_taken(stack.base_url, kept):
+    if kept and answers_ok(f"{stack.base_url}/api/images/models", {"X-API-Key": kept}, timeout_s=10):
         return kept
     command = [sys.executable, "-m", "app", "keys", "create", "--name", "scripts/dev"]
     made = subprocess.run(command, env=stack.env, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -64,18 +65,6 @@ def own_key(stack: Stack) -> str:
     path.touch(mode=0o600)
     path.write_text(made.stdout)
     return made.stdout.strip()
-
-
-def _is_taken(base_url: str, key: str) -> bool:
-    parts = urlsplit(base_url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
-    try:
-        connection.request("GET", "/api/images/models", headers={"X-API-Key": key})
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def welcome(stack: Stack, key: str) -> str:
@@ -111,5 +100,52 @@ def _about(stack: Stack, name: str, setting: str) -> str:
     return f"started from the PATH, kept in {os.path.relpath(stack.data_dir)}/"
 
 
-def _say_loudly(text: str) -> None:
+def _say(text: str) -> None:
     print(paint(f"*** {text}", 31), flush=True)
+
+
+def delay_before(attempt: int) -> float:
+    """Return the seconds to wait before the restart with this number (from 0): 1, 2, 4 ... at most 30."""
+    return min(_FIRST_DELAY_S * 2.0**attempt, _LONGEST_DELAY_S)
+
+
+@dataclass
+class _Record:
+    attempts: int = 0
+    started_at: float = 0.0
+    due_at: float | None = None
+
+
+class Supervisor:
+    """Look after children; `say` is told of every end and every restart.
+
+    A child that ran for a minute counts as steady: its next end is treated as a first one.
+    """
+
+    def __init__(self, children: Mapping[str, Child], *, say: Callable[[str], None]) -> None:
+        self._children = children
+        self._records = {name: _Record() for name in children}
+        self._say = say
+
+    def look(self, now: float) -> None:
+        """Note which children ended, and start those whose time has come. `now` is a monotonic clock in seconds."""
+        for name, child in self._children.items():
+            record = self._records[name]
+            if child.is_running:
+                continue
+            if record.due_at is None:
+                self._note_end(name, record, now)
+            elif now >= record.due_at:
+                record.started_at, record.due_at = now, None
+                self._say(f"starting {name} again")
+                child.start()
+
+    def _note_end(self, name: str, record: _Record, now: float) -> None:
+        if now - record.started_at > _STEADY_AFTER_S:
+            record.attempts = 0
+        delay_s = delay_before(record.attempts)
+        record.attempts += 1
+        record.due_at = now + delay_s
+        status = self._children[name].process.returncode
+        why = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        self._say(f"{name} {why}; it starts again in {delay_s:.0f} s. Its log: {self._children[name].log_path}")

@@ -1,11 +1,16 @@
-"""The small text files the stack reads and writes: Procfile, `.env`, the generated secret."""
+"""The small files the stack reads and writes: Procfile, `.env`, the generated secret, and the lock on its folder."""
 
+import fcntl
 import os
 import re
 import secrets
 import shlex
 import sys
+import time
 from pathlib import Path
+from typing import IO
+
+from scripts.stack.processes import StackError
 
 _PROCFILE_LINE = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)")
 _ENV_LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*)")
@@ -54,6 +59,25 @@ def kept_secret(path: Path) -> str:
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(48))
     return path.read_text()
+
+
+def lock_folder(folder: Path, *, timeout_s: float = 10.0) -> IO[str]:
+    """Take the folder's lock; it is held until the file returned, and every copy of it in a child, is closed.
+
+    Waits `timeout_s`, as the stack before may have been killed and its guardian be still at work. Then raises StackError.
+    """
+    lock = (folder / "stack.lock").open("w")
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                lock.close()
+                raise StackError(f"another one is running with {folder}; end it or set DATA_DIR") from None
+            time.sleep(0.1)
+        else:
+            return lock
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

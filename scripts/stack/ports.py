@@ -1,7 +1,11 @@
-"""Ports for the stack's own servers."""
+"""Ports of this machine: one to listen on, and whether a server answers there."""
 
 import random
 import socket
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+from types import MappingProxyType
+from urllib.parse import urlsplit
 
 # Below the range from which systems take ports for outgoing connections (Linux 32768, macOS 49152): a server that is
 # killed and started again finds its port still free, and a client that retries meanwhile cannot connect to itself.
@@ -28,3 +32,16 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
     return True
+
+
+def answers_ok(url: str, headers: Mapping[str, str] = MappingProxyType({}), *, timeout_s: float = 2) -> bool:
+    """Tell whether a GET answers 200 in time. Goes around any proxy the environment names."""
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=timeout_s)
+    try:
+        connection.request("GET", address.path, headers=dict(headers))
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

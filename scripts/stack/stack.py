@@ -1,21 +1,22 @@
 """The whole service on one machine: what the environment does not name, then every process of the Procfile."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import IO, ClassVar, Self
 
 from scripts.stack.backing import PORT_TAKEN, Backing, missing
-from scripts.stack.child import Child, Spawner, StackError
-from scripts.stack.files import kept_secret, read_procfile
-from scripts.stack.lock import lock_folder
-from scripts.stack.ports import free_port
+from scripts.stack.files import kept_secret, lock_folder, read_procfile
+from scripts.stack.ports import answers_ok, free_port
+from scripts.stack.processes import Child, Spawner, StackError
 from scripts.stack.terminal import LogPrinter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,11 +28,10 @@ BACKING_GRACE_S = 5.0
 class Stack:
     """A running service, as a context manager: all it started has ended when the block is left or its process killed.
 
-    `env` (default: the process's own) with `overrides` decides what is started: MongoDB without `MONGODB_URI`, Redis
-    without `REDIS_URL`, the fal emulator without `FAL_KEY`; give `backing` to start fewer of them. Then the
-    `processes` of the Procfile, the web process `webs` times, the first on `port` (0: a free one). State lives in
-    `data_dir`; without one, in a temporary folder that is removed at the end. Raises StackError with the last log
-    lines of the process that failed to start.
+    `env` (default: the process's own) with `overrides` decides what is started: MongoDB without `MONGODB_URI`, Redis without
+    `REDIS_URL`, the fal emulator without `FAL_KEY`; give `backing` to start fewer of them. Then the `processes` of the Procfile,
+    the web process `webs` times, the first on `port` (0: a free one). State lives in `data_dir`; without one, in a temporary
+    folder that is removed at the end. Raises StackError with the last log lines of the process that failed to start.
     """
 
     #: Each is called with a stack whose processes have ended, while its folder is still there.
@@ -203,7 +203,7 @@ class Stack:
         ports = {part.name: self._choose_port() for part in parts}
         for part in parts:  # All at once, then wait for each: the start takes as long as the slowest.
             self._backing_names.append(part.name)
-            self._add(part.name, part.command(ports[part.name]), ready=part).start()
+            self._add(part.name, part.command(ports[part.name]), ready=part.ready).start()
         for part in parts:
             self._wait_for_backing(part, ports[part.name])
 
@@ -215,7 +215,7 @@ class Stack:
             if attempts == 0 or not PORT_TAKEN.search(child.log()):
                 raise
             port = self._choose_port()
-            self._add(part.name, part.command(port), ready=part).start()
+            self._add(part.name, part.command(port), ready=part.ready).start()
             self._wait_for_backing(part, port, attempts - 1)
             return
         if child.greeting:
@@ -242,19 +242,19 @@ class Stack:
         if name == "web":
             # Workers make links to pictures too, in the events they send.
             self.env["PORT"] = str(port)
-        return self._add(name, command, ready=(reachable, port, "/readyz"), env={"HOST": host, "PORT": str(port)})
+        return self._add(name, command, ready=f"{self._urls[name]}/readyz", env={"HOST": host, "PORT": str(port)})
 
     def _add(
         self,
         name: str,
         command: Sequence[str],
         *,
-        ready: Backing | tuple[str, int, str] | None = None,
+        ready: re.Pattern[str] | str | None = None,
         env: Mapping[str, str] = MappingProxyType({}),
     ) -> Child:
         assert self._spawner  # noqa: S101 - made before anything is added
         log_path = self.data_dir / "logs" / f"{name}.log"
-        if self._printer and not isinstance(ready, Backing):
+        if self._printer and not isinstance(ready, re.Pattern):
             self._printer.follow(name, log_path)
         self._children[name] = Child(
             name,
@@ -262,7 +262,7 @@ class Stack:
             env={**self.env, **env},
             log_path=log_path,
             spawner=self._spawner,
-            ready=ready.ready if isinstance(ready, Backing) else None,
-            ready_url=ready if isinstance(ready, tuple) else None,
+            ready=ready if isinstance(ready, re.Pattern) else None,
+            answers=partial(answers_ok, ready) if isinstance(ready, str) else None,
         )
         return self._children[name]

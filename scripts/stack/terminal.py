@@ -18,7 +18,7 @@ class LogPrinter:
     """
 
     def __init__(self) -> None:
-        self._followed: dict[str, tuple[Path, IO[str]]] = {}
+        self._followed: dict[str, IO[str]] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-printer", daemon=True)
@@ -28,14 +28,14 @@ class LogPrinter:
         with self._lock:
             if name not in self._followed:
                 path.touch()
-                self._followed[name] = (path, path.open(errors="replace"))
+                self._followed[name] = path.open(errors="replace")
 
     def close(self) -> None:
         """Print what is left and stop. May be repeated."""
         self._closing.set()
         self._thread.join()
         with self._lock:
-            for _path, file in self._followed.values():
+            for file in self._followed.values():
                 file.close()
             self._followed.clear()
 
@@ -46,7 +46,7 @@ class LogPrinter:
 
     def _print_new(self) -> None:
         with self._lock:
-            followed = [(name, file) for name, (_path, file) in self._followed.items()]
+            followed = list(self._followed.items())
         for position, (name, file) in enumerate(followed):
             while line := _whole_line(file):
                 print(f"{paint(f'{name:<8}|', _COLOURS[position % len(_COLOURS)])} {line.rstrip()}", flush=True)

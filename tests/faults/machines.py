@@ -17,8 +17,8 @@ import httpx
 from moto.server import ThreadedMotoServer
 from pymongo import MongoClient
 
-from scripts.stack.child import Child
 from scripts.stack.ports import free_port
+from scripts.stack.processes import Child
 from scripts.stack.stack import Stack
 from tests.acceptance.service import Answer
 from tests.faults.place import UNKNOWN_SECONDS, Place
@@ -79,7 +79,7 @@ class ManyMachines(Stack):
         config = self.data_dir / "balancer.cfg"
         config.write_text(BALANCER.format(port=self._balancer_port, **ports))
         assert HAPROXY is not None
-        ready = ("127.0.0.1", self._balancer_port, "/readyz")
+        ready = f"{self.base_url}/readyz"
         self._add("balancer", [HAPROXY, "-db", "-f", str(config)], ready=ready).start()
         for child in self._children.values():
             child.wait_until_ready(60)

@@ -12,8 +12,7 @@ from pathlib import Path
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Figure, Table
-from scripts.stack.child import answers_ok
-from scripts.stack.ports import free_port
+from scripts.stack.ports import answers_ok, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 STEP_TIMEOUT_S, READY_TIMEOUT_S = 600.0, 60.0
@@ -92,7 +91,7 @@ class Place:
         port = free_port()
         began = time.monotonic()
         with self._start(self._folder / name, "scripts/dev", env={**self._env, "PORT": str(port)}) as process:
-            while not answers_ok("127.0.0.1", port, "/readyz"):
+            while not answers_ok(f"http://127.0.0.1:{port}/readyz"):
                 if process.poll() is not None or time.monotonic() - began > READY_TIMEOUT_S:
                     process.kill()
                     raise BenchmarkError(f"scripts/dev was not ready:\n{process.communicate()[0][-2000:]}")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.stack.dev import delay_before
 from scripts.stack.files import kept_secret, read_env_file, read_procfile
 from scripts.stack.ports import free_port, is_free
-from scripts.stack.supervision import delay_before
 
 
 @pytest.mark.parametrize("text", ["web python -m app", "web:", "web: a\nweb: b"])

@@ -19,12 +19,11 @@ import pymongo
 import pytest
 import redis
 
-from scripts.stack.child import StackError
-from scripts.stack.guardian import session_pids
-from scripts.stack.lock import lock_folder
+from scripts.stack.dev import Supervisor
+from scripts.stack.files import lock_folder
 from scripts.stack.ports import free_port
+from scripts.stack.processes import StackError, session_pids
 from scripts.stack.stack import ROOT, Stack
-from scripts.stack.supervision import Supervisor
 
 # A service of the right shape: a web process that answers, and a worker with two processes of its own that shrug off SIGTERM.
 WEB = """

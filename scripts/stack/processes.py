@@ -1,4 +1,8 @@
-"""One process of the stack: started in a session of its own, its output in a log file, ended as a whole."""
+"""Processes that never outlive the one that started them: each leads a session, its output goes to a log file, it ends as a whole.
+
+Run as a program, as `Spawner` does, this is the guardian: it imports nothing but the standard library, starts before everything else
+and outlives it.
+"""
 
 import contextlib
 import ctypes
@@ -8,13 +12,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPException
+from functools import partial
 from pathlib import Path
 
-from scripts.stack.guardian import kill_sessions, session_pids, signal_sessions
-
+GRACE_S = 3.0
 POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -29,17 +32,15 @@ class StackError(Exception):
 class Spawner:
     """Start processes that end when this one does, by `kill -9` too.
 
-    Two nets: the kernel's parent-death signal for each child, and a guardian process for what the children start
-    themselves. `lock_fd` (a lock on the data folder) is shared with the guardian, so it is free only once nothing is
-    left running.
+    Two nets: the kernel's parent-death signal for each child, and a guardian process for what the children start themselves.
+    `lock_fd` (a lock on the data folder) is shared with the guardian, so it is free only once nothing is left running.
     """
 
     def __init__(self, lock_fd: int) -> None:
-        # The parent-death signal fires when the THREAD that started a child ends, so one thread that lives as long
-        # starts all.
+        # The parent-death signal fires when the THREAD that started a child ends, so one thread that lives as long starts all.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
         self._guardian = subprocess.Popen(
-            [sys.executable, "-S", str(Path(__file__).with_name("guardian.py"))],
+            [sys.executable, "-S", __file__],
             stdin=subprocess.PIPE,
             pass_fds=(lock_fd,),
             start_new_session=True,
@@ -76,28 +77,22 @@ def _popen(command: Sequence[str], env: Mapping[str, str], log_path: Path) -> su
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(os.getpid()),  # noqa: PLW1509 - two system calls, no lock
+            preexec_fn=partial(_die_with_parent, os.getpid()),  # noqa: PLW1509 - two system calls, no lock
         )
 
 
-def _die_with_parent(parent: int) -> Callable[[], None] | None:
-    if _LIBC is None:
-        return None
-    libc = _LIBC
-
-    def ask_the_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with_parent(parent: int) -> None:
+    """Ask the kernel, in a process that is about to become another program, to end it with its parent."""
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # It died before the call above.
             os._exit(1)
-
-    return ask_the_kernel
 
 
 class Child:
     """A named process that can be started, killed and started again with the same command and environment.
 
-    Ready means: `ready` is found in what it wrote since its last start, and `ready_url` (host, port, path) answers
-    200. A pattern's match is kept in `greeting`.
+    Ready means: `ready` is found in what it wrote since its last start, and `answers` holds. The match is kept in `greeting`.
     """
 
     def __init__(
@@ -109,13 +104,13 @@ class Child:
         log_path: Path,
         spawner: Spawner,
         ready: re.Pattern[str] | None = None,
-        ready_url: tuple[str, int, str] | None = None,
+        answers: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self.log_path = log_path
         self.greeting: re.Match[str] | None = None
         self._command, self._env, self._spawner = list(command), dict(env), spawner
-        self._ready, self._ready_url = ready, ready_url
+        self._ready, self._answers = ready, answers
         self._process: subprocess.Popen[bytes] | None = None
         self._log_offset = 0
 
@@ -199,16 +194,70 @@ class Child:
             self.greeting = self._ready.search(self._log_since_start())
             if self.greeting is None:
                 return False
-        return self._ready_url is None or answers_ok(*self._ready_url)
+        return self._answers is None or self._answers()
 
 
-def answers_ok(host: str, port: int, path: str) -> bool:
-    """Tell whether a GET answers 200 within two seconds. Goes around any proxy the environment names."""
-    connection = HTTPConnection(host, port, timeout=2)
+def session_pids(session: int) -> list[int]:
+    """Return the pids of a session's live processes, leader included; zombies do not count.
+
+    Where there is no `/proc` (macOS) only the leader is seen.
+    """
+    processes = Path("/proc")
+    if not (processes / "self" / "stat").exists():
+        return [session] if _exists(session) else []
+    return sorted(int(entry.name) for entry in processes.iterdir() if entry.name.isdigit() and _is_member(entry, session))
+
+
+def signal_sessions(sessions: Iterable[int], number: int) -> None:
+    """Send a signal to every process of the sessions; a process that has just ended is no error."""
+    for session in sessions:
+        for pid in session_pids(session):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def kill_sessions(sessions: Iterable[int], *, timeout_s: float = 5.0) -> None:
+    """Kill every process of the sessions and wait until they are gone, at most `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    remaining = set(sessions)
+    # Repeated, as a process may have forked between the listing and the signal.
+    while remaining and time.monotonic() < deadline:
+        signal_sessions(remaining, signal.SIGKILL)
+        time.sleep(POLL_S)
+        remaining = {session for session in remaining if session_pids(session)}
+
+
+def _is_member(entry: Path, session: int) -> bool:
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
+        # The name in parentheses may itself hold spaces and parentheses; state, ppid, pgrp and session follow the last one.
+        state, _parent, _group, found = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+    except (OSError, ValueError):
         return False
-    finally:
-        connection.close()
+    return state not in "ZX" and int(found) == session
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def guard() -> None:
+    """End the sessions a parent named on stdin, `+<session>` or `-<session>` a line, once the input has ended: however the parent did."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sessions: set[int] = set()
+    for line in sys.stdin:
+        change = sessions.add if line.startswith("+") else sessions.discard
+        change(int(line[1:]))
+    signal_sessions(sessions, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while time.monotonic() < deadline and any(session_pids(session) for session in sessions):
+        time.sleep(POLL_S)
+    kill_sessions(sessions)
+
+
+if __name__ == "__main__":
+    guard()
