@@ -3,6 +3,7 @@
 An operator this file does not know is refused by name, so no query is ever answered wrongly in silence.
 """
 
+import operator
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -83,7 +84,7 @@ def conditions(query: Document) -> Iterator[tuple[str, str, Any]]:
             for part in condition:
                 yield from conditions(part)
         elif is_operators(condition):
-            yield from ((name, operator, argument) for operator, argument in condition.items())
+            yield from ((name, dollar, argument) for dollar, argument in condition.items())
         elif not name.startswith("$"):
             yield name, "$regex" if isinstance(condition, Regex) else "$eq", condition
 
@@ -94,17 +95,15 @@ def compile_condition(condition: Any) -> Predicate:
         return _regex_test(condition, None)
     if not is_operators(condition):
         return _equality(condition)
-    tests = [_operator(name, argument, condition) for name, argument in condition.items() if name != "$options"]
+    tests: list[Predicate] = []
+    for name, argument in condition.items():
+        if name in _OPERATORS:
+            tests.append(_OPERATORS[name](argument))
+        elif name == "$regex":
+            tests.append(_regex_test(argument, condition.get("$options")))
+        elif name != "$options":
+            raise not_supported(name)
     return _all_of(tests)
-
-
-def _operator(name: str, argument: Any, condition: Document) -> Predicate:
-    builder = _OPERATORS.get(name)
-    if builder is not None:
-        return builder(argument)
-    if name == "$regex":
-        return _regex_test(argument, condition.get("$options"))
-    raise not_supported(name)
 
 
 def _any(test: Predicate) -> Predicate:
@@ -137,19 +136,21 @@ def _negation(build: Callable[[Any], Predicate]) -> Callable[[Any], Predicate]:
 
 
 def _one_of(wanted: Any) -> Predicate:
-    regexes = [_regex_test(item, None) for item in _array(wanted) if isinstance(item, Regex)]
-    keys = {canonical(item) for item in wanted if not isinstance(item, Regex)}
+    if not isinstance(wanted, list):
+        raise CommandError("$in and $nin need an array")
+    if any(isinstance(item, Regex) for item in wanted):
+        raise not_supported("a regex in $in")
+    keys = set(map(canonical, wanted))
     if None in keys:
         keys.add(MISSING)
-    among = _any(lambda value: canonical(value) in keys)
-    return (lambda values: among(values) or any(regex(values) for regex in regexes)) if regexes else among
+    return _any(lambda value: canonical(value) in keys)
 
 
-def _comparison(holds: Callable[[Any, Any], bool], *, or_equal: bool) -> Callable[[Any], Predicate]:
+def _comparison(holds: Callable[[Any, Any], bool]) -> Callable[[Any], Predicate]:
     def build(wanted: Any) -> Predicate:
         rank, bound = type_rank(wanted), sort_key(wanted)
-        if rank == 5:
-            return _equality(None) if or_equal else lambda _values: False
+        if wanted is None:
+            return _equality(None) if holds(bound, bound) else lambda _values: False
 
         def test(value: Any) -> bool:
             return type_rank(value) == rank and (key := sort_key(value))[0] == bound[0] and holds(key, bound)
@@ -173,23 +174,6 @@ def _elem_match(query: Any) -> Predicate:
         return lambda values: any(v.__class__ is list and any(condition((item,)) for item in v) for v in values)
     inner = compile_filter(query)
     return lambda values: any(v.__class__ is list and any(item.__class__ is dict and inner(item) for item in v) for v in values)
-
-
-def _size(wanted: Any) -> Predicate:
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float) or wanted < 0:
-        raise CommandError(f"Failed to parse $size. Expected a non-negative number, found: {wanted!r}")
-    return lambda values: any(v.__class__ is list and len(v) == wanted for v in values)
-
-
-def _all(wanted: Any) -> Predicate:
-    tests = [compile_condition(item) for item in _array(wanted)]
-    return _all_of(tests) if tests else lambda _values: False
-
-
-def _array(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise CommandError("$in, $nin and $all need an array")
-    return value
 
 
 def _negatable(condition: Any) -> Predicate:
@@ -220,13 +204,11 @@ _OPERATORS: dict[str, Callable[[Any], Predicate]] = {
     "$ne": _negation(_equality),
     "$in": _one_of,
     "$nin": _negation(_one_of),
-    "$gt": _comparison(lambda a, b: a > b, or_equal=False),
-    "$gte": _comparison(lambda a, b: a >= b, or_equal=True),
-    "$lt": _comparison(lambda a, b: a < b, or_equal=False),
-    "$lte": _comparison(lambda a, b: a <= b, or_equal=True),
+    "$gt": _comparison(operator.gt),
+    "$gte": _comparison(operator.ge),
+    "$lt": _comparison(operator.lt),
+    "$lte": _comparison(operator.le),
     "$exists": _exists,
     "$elemMatch": _elem_match,
-    "$size": _size,
-    "$all": _all,
     "$not": _negation(_negatable),
 }

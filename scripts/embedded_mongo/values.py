@@ -28,9 +28,6 @@ CODEC: Final[CodecOptions[Any]] = CodecOptions(tz_aware=True)
 class _Missing:
     """The value of a field that is not there, which is not the same as null."""
 
-    def __repr__(self) -> str:
-        return "MISSING"
-
 
 MISSING: Final = _Missing()
 

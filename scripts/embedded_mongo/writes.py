@@ -62,10 +62,10 @@ def update(engine: Engine, namespace: str, arguments: Document) -> Document:
 
     def one(index: int, statement: Document) -> int:
         nonlocal modified
-        check_arguments(statement, {"q", "u", "multi", "upsert", "sort"})
+        check_arguments(statement, {"q", "u", "multi", "upsert"})
         query, multi = document_of(statement, "q"), bool(statement.get("multi"))
         change = compile_update(statement.get("u"), multi=multi)
-        found = select(collection, query, sort=statement.get("sort"), limit=0 if multi else 1)
+        found = select(collection, query, limit=0 if multi else 1)
         for document in found:
             modified += _store(collection, document, change(document)) is not document
         if not found and statement.get("upsert"):

@@ -1,5 +1,6 @@
 """What the embedded MongoDB cannot do it refuses by name: an answer that is silently wrong would be worse."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,10 @@ def records(embedded_uri: str) -> Iterator[Records]:
         ("$currentDate", lambda r: r.find_one_and_update({}, {"$currentDate": {"at": True}})),
         ("$position", lambda r: r.update_one({}, {"$push": {"a": {"$each": [3], "$position": 0}}})),
         ("$sort", lambda r: r.update_one({}, {"$push": {"a": {"$each": [3], "$sort": 1}}})),
+        ("$size", lambda r: r.find_one({"a": {"$size": 0}})),
+        ("$all", lambda r: r.find_one({"a": {"$all": [1, 2]}})),
+        ("regex in $in", lambda r: r.find_one({"a": {"$in": [re.compile("x")]}})),
+        ("sort", lambda r: r.update_one({}, {"$set": {"b": 2}}, sort={"b": 1})),
         ("$type", lambda r: r.find_one({"b": {"$type": "null"}})),
         ("by its name", lambda r: r.database.command("dropIndexes", "records", index={"b": 1})),
         ("$where", lambda r: r.find_one({"$where": "true"})),
