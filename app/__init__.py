@@ -17,6 +17,6 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings, services: Services) -> Flask:
     """Return the WSGI application; the same for every server, test and tool."""
-    from app.api.http.application import build  # noqa: PLC0415 - see above
+    from app.api.application import build  # noqa: PLC0415 - see above
 
     return build(settings, services)

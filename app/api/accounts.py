@@ -6,12 +6,11 @@ from typing import Any
 
 from flask import Response
 
+from app.api.http import services
 from app.api.http.access import needs_user, open_to_all
 from app.api.http.auth import own_session, signed_in
-from app.api.http.context import services
 from app.api.http.envelope import envelope_of, enveloped
-from app.api.http.guesses import guesses_at
-from app.api.http.limits import logins
+from app.api.http.limits import guesses_at, logins
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import accounts as schemas
 from app.api.schemas.images import ErrorAnswer

@@ -6,12 +6,11 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from app.api.http import examples
+from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
-from app.api.http.context import services
-from app.api.http.idempotency import marked, order_key_of
 from app.api.http.limits import submits
+from app.api.http.ordering import marked, order_key_of
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import batches as schemas
 from app.api.schemas.images import ErrorAnswer

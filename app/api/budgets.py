@@ -7,9 +7,8 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from app.api.http import examples, paging
+from app.api.http import examples, paging, services
 from app.api.http.access import needs
-from app.api.http.context import services
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import budgets as schemas
 from app.api.schemas.images import ErrorAnswer
@@ -32,8 +31,8 @@ def list_budgets(query: dict[str, Any]) -> Response:
     """List the budgets in force with what is spent and held in the current month (administrators)."""
     limit = query["limit"]
     found = services().budgets.after(paging.place_of(query["cursor"], _is_id) or "", limit=limit + 1)
-    page, cursor = paging.cut(found, limit)
-    return paging.with_link(jsonify({"budgets": [budget_view(each) for each in page], "cursor": cursor}), cursor)
+    page, cursor = paging.page_of(found, limit)
+    return paging.with_links(jsonify({"budgets": [budget_view(each) for each in page], "cursor": cursor}), cursor)
 
 
 @blueprint.put("")

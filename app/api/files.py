@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request, send_file
 
+from app.api.http import services
 from app.api.http.access import open_to_all
-from app.api.http.context import services
-from app.api.http.crowding import hold_download
+from app.api.http.limits import hold_download
 from app.clients.storage import LocalStorage
 from app.domain.errors import NotFound
 from app.pictures.inspect import EXTENSIONS

@@ -1,4 +1,4 @@
-"""The web app's API: text to image, image reference, and what became of them."""
+"""The web app's API: text to image, image reference, what became of them, and the prompt templates they may name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ import marshmallow as ma
 from flask import Response, request
 
 from app.api.generation_views import item_view, queued_view
-from app.api.http import examples, paging
-from app.api.http.access import needs_user
+from app.api.http import examples, paging, services
+from app.api.http.access import needs_user, open_to_all
 from app.api.http.auth import signed_in
-from app.api.http.bodies import json_body
-from app.api.http.context import services
+from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json, uploaded_file
 from app.api.http.envelope import envelope_of, enveloped
-from app.api.http.idempotency import marked, order_key_of
 from app.api.http.limits import submits
-from app.api.http.multipart import uploaded_file
+from app.api.http.ordering import count_accept, marked, order_key_of
 from app.api.http.requests import ApiBlueprint, refusal_of, refuse_repeated
-from app.api.http.stages import count_accept
-from app.api.http.strict_json import UnsupportedMediaType, parse_json
 from app.api.schemas import generations as schemas
 from app.api.schemas.images import ErrorAnswer
 from app.domain.api_key import Scope
@@ -31,6 +27,7 @@ from app.domain.job_filter import JobFilter
 from app.services.orders.web_generation import ReferenceRequest, TextRequest
 
 blueprint = ApiBlueprint("generations", __name__, url_prefix="/api/generate", description="Generations of signed-in users")
+templates = ApiBlueprint("templates", __name__, url_prefix="/api/prompt-templates", description="Prompt templates")
 
 NO_REFERENCE = "Either upload an image file or provide referenceImageId"
 TWO_REFERENCES = "Provide either an image file or referenceImageId, not both"
@@ -102,7 +99,7 @@ def my_generations(query: dict[str, Any]) -> Response:
     limit, statuses = query["limit"], OPEN + DONE + (LOST if query["include_failed"] else ())
     wanted = JobFilter(user_id=signed_in().id, statuses=statuses)
     found = services().history.older(wanted, before_id=paging.id_of(query["cursor"]), limit=limit + 1)
-    page, cursor = paging.cut(found, limit)
+    page, cursor = paging.page_of(found, limit)
     items = [(job.status, item_view(job, services().storage)) for job in page]
     data: dict[str, Any] = {
         "queue": [item for status, item in items if status in OPEN],
@@ -112,7 +109,16 @@ def my_generations(query: dict[str, Any]) -> Response:
     }
     if query["include_failed"]:
         data["failed"] = [item for status, item in items if status in LOST]
-    return paging.with_link(enveloped("OK", data), cursor)
+    return paging.with_links(enveloped("OK", data), cursor)
+
+
+@templates.get("")
+@open_to_all
+@templates.response(200, envelope_of(schemas.TemplatesAnswer))
+def list_templates() -> Response:
+    """List the prompt templates that `promptTemplateId` of text-to-image may name."""
+    found = [{"id": t.id, "name": t.name, "description": t.description, "preview": t.preview} for t in services().templates.templates]
+    return enveloped("OK", {"templates": found})
 
 
 def _reference_request() -> ReferenceRequest:

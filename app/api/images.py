@@ -7,17 +7,14 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from app.api.http import examples
+from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
-from app.api.http.context import services
-from app.api.http.crowding import counted_wait
-from app.api.http.deferred import Deferred
+from app.api.http.deferred import Deferred, Preference, preference_of
 from app.api.http.errors import error_body, status_of
-from app.api.http.idempotency import marked, order_key_of
-from app.api.http.limits import submits
-from app.api.http.requests import ApiBlueprint, Preference, preference_of
-from app.api.http.stages import count_accept, count_answer
+from app.api.http.limits import counted_wait, submits
+from app.api.http.ordering import count_accept, count_answer, marked, order_key_of
+from app.api.http.requests import ApiBlueprint
 from app.api.schemas import images as schemas
 from app.api.views import image_view, model_detail_view, model_view
 from app.domain import clock

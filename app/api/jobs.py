@@ -8,15 +8,13 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from app.api.http import cursors
+from app.api.http import paging, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
-from app.api.http.context import services
 from app.api.http.exports import documented, exported
-from app.api.http.idempotency import marked, order_key_of
 from app.api.http.limits import submits
+from app.api.http.ordering import count_accept, marked, order_key_of
 from app.api.http.requests import ApiBlueprint
-from app.api.http.stages import count_accept
 from app.api.job_exports import COLUMNS, job_rows
 from app.api.schemas import history
 from app.api.schemas import images as schemas
@@ -41,13 +39,13 @@ def list_jobs(query: dict[str, Any]) -> Response:
     `prompt`), a page looks at 1,000 jobs at most: it may then hold fewer than `limit`, even none, and still have a `next`.
     """
     wanted = _filter_of(query)
-    page = services().history.page(wanted, cut=cursors.cut_of(query["cursor"], wanted), limit=query["limit"])
-    cursor = cursors.cursor_view(page, wanted)
+    page = services().history.page(wanted, cut=paging.position_of(query["cursor"], wanted), limit=query["limit"])
+    cursor = paging.cursors_of(page, wanted)
     body: dict[str, Any] = {"jobs": [job_view(job, services().storage) for job in page.jobs], "cursor": cursor}
     if query["count"]:
         total = services().history.total(wanted)
         body |= {"total": total.number, "totalIsExact": total.is_exact}
-    return cursors.with_links(jsonify(body), cursor)
+    return paging.with_links(jsonify(body), cursor)
 
 
 @blueprint.get("/export")

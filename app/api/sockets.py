@@ -1,9 +1,10 @@
-"""Socket.IO: each client hears its own user's events, wherever they are made. Nothing can be sent to the server."""
+"""Socket.IO: each client hears its own user's events, wherever they are made, as long as what let it in is good. Nothing can be sent."""
 
 from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,18 +14,52 @@ from flask_socketio import ConnectionRefusedError as RefusedError
 from flask_socketio import SocketIO, emit, join_room
 from redis import Redis
 
-from app.api.http.auth import Caller, of_key, of_token
-from app.api.http.context import services, services_of
-from app.api.http.hosts import require_right_host
-from app.api.http.open_sockets import OpenSockets
+from app.api.http import services, services_of
+from app.api.http.auth import CHECK_EVERY_S, Caller, of_key, of_token
+from app.api.http.origins import require_right_host
 from app.api.schemas.images import MAX_USER_ID_CHARS
 from app.clients.events import SocketManager, room_of
 from app.domain.api_key import Scope
 from app.domain.errors import GatewayError, InvalidRequest, Unauthorized
-from app.services.people.sessions import Credential
+from app.services.people.sessions import Credential, Sessions
 from app.web.engine import Engine, SessionLimits
 
 log = logging.getLogger("sockets")
+
+
+class OpenSockets:
+    """`server` is python-socketio's own. Anybody's sockets, without a credential, are not kept here: nothing ends them."""
+
+    def __init__(self, server: Any, sessions: Sessions) -> None:
+        self._server = server
+        self._sessions = sessions
+        self._credentials: dict[tuple[str, str], Credential] = {}
+
+    def add(self, sid: str, namespace: str, credential: Credential | None) -> None:
+        if credential is not None:
+            self._credentials[sid, namespace] = credential
+
+    def remove(self, sid: str, namespace: str) -> None:
+        self._credentials.pop((sid, namespace), None)
+
+    def watch(self) -> None:
+        """Close for ever what has ended. A store that is away postpones it: what cannot be known ends nobody."""
+        while True:
+            time.sleep(CHECK_EVERY_S)
+            try:
+                self.close_ended()
+            except GatewayError:
+                log.warning("whose session has ended cannot be looked up, sockets stay open")
+
+    def close_ended(self) -> None:
+        held = dict(self._credentials)
+        ended = self._sessions.ended_among(set(held.values()))
+        for (sid, namespace), credential in held.items():
+            if credential in ended:
+                self.remove(sid, namespace)
+                self._server.disconnect(sid, namespace=namespace, ignore_queue=True)
+                log.info("a socket was closed: its session, key or account has ended")
+
 
 #: How many jobs a reconnecting client may ask about at once.
 MAX_REPLAYED_JOBS = 100
@@ -87,17 +122,17 @@ def _user_of(credentials: Mapping[str, Any]) -> tuple[str, Credential | None]:
     """Return whose events to hear, and what proves that the client may."""
     token, key, user_id = (credentials.get(name) for name in ("token", "apiKey", "userId"))
     if isinstance(token, str) and token:
-        caller = of_token(token)
+        who = of_token(token)
     elif isinstance(key, str) and key:
-        caller = of_key(key)
+        who = of_key(key)
     elif services().settings.allow_anonymous and token is None and key is None:
-        caller = Caller()
+        who = Caller()
     else:
         raise Unauthorized("Send auth: {token}, or {apiKey, userId}")
     named = user_id if isinstance(user_id, str) and 1 <= len(user_id) <= MAX_USER_ID_CHARS else None
-    caller.require_scope(Scope.READ)
+    who.require_scope(Scope.READ)
     try:
-        return caller.acts_for(named), caller.credential
+        return who.acts_for(named), who.credential
     except InvalidRequest as exc:
         raise Unauthorized("Send userId with the key: whose events to hear") from exc
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 from flask import Response, request
 
+from app.api.http import services
 from app.api.http.access import needs
-from app.api.http.auth import caller
-from app.api.http.context import services
-from app.api.http.crowding import hold_stream
-from app.api.http.open_sockets import LOOK_EVERY_S
+from app.api.http.auth import CHECK_EVERY_S, caller
+from app.api.http.limits import hold_stream
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import images as schemas
 from app.bootstrap import Services
@@ -60,7 +59,7 @@ def _stream(found: Services, job: Job, credential: Credential | None, seq: int) 
     yield f"retry: {RETRY_MS}\n\n"
     looked_at = time.monotonic()
     for current in found.waiters.follow(job, pulse_s=PULSE_S):
-        if credential is not None and time.monotonic() - looked_at >= LOOK_EVERY_S:
+        if credential is not None and time.monotonic() - looked_at >= CHECK_EVERY_S:
             looked_at = time.monotonic()
             if found.sessions.ended_among([credential]):
                 return  # Whoever comes back with it is told that it has ended.

@@ -7,12 +7,11 @@ from typing import Any
 
 from flask import Response
 
-from app.api.http import examples, paging
+from app.api.http import examples, paging, services
 from app.api.http.access import needs_user
 from app.api.http.auth import signed_in
-from app.api.http.context import services
 from app.api.http.envelope import envelope_of, enveloped
-from app.api.http.idempotency import HEADER, idempotency_key, marked
+from app.api.http.ordering import HEADER, idempotency_key, marked
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import accounts as schemas
 from app.api.schemas.images import ErrorAnswer

@@ -6,14 +6,12 @@ from typing import Any
 
 from flask import Response, request
 
-from app.api.http import paging
+from app.api.http import paging, services
 from app.api.http.access import needs_user
 from app.api.http.auth import signed_in
-from app.api.http.context import services
+from app.api.http.bodies import UnsupportedMediaType, uploaded_file
 from app.api.http.envelope import envelope_of, enveloped
-from app.api.http.multipart import uploaded_file
 from app.api.http.requests import ApiBlueprint
-from app.api.http.strict_json import UnsupportedMediaType
 from app.api.schemas import uploads as schemas
 from app.api.schemas.images import ErrorAnswer
 from app.clients.storage import Storage
@@ -69,9 +67,9 @@ def list_uploads(query: dict[str, Any]) -> Response:
     """List your uploads, newest first: `generation_input` are brought along, `generation_output` were generated."""
     limit, before_id = query["limit"], paging.id_of(query["cursor"])
     found = services().uploads.list(signed_in().id, purpose=query["purpose"], before_id=before_id, limit=limit + 1)
-    page, cursor = paging.cut(found, limit)
+    page, cursor = paging.page_of(found, limit)
     data = {"uploads": [upload_view(upload, services().storage) for upload in page], "cursor": cursor}
-    return paging.with_link(enveloped("OK", data), cursor)
+    return paging.with_links(enveloped("OK", data), cursor)
 
 
 @blueprint.get("/<upload_id>")

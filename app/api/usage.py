@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Response, jsonify
 
+from app.api.http import services
 from app.api.http.access import needs
 from app.api.http.auth import caller
-from app.api.http.context import services
 from app.api.http.exports import documented, exported
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import usage as schemas

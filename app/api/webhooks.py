@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
+from app.api.http import services
 from app.api.http.access import open_to_all
 from app.api.http.bodies import read_body
-from app.api.http.context import services
 
 blueprint = Blueprint("webhooks", __name__)
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 import socketio
 
+from app.api.application import build
 from app.api.http.access import access_of
-from app.api.http.application import build
 from app.bootstrap import Services
 from app.domain import clock
 from app.domain.api_key import KeyTerms, OrderLimits, Scope

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.api.http.multipart import MAX_MULTIPART_BYTES
+from app.api.http.bodies import MAX_MULTIPART_BYTES
 from app.bootstrap import Services
 from app.domain import clock
 from app.domain.asset import Purpose

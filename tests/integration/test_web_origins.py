@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from flask.testing import FlaskClient
 
-from app.api.http.application import build
+from app.api.application import build
 from app.api.http.origins import MAX_NAMED, Origins
 from app.bootstrap import Services
 from app.config import load_settings

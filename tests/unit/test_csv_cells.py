@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.http.csv_cells import safe_cell
+from app.api.http.exports import safe_cell
 
 STARTS = ["=", "+", "-", "@", "|", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
 

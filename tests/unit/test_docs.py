@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from app.api.metrics import COUNTERS, GAUGES, HISTOGRAMS
+from app.api.monitoring import COUNTERS, GAUGES, HISTOGRAMS
 from app.operator.cli import cli
 from registry.model_file import read_model
 

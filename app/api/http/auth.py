@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flask import g, request
 
-from app.api.http.context import services
+from app.api.http import services
 from app.domain.account import Account, Role, Session, Whose
 from app.domain.api_key import NO_LIMITS, ApiKey, OrderLimits, Scope
 from app.domain.errors import FieldError, Forbidden, InvalidRequest, Unauthorized
@@ -15,6 +15,8 @@ from app.services.people.sessions import Credential
 
 NEED_USER = "Log in and send the token: Authorization: Bearer <token>"
 NEED_ANY = "Send an API key (X-API-Key) or a token (Authorization: Bearer)"
+#: How often the credentials of open connections are looked at, a few queries for each 500: half of what is promised, for a slow store.
+CHECK_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)

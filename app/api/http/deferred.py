@@ -1,15 +1,17 @@
-"""An answer that is waited for. Flask's context, the request's body and the stack of its view are gone meanwhile: waiting must cost little.
+"""An answer that is waited for, as long as `Prefer` asks.
 
+Flask's context, the request's body and the stack of its view are gone meanwhile: waiting must cost little.
 WSGI lets an application name status and headers as late as its first bytes (PEP 3333), and servers ask for those outside of the view.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
-from flask import Flask, Response, current_app, g
+from flask import Flask, Request, Response, current_app, g
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -57,3 +59,27 @@ class Deferred(Response, Generic[T]):
             return self._answer(outcome)
         except Exception as exc:  # noqa: BLE001 - as above
             return self._app.handle_user_exception(exc)
+
+
+@dataclass(frozen=True)
+class Preference:
+    """What `Prefer` (RFC 7240) asks for; unknown preferences are ignored, never an error."""
+
+    respond_async: bool = False
+    wait_s: float | None = None
+    applied: str | None = None
+
+
+def preference_of(req: Request, *, longest_s: float) -> Preference:
+    """Read `Prefer: respond-async, wait=N`; both together mean: answer async unless done within N seconds."""
+    wanted: dict[str, str] = {}
+    for item in ",".join(req.headers.getlist("Prefer")).split(","):
+        name, _, value = item.partition(";")[0].partition("=")
+        wanted.setdefault(name.strip().lower(), value.strip().strip('"'))
+    wait = wanted.get("wait")
+    if wait is not None and ((wait.isascii() and wait.isdigit()) or wait == ""):
+        seconds = min(float(wait), longest_s) if wait else longest_s
+        return Preference("respond-async" in wanted, seconds, f"wait={seconds:g}" if wait else "wait")
+    if "respond-async" in wanted:
+        return Preference(respond_async=True, wait_s=0.0, applied="respond-async")
+    return Preference()

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from app.api.http.strict_json import UnsupportedMediaType
+from app.api.http.bodies import UnsupportedMediaType
 from app.domain import errors
 from app.domain.errors import GatewayError, InvalidRequest
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.api.http import services
 from app.api.http.auth import caller
-from app.api.http.context import services
 from app.domain.errors import InvalidRequest
 from registry.params import known_params
 from registry.request import RequestRefused, UnknownModel, check_options, check_request

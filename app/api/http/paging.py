@@ -1,4 +1,4 @@
-"""Lists: an opaque cursor over ids that sort by time, newest first."""
+"""Lists, newest first, with opaque cursors: one way over ids that sort by time, or both ways through a list of jobs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from flask import Response, request
 
 from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
+from app.domain.job_filter import JobFilter
+from app.services.reports.history import Cut, JobPage
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+#: Which way the cursor of a list leads that can be followed both ways.
+OLDER, NEWER = "o", "n"
 
 
 def limit_field() -> ma.fields.Integer:
@@ -57,7 +61,7 @@ def plain(cursor: str) -> str:
         return ""
 
 
-def cut(found: Sequence[Any], limit: int) -> tuple[list[Any], dict[str, Any]]:
+def page_of(found: Sequence[Any], limit: int) -> tuple[list[Any], dict[str, Any]]:
     """Split limit + 1 found items into a page and its `cursor` object."""
     page = list(found[:limit])
     more = len(found) > limit
@@ -65,9 +69,40 @@ def cut(found: Sequence[Any], limit: int) -> tuple[list[Any], dict[str, Any]]:
     return page, {"next": last, "hasMore": more}
 
 
-def with_link(response: Response, cursor: dict[str, Any]) -> Response:
-    """Add `Link: <…>; rel="next"` (RFC 8288) where there is a next page."""
-    if cursor["hasMore"]:
-        query = [(k, v) for k, v in request.args.items(multi=True) if k != "cursor"] + [("cursor", cursor["next"])]
-        response.headers["Link"] = f'<{request.path}?{urlencode(query)}>; rel="next"'
+def position_of(cursor: str | None, wanted: JobFilter) -> Cut | None:
+    """Return where a cursor leads. Raises InvalidRequest for one that was never handed out, or not for this filter."""
+    if cursor is None:
+        return None
+    try:
+        side, job_id, digest = plain(cursor).split(".")
+    except ValueError:
+        side, job_id, digest = "", "", ""
+    if side not in (OLDER, NEWER) or not clock.is_id(job_id):
+        raise _refused("Not a cursor of this list.")
+    if digest != wanted.digest:
+        raise _refused("This cursor belongs to another query; a cursor goes with the filters of the page it came with.")
+    return Cut(job_id, newer=side == NEWER)
+
+
+def cursors_of(page: JobPage, wanted: JobFilter) -> dict[str, Any]:
+    return {"next": _text(page.next, wanted), "previous": _text(page.previous, wanted), "hasMore": page.next is not None}
+
+
+def with_links(response: Response, cursor: dict[str, Any]) -> Response:
+    """Add `Link: <…>; rel="next", <…>; rel="prev"` (RFC 8288) as far as there are such pages."""
+    query = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
+    places = (("next", cursor["next"]), ("prev", cursor.get("previous")))
+    links = [f'<{request.path}?{urlencode([*query, ("cursor", place)])}>; rel="{rel}"' for rel, place in places if place]
+    if links:
+        response.headers["Link"] = ", ".join(links)
     return response
+
+
+def _text(cut: Cut | None, wanted: JobFilter) -> str | None:
+    if cut is None:
+        return None
+    return opaque(f"{NEWER if cut.newer else OLDER}.{cut.job_id}.{wanted.digest}")
+
+
+def _refused(detail: str) -> InvalidRequest:
+    return InvalidRequest(f"cursor: {detail}", [FieldError("/cursor", detail)])

@@ -6,7 +6,6 @@ import logging
 import re
 import time
 import uuid
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import marshmallow as ma
@@ -16,9 +15,8 @@ from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
-from app.api.http.bodies import json_body
+from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
 from app.api.http.deferred import Deferred
-from app.api.http.strict_json import UnsupportedMediaType, parse_json
 from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
 
@@ -140,27 +138,3 @@ def _flattened(messages: Any, pointer: str) -> list[FieldError]:
     if isinstance(messages, list):
         return [FieldError(pointer, str(message)) for message in messages]
     return [FieldError(pointer, str(messages))]
-
-
-@dataclass(frozen=True)
-class Preference:
-    """What `Prefer` (RFC 7240) asks for; unknown preferences are ignored, never an error."""
-
-    respond_async: bool = False
-    wait_s: float | None = None
-    applied: str | None = None
-
-
-def preference_of(req: Request, *, longest_s: float) -> Preference:
-    """Read `Prefer: respond-async, wait=N`; both together mean: answer async unless done within N seconds."""
-    wanted: dict[str, str] = {}
-    for item in ",".join(req.headers.getlist("Prefer")).split(","):
-        name, _, value = item.partition(";")[0].partition("=")
-        wanted.setdefault(name.strip().lower(), value.strip().strip('"'))
-    wait = wanted.get("wait")
-    if wait is not None and ((wait.isascii() and wait.isdigit()) or wait == ""):
-        seconds = min(float(wait), longest_s) if wait else longest_s
-        return Preference("respond-async" in wanted, seconds, f"wait={seconds:g}" if wait else "wait")
-    if "respond-async" in wanted:
-        return Preference(respond_async=True, wait_s=0.0, applied="respond-async")
-    return Preference()

@@ -1,15 +1,21 @@
-"""The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header-07): quoted as the draft says, or bare as most clients do."""
+"""What all routes share that take an order: its `Idempotency-Key`, and how long the web process takes to accept and to answer it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 
+from app.api.http import services
 from app.api.http.auth import caller
+from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
+from app.domain.job import Job
+from app.services.fulfilment.stages import Stage
 from app.services.orders.order import OrderKey, order_key
+from app.services.orders.submit import Accepted
 
 HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255
@@ -42,3 +48,14 @@ def marked(response: Response, *, replayed: bool) -> Response:
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response
+
+
+def count_accept(accepted: Accepted) -> None:
+    """Count how long this request's order took to be accepted; a repeated order was accepted before."""
+    if not accepted.replayed:
+        services().stages.took(accepted.job.model, Stage.ACCEPT, time.time() - g.received_at)
+
+
+def count_answer(job: Job) -> None:
+    """Count how long ago the job was done that this request is answered with."""
+    services().stages.between(job.model, Stage.ANSWER, job.completed_at, clock.now())

@@ -1,4 +1,4 @@
-"""`/openapi.json` (3.1) and `/api-docs` (Swagger UI from a bundled package, no CDN)."""
+"""Puts the blueprints, error bodies, headers and the API's own documents together."""
 
 from __future__ import annotations
 
@@ -11,8 +11,27 @@ from flask import Flask, Response
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from app.api import (
+    accounts,
+    batches,
+    budgets,
+    files,
+    generations,
+    images,
+    jobs,
+    monitoring,
+    streams,
+    tokens,
+    uploads,
+    usage,
+    webhooks,
+)
+from app.api.http import access, bodies, errors, limits, origins, requests
 from app.api.schemas.images import ErrorAnswer
+from app.bootstrap import Services
+from app.config import Settings
 
+MAX_BODY_BYTES = 32 * 1024 * 1024
 DESCRIPTION = """One endpoint for every fal.ai image model, with stored pictures, job history and cost per user.
 
 Errors have one body, with a stable `code`; validation failures are 400. Lists are newest first with an opaque `cursor`."""
@@ -24,6 +43,30 @@ POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
+def build(settings: Settings, services: Services) -> Flask:
+    app = Flask("app", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["services"] = services
+    origins.init_app(app, settings.cors_origins)
+    requests.init_app(app)
+    errors.init_app(app)
+    origins.check_hosts(app)
+    access.init_app(app)
+    monitoring.init_app(app, services)
+    bodies.init_app(app)
+    limits.init_app(app, services.hasty_redis)
+    api = _documented(app)
+    for documented in (images, jobs, streams, accounts, generations, tokens):
+        api.register_blueprint(documented.blueprint)
+    api.register_blueprint(generations.templates)
+    for documented in (uploads, usage, batches, budgets):
+        api.register_blueprint(documented.blueprint)
+    for plain in (files, monitoring, webhooks):
+        app.register_blueprint(plain.blueprint)
+    return app
 
 
 class DocumentedApi(Api):  # type: ignore[misc]
@@ -42,7 +85,8 @@ class DocumentedApi(Api):  # type: ignore[misc]
         """Leave errors to `errors.py`: one body for all of them."""
 
 
-def init_app(app: Flask) -> DocumentedApi:
+def _documented(app: Flask) -> DocumentedApi:
+    """Add `/openapi.json` (3.1) and `/api-docs` (Swagger UI from a bundled package, no CDN)."""
     app.config.update(
         API_TITLE="Image generation gateway",
         API_VERSION="1",

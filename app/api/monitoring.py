@@ -1,22 +1,66 @@
-"""`/metrics` in Prometheus' text format: this process's HTTP figures, and what all processes counted together in Redis."""
+"""What an operator's machines ask: is the process alive, can it work, and its figures. Nothing here needs a credential."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from flask import Flask, Response, g, request
+from flask import Blueprint, Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.api.http import services
 from app.api.http.access import open_to_all
 from app.api.http.deferred import Deferred
 from app.bootstrap import Services
+from app.clients import redis as redis_connection
 from app.clients.fal.breaker import ACCOUNT
 from app.clients.metrics import BOUNDS, Sample
+from app.domain.errors import GatewayError
 from app.services.fulfilment.stages import STAGE_SECONDS
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+@open_to_all
+def alive() -> Response:
+    """Answer 200 without touching anything."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+@open_to_all
+def ready() -> Response:
+    """Answer 200 where every store can be worked with, else 503; trouble at fal degrades, but jobs wait for it and are accepted."""
+    checks = {
+        "mongo": _check(services().readiness.check),
+        "redis": _check(lambda: redis_connection.ping(services().redis)),
+        "storage": _check(services().storage.ping),
+    }
+    body = {"checks": checks, "details": {"provider": _provider(services().breaker.pauses())}}
+    response = jsonify(body)
+    response.status_code = 200 if all(check == "ok" for check in checks.values()) else 503
+    return response
+
+
+def _provider(pauses: Mapping[str, str]) -> str:
+    """Say what pauses and why: the reason alone for the whole account, else with each endpoint's name."""
+    if not pauses:
+        return "ok"
+    told = [reason if name == ACCOUNT else f"{reason} ({name})" for name, reason in pauses.items()]
+    return f"submits are paused: {', '.join(told)}"
+
+
+def _check(ping: Callable[[], None]) -> str:
+    try:
+        ping()
+    except GatewayError as exc:
+        return exc.message
+    return "ok"
+
 
 COUNTERS = {
     "imagegw_jobs_total": "Jobs that ended.",
@@ -30,11 +74,11 @@ GAUGES = {"imagegw_ledger_imbalance": "Accounts whose ledger does not add up; mu
 HISTOGRAMS = {STAGE_SECONDS: "How long a generation spends in each stage."}
 
 
-def init_app(app: Flask, services: Services) -> None:
+def init_app(app: Flask, known: Services) -> None:
     registry = CollectorRegistry()
     requests = Counter("imagegw_http_requests", "HTTP requests.", ["method", "route", "status"], registry=registry)
     durations = Histogram("imagegw_http_request_duration_seconds", "HTTP requests.", ["method", "route"], registry=registry)
-    registry.register(_Shared(services))
+    registry.register(_Shared(known))
 
     def observe(response: Response) -> Response:
         if isinstance(response, Deferred):
