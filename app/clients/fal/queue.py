@@ -1,19 +1,20 @@
 """fal's queue: submit, result, cancel. Polling is in `fal_status.py`.
 
-A submit is posted exactly once, and not through fal-client, which retries it blindly (ten posts were seen from one `submit()`) and loses
-the status of an answer that it cannot read; fal has no idempotency key.
+A submit goes through fal-client and is posted exactly once: fal has no idempotency key, and fal-client alone retries blindly (ten posts
+were seen from one `submit()`) and loses the status of an answer that it cannot read. Its transport is ours for both reasons.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import functools
 import logging
 import re
 from collections.abc import Mapping
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import fal_client
 import fal_client.client
@@ -39,6 +40,7 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx
 NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, ValueError)
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 MAX_URL_CHARS = 2048
+RECEIPT_URLS = ("status_url", "response_url", "cancel_url")
 
 
 class Stopped(StrEnum):
@@ -57,11 +59,12 @@ class FalQueue:
 
     def __init__(self, key: str, hosts: frozenset[str]) -> None:
         self._hosts = hosts
-        headers = {"Authorization": f"Key {key}"}
-        # fal-client's own transport turns to fal's second domain where the first cannot be connected to.
-        transport = fal_client.client.BackupDomainTransport()
-        self._submits = httpx.Client(transport=transport, headers=headers, cookies=_no_cookies(), timeout=SUBMIT_TIMEOUT_S)
-        self._results = httpx.Client(headers=headers, cookies=_no_cookies(), timeout=RESULT_TIMEOUT_S)
+        self._submits = _SubmitClient(key, SUBMIT_TIMEOUT_S)
+        self._results = httpx.Client(headers={"Authorization": f"Key {key}"}, cookies=_no_cookies(), timeout=RESULT_TIMEOUT_S)
+
+    def close(self) -> None:
+        self._submits.close()
+        self._results.close()
 
     def close(self) -> None:
         self._submits.close()
@@ -73,19 +76,11 @@ class FalQueue:
         Raises ProviderBusy where fal surely did not take it, ProviderRefused where it never will, SubmitOutcomeUnknown where it may have
         been taken: then it must not be posted again. An answer's status decides, whatever its body is.
         """
-        content = json.dumps(arguments).encode()
-        query = "?" + urlencode({"fal_webhook": webhook_url}) if webhook_url else ""
-        url = f"{fal_client.client.QUEUE_URL_FORMAT}{endpoint}{query}"
-        try:
-            with self._submits.stream("POST", url, content=content, headers={"Content-Type": "application/json"}) as response:
-                body = _body_of(response)
-        except NEVER_SENT as exc:
-            raise ProviderBusy("fal cannot be reached") from exc
-        except NO_ANSWER as exc:
-            raise SubmitOutcomeUnknown("The request was sent to fal, but no answer came back") from exc
-        if not response.is_success:
-            raise submit_refusal(response.status_code, body, response.headers.get("x-fal-error-type"))
-        return self._receipt(endpoint, body)
+        handle = self._submits.submit(endpoint, dict(arguments), webhook_url=webhook_url)
+        urls = {name: getattr(handle, name) for name in RECEIPT_URLS}
+        if all(self._is_fals(url) for url in urls.values()):
+            return Receipt(request_id=handle.request_id, **urls)
+        return self.receipt(endpoint, handle.request_id)
 
     def result(self, receipt: Receipt) -> FalOutput:
         """Fetch a finished request's output. Raises ResultUnavailable, ResultUnusable or ProviderRefused (the model's own failure).
@@ -133,16 +128,6 @@ class FalQueue:
             return Stopped.YES
         return Stopped.TOO_LATE if status == 400 else Stopped.SILENT
 
-    def _receipt(self, endpoint: str, body: Any) -> Receipt:
-        """Return the receipt, with addresses our key may be sent to: on fal's hosts, or rebuilt there from the request's id."""
-        request_id = body.get("request_id") if isinstance(body, dict) else None
-        if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id):
-            raise SubmitOutcomeUnknown("The request was sent to fal, but its answer cannot be read")
-        status_url, response_url, cancel_url = (body.get(name) for name in ("status_url", "response_url", "cancel_url"))
-        if all(self._is_fals(url) for url in (status_url, response_url, cancel_url)):
-            return Receipt(request_id=request_id, status_url=status_url, response_url=response_url, cancel_url=cancel_url)
-        return self.receipt(endpoint, request_id)
-
     @staticmethod
     def receipt(endpoint: str, request_id: str) -> Receipt:
         """Return the receipt of a request of which only the id is known."""
@@ -158,6 +143,49 @@ class FalQueue:
         except ValueError:
             return False
         return parts.scheme == "https" and parts.netloc in self._hosts
+
+
+class _SubmitClient(fal_client.SyncClient):
+    """fal-client with a transport that posts once, no cookies, and no redirects: a redirected POST would be a second one."""
+
+    @functools.cached_property
+    def _client(self) -> httpx.Client:
+        headers = {"Authorization": self._auth.header_value, "User-Agent": fal_client.client.USER_AGENT}
+        return httpx.Client(transport=_OnePost(), headers=headers, cookies=_no_cookies(), timeout=self.default_timeout)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class _OnePost(httpx.BaseTransport):
+    """Posts once and judges what comes of it by the status, whatever the body is.
+
+    What is not taken is raised as an error of ours, which fal-client passes on: it only retries after httpx's. Of what is taken it is
+    handed no more than the four values it reads.
+    """
+
+    def __init__(self) -> None:
+        # fal-client's own transport turns to fal's second domain where the first cannot be connected to.
+        self._inner = fal_client.client.BackupDomainTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            with contextlib.closing(self._inner.handle_request(request)) as response:
+                body = _body_of(response)
+        except NEVER_SENT as exc:
+            raise ProviderBusy("fal cannot be reached") from exc
+        except NO_ANSWER as exc:
+            raise SubmitOutcomeUnknown("The request was sent to fal, but no answer came back") from exc
+        if not response.is_success:
+            raise submit_refusal(response.status_code, body, response.headers.get("x-fal-error-type"))
+        request_id = body.get("request_id") if isinstance(body, dict) else None
+        if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id):
+            raise SubmitOutcomeUnknown("The request was sent to fal, but its answer cannot be read")
+        urls = {name: url if isinstance(url := body.get(name), str) and url.isascii() else "" for name in RECEIPT_URLS}
+        return httpx.Response(200, json={"request_id": request_id, **urls})
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 def _no_cookies() -> CookieJar:
