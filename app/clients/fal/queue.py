@@ -66,10 +66,6 @@ class FalQueue:
         self._submits.close()
         self._results.close()
 
-    def close(self) -> None:
-        self._submits.close()
-        self._results.close()
-
     def submit(self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str | None = None) -> Receipt:
         """Post one request, once.
 
