@@ -24,7 +24,7 @@ from app.clients.receipt_box import ReceiptBox
 from app.clients.redis import HASTY, connect_redis, refuse_cluster
 from app.clients.storage import Storage, open_storage
 from app.config import Settings
-from app.domain.job import Patience
+from app.domain.job import SweepTimeouts
 from app.services.events.announcements import Announcer
 from app.services.events.waiting import JobWaiters
 from app.services.fulfilment.cancellation import Cancellation
@@ -45,11 +45,11 @@ from app.services.money.budgets import Budgets
 from app.services.money.funds import Funds
 from app.services.money.reconciliation import Reconciliation
 from app.services.orders.batches import Batches
-from app.services.orders.fair_share import Turns
-from app.services.orders.job_actions import Lifecycle
+from app.services.orders.fair_share import FairShare
+from app.services.orders.job_actions import JobActions
 from app.services.orders.order import Prices
 from app.services.orders.references import References
-from app.services.orders.submit import Generation
+from app.services.orders.submit import Orders
 from app.services.orders.web_generation import WebGeneration
 from app.services.people.accounts import Accounts, run_inline
 from app.services.people.bearer_tokens import Tokens
@@ -107,7 +107,7 @@ class Services:
         self.operations = load_operations()
         self.templates = load_prompt_templates()
         self.lock = threading.RLock()
-        self._patience = Patience(unknown_s=settings.submit_unknown_seconds)
+        self._timeouts = SweepTimeouts(unknown_s=settings.submit_unknown_seconds)
         self._opened = ExitStack()
 
     def close(self) -> None:
@@ -188,11 +188,11 @@ class Services:
 
     @built_once
     def jobs(self) -> JobStore:
-        return JobStore(self.database, self._patience)
+        return JobStore(self.database, self._timeouts)
 
     @built_once
     def _batch_jobs(self) -> BatchJobStore:
-        return BatchJobStore(self.database, self._patience)
+        return BatchJobStore(self.database, self._timeouts)
 
     @built_once
     def _batch_store(self) -> BatchStore:
@@ -282,8 +282,8 @@ class Services:
         return References(uploads=self.uploads, storage=self.storage)
 
     @built_once
-    def generation(self) -> Generation:
-        return Generation(
+    def orders(self) -> Orders:
+        return Orders(
             prices=self._prices,
             jobs=self.jobs,
             readiness=self.readiness,
@@ -291,14 +291,14 @@ class Services:
             announcer=self.announcer,
             references=self._references,
             funds=self.funds,
-            patience=self._patience,
+            timeouts=self._timeouts,
             deadline_s=self.settings.job_deadline_seconds,
         )
 
     @built_once
     def web_generation(self) -> WebGeneration:
         return WebGeneration(
-            generation=self.generation,
+            orders=self.orders,
             uploads=self.uploads,
             funds=self.funds,
             registry=self.registry,
@@ -310,21 +310,21 @@ class Services:
     def batches(self) -> Batches:
         return Batches(
             prices=self._prices,
-            generation=self.generation,
+            orders=self.orders,
             references=self._references,
             readiness=self.readiness,
             jobs=self.jobs,
             batch_jobs=self._batch_jobs,
             batches=self._batch_store,
             funds=self.funds,
-            turns=self.turns,
+            fair_share=self.fair_share,
             queue=self.queue,
             announcer=self.announcer,
         )
 
     @built_once
-    def turns(self) -> Turns:
-        return Turns(
+    def fair_share(self) -> FairShare:
+        return FairShare(
             jobs=self.jobs,
             batch_jobs=self._batch_jobs,
             batches=self._batch_store,
@@ -335,14 +335,14 @@ class Services:
         )
 
     @built_once
-    def lifecycle(self) -> Lifecycle:
-        return Lifecycle(
+    def job_actions(self) -> JobActions:
+        return JobActions(
             jobs=self.jobs,
             tombstones=Tombstones(self.database),
             uploads=self._upload_store,
             storage=self.storage,
             queue=self.queue,
-            generation=self.generation,
+            orders=self.orders,
             announcer=self.announcer,
         )
 
@@ -405,7 +405,7 @@ class Services:
             uploads=self._upload_store,
             announcer=self.announcer,
             funds=self.funds,
-            turns=self.turns,
+            fair_share=self.fair_share,
             fal=self.fal,
             storage=self.storage,
             metrics=self.metrics,

@@ -14,7 +14,7 @@ from rq.timeouts import JobTimeoutException
 from app.bootstrap import Services
 from app.config import load_settings
 from app.domain.errors import ServiceError
-from app.domain.fal_request import News
+from app.domain.fal_request import FinishedNotice
 from app.domain.outside_text import said_of
 
 log = logging.getLogger("workers")
@@ -70,30 +70,30 @@ def _submit_failed(error: str, job_id: str) -> None:
     services().task_errors.submit_failed(job_id, error)
 
 
-def _collect_failed(error: str, job_id: str, index: int, *news: float | None) -> None:  # noqa: ARG001 - the task's own arguments
+def _collect_failed(error: str, job_id: str, index: int, *moments: float | None) -> None:  # noqa: ARG001 - the task's own arguments
     services().task_errors.collect_failed(job_id, index, error)
 
 
 @task(_submit_failed)
 def submit(job_id: str) -> None:
-    services().dispatcher.run(job_id)
+    services().dispatcher.post(job_id)
 
 
 @task(_collect_failed)
 def collect(job_id: str, index: int, noticed_at: float | None = None, at_work_at: float | None = None) -> None:
     """Fetch and store one finished request; the times (seconds since 1970) tell when its end became known, and when it was last open."""
-    news = News(noticed_at=_moment(noticed_at), at_work_at=_moment(at_work_at) if at_work_at else None) if noticed_at else None
-    services().collector.run(job_id, index, news)
+    notice = FinishedNotice(noticed_at=_moment(noticed_at), at_work_at=_moment(at_work_at) if at_work_at else None) if noticed_at else None
+    services().collector.collect(job_id, index, notice)
 
 
 @task()
 def expire(job_id: str) -> None:
-    services().expiry.run(job_id)
+    services().expiry.expire(job_id)
 
 
 @task()
 def cancel(job_id: str) -> None:
-    services().cancellation.run(job_id)
+    services().cancellation.ask_fal(job_id)
 
 
 @task()
@@ -103,7 +103,7 @@ def settle(job_id: str) -> None:
 
 @task()
 def give_turns() -> None:
-    services().turns.give()
+    services().fair_share.give_turns()
 
 
 def _moment(seconds: float) -> datetime:

@@ -85,7 +85,7 @@ def image_reference() -> Response:
 @blueprint.alt_response(404, schema=ErrorAnswer)
 def show_generation(generation_id: str) -> Response:
     """Show how far one of your generations is, with its images once they are there."""
-    job = services().lifecycle.job(generation_id, user_id=signed_in().id)
+    job = services().job_actions.job(generation_id, user_id=signed_in().id)
     return enveloped("OK", item_view(job, services().storage))
 
 

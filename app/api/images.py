@@ -63,7 +63,7 @@ def show_model(name: str) -> Response:
 def estimate_cost(body: dict[str, Any]) -> Response:
     """Price a request without making it. Inputs may be left out; the same code prices the job."""
     caller().order_limits.require_model(body["model"])
-    quote = services().generation.estimate(body["model"], body["inputs"], body["options"])
+    quote = services().orders.estimate(body["model"], body["inputs"], body["options"])
     return jsonify({"costPerImage": usd(quote.unit_micros), "totalCost": usd(quote.micros), "numImages": quote.num_images})
 
 
@@ -88,7 +88,7 @@ def generate(body: dict[str, Any]) -> Response:
     key = order_key_of(body)
     preference = preference_of(request, longest_s=services().settings.sync_wait_seconds)
     wait_s = _wait_s(preference, wanted_async=body.pop("asynchronous"))
-    accepted = services().generation.submit(_order(body, key))
+    accepted = services().orders.submit(_order(body, key))
     count_accept(accepted)
     if wait_s > 0 and not accepted.begins_later:
         wait = counted_wait(functools.partial(services().waiters.wait, accepted.job.id), wait_s)

@@ -39,7 +39,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
     `prompt`), a page looks at 1,000 jobs at most: it may then hold fewer than `limit`, even none, and still have a `next`.
     """
     wanted = _filter_of(query)
-    page = services().history.page(wanted, cut=paging.position_of(query["cursor"], wanted), limit=query["limit"])
+    page = services().history.page(wanted, cursor=paging.position_of(query["cursor"], wanted), limit=query["limit"])
     cursor = paging.cursors_of(page, wanted)
     body: dict[str, Any] = {"jobs": [job_view(job, services().storage) for job in page.jobs], "cursor": cursor}
     if query["count"]:
@@ -74,7 +74,7 @@ def _filter_of(query: Mapping[str, Any]) -> JobFilter:
 @blueprint.alt_response(404, schema=schemas.ErrorAnswer)
 def show_job(job_id: str) -> Response:
     """Show one job: its state, its images, what it cost, why it failed."""
-    job = services().lifecycle.job(job_id, user_id=caller().sees)
+    job = services().job_actions.job(job_id, user_id=caller().sees)
     response = jsonify(job_view(job, services().storage))
     # Links end: an answer that holds other ones is another answer.
     response.set_etag("-".join(filter(None, (job.id, str(job.rev), services().storage.link_period()))), weak=True)
@@ -94,7 +94,7 @@ def cancel_job(job_id: str) -> tuple[Response, int]:
     Where fal is working on it, fal is asked to stop: 202 with `cancelRequested`. The job then ends as fal ends it: canceled and free,
     or completed and charged for what was delivered. Its price stays held until then. Asking again is harmless.
     """
-    job = services().lifecycle.cancel(job_id, user_id=caller().sees)
+    job = services().job_actions.cancel(job_id, user_id=caller().sees)
     return jsonify(job_view(job, services().storage)), 200 if job.is_terminal else 202
 
 
@@ -109,7 +109,7 @@ def cancel_job(job_id: str) -> tuple[Response, int]:
 def retry_job(job_id: str) -> Response:
     """Order a finished job's images again, as a new job at today's price. Takes an Idempotency-Key."""
     who = caller()
-    accepted = services().lifecycle.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id, limits=who.order_limits)
+    accepted = services().job_actions.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id, limits=who.order_limits)
     count_accept(accepted)
     view = job_view(accepted.job, services().storage)
     response = jsonify(view | {"message": accepted.message(view["message"])})
@@ -127,4 +127,4 @@ def retry_job(job_id: str) -> Response:
 @blueprint.alt_response(410, schema=schemas.ErrorAnswer)
 def delete_job(job_id: str) -> None:
     """Delete a finished job and its images for good. What it cost stays in the usage; the job answers 410 from then on."""
-    services().lifecycle.delete(job_id, user_id=caller().sees)
+    services().job_actions.delete(job_id, user_id=caller().sees)

@@ -144,7 +144,7 @@ def _replay(user_id: str, since: Any) -> None:
         if not isinstance(seq, int) or isinstance(seq, bool):
             continue
         try:
-            job = services().lifecycle.job(str(job_id).lower(), user_id=user_id)
+            job = services().job_actions.job(str(job_id).lower(), user_id=user_id)
         except GatewayError:
             continue
         missed = services().announcer.missed(job, seq)

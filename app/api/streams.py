@@ -49,7 +49,7 @@ def job_events(job_id: str) -> Response:
     """
     hold_stream()
     who = caller()
-    job = services().lifecycle.job(job_id, user_id=who.sees)
+    job = services().job_actions.job(job_id, user_id=who.sees)
     stream = _stream(services(), job, who.credential, _last_seen(request.headers.get("Last-Event-ID", "")))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Response(stream, content_type=f"{CONTENT_TYPE}; charset=utf-8", headers=headers)

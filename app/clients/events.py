@@ -62,14 +62,14 @@ def request_in_flight(job_id: str) -> Message:
     return Message(IN_FLIGHT_CHANNEL, json.dumps({"jobId": job_id}))
 
 
-class _Speller(socketio.PubSubManager):  # type: ignore[misc]
+class _Encoder(socketio.PubSubManager):  # type: ignore[misc]
     """Spells what Socket.IO servers say to each other, and sends nothing."""
 
     def __init__(self) -> None:
         super().__init__(channel=SOCKETIO_CHANNEL, write_only=True)
         self._spelled = threading.local()
 
-    def spelled(self, event: SocketEvent) -> str:
+    def encoded(self, event: SocketEvent) -> str:
         self.emit(event.name, dict(event.payload), room=event.room, namespace="/")
         text: str = self._spelled.text
         return text
@@ -83,11 +83,11 @@ class EventPublisher:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._speller = _Speller()
+        self._encoder = _Encoder()
 
     def socket_message(self, event: SocketEvent) -> Message:
         """Return what sends one Socket.IO event to a room, wherever its clients are connected."""
-        return Message(SOCKETIO_CHANNEL, self._speller.spelled(event))
+        return Message(SOCKETIO_CHANNEL, self._encoder.encoded(event))
 
     def publish(self, *messages: Message) -> None:
         """Send messages in this order, in one round trip."""

@@ -12,7 +12,7 @@ from rq.serializers import JSONSerializer
 
 from app.clients.redis import ping
 from app.domain.errors import QueueUnavailable
-from app.domain.fal_request import News
+from app.domain.fal_request import FinishedNotice
 
 #: Finished pictures go first: they are paid for, and they end jobs.
 COLLECT_QUEUE = "image-collection"
@@ -21,7 +21,7 @@ SUBMIT_QUEUE = "image-generation"
 BATCH_QUEUE = "image-batch"
 QUEUES = (COLLECT_QUEUE, SUBMIT_QUEUE, BATCH_QUEUE)
 TASK_TIMEOUT_S = 300
-#: Long enough for webhook and poll telling the same news; over when a new watcher takes over (its lease) and asks for what a crash
+#: Long enough for webhook and poll telling of the same end; over when a new watcher takes over (its lease) and asks for what a crash
 #: cut off.
 COLLECT_FRESH_S = 10
 TURNS_KEY = "imagegw:turns"
@@ -50,17 +50,17 @@ class TaskQueue:
         """Ask for a job's unsent requests to be posted to fal. Raises QueueUnavailable."""
         self._enqueue(BATCH_QUEUE if in_batch else SUBMIT_QUEUE, "workers.tasks.submit", job_id)
 
-    def enqueue_collect(self, job_id: str, index: int, news: News | None = None, *, again: bool = False) -> None:
-        """Ask for one finished request to be fetched and stored; `news` tells how that became known. Raises QueueUnavailable.
+    def enqueue_collect(self, job_id: str, index: int, notice: FinishedNotice | None = None, *, again: bool = False) -> None:
+        """Ask for one finished request to be fetched and stored; `notice` tells how that became known. Raises QueueUnavailable.
 
-        The watcher and fal's webhook often tell the same news: the second is dropped while the first is fresh, unless it asks `again`.
+        The watcher and fal's webhook often tell of the same end: the second is dropped while the first is fresh, unless it asks `again`.
         """
         try:
             fresh = self._redis.set(f"imagegw:collect:{job_id}:{index}", 1, nx=True, ex=COLLECT_FRESH_S)
         except RedisError as exc:
             raise QueueUnavailable("The task queue does not answer") from exc
         if fresh or again:
-            self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index, *_moments(news))
+            self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index, *_moments(notice))
 
     def enqueue_expire(self, job_id: str) -> None:
         """Ask for an overdue job to be ended. Raises QueueUnavailable."""
@@ -113,11 +113,11 @@ class TaskQueue:
             raise QueueUnavailable("The task queue does not answer") from exc
 
 
-def _moments(news: News | None) -> list[float | None]:
-    """Return the news as a task's arguments: JSON has no times."""
-    if news is None:
+def _moments(notice: FinishedNotice | None) -> list[float | None]:
+    """Return the notice as a task's arguments: JSON has no times."""
+    if notice is None:
         return []
-    return [news.noticed_at.timestamp(), news.at_work_at.timestamp() if news.at_work_at else None]
+    return [notice.noticed_at.timestamp(), notice.at_work_at.timestamp() if notice.at_work_at else None]
 
 
 def _oldest_s(queue: Queue) -> float:

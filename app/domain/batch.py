@@ -87,7 +87,7 @@ def released(job: Job, *, deadline: timedelta, now: datetime) -> Job | None:
     """Let a waiting job go: its deadline runs from now. None where it was released, or has ended."""
     if not is_waiting(job):
         return None
-    lost_at = now + timedelta(seconds=job.patience.task_s)
+    lost_at = now + timedelta(seconds=job.timeouts.task_s)
     requests = tuple(replace(request, next_at=lost_at) for request in job.requests)
     return replace(job, requests=requests, deadline_at=now + deadline, updated_at=now)
 

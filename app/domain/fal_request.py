@@ -55,7 +55,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class News:
+class FinishedNotice:
     """That fal has ended a request: when we came to know, and when it was last seen at work on it, if it was."""
 
     noticed_at: datetime

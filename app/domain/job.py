@@ -98,7 +98,7 @@ class WebDetails:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class SweepTimeouts:
     """How long the sweep waits before it helps. Seconds."""
 
     task_s: float = 15.0
@@ -127,7 +127,7 @@ class Job:
     updated_at: datetime
     deadline_at: datetime
     expiry_at: datetime | None = None
-    patience: Patience = field(default_factory=Patience)
+    timeouts: SweepTimeouts = field(default_factory=SweepTimeouts)
     status: JobStatus = JobStatus.PENDING
     progress: int = 0
     message: str = "Waiting for a worker"
@@ -205,7 +205,7 @@ class Job:
             moments.append(self.expiry_at or self.deadline_at)
         if self.cancel_at is not None and self.to_cancel:
             moments.append(self.cancel_at)
-        return min(moments, default=self.updated_at + timedelta(seconds=self.patience.task_s))
+        return min(moments, default=self.updated_at + timedelta(seconds=self.timeouts.task_s))
 
     @property
     def cost_source(self) -> CostSource:
@@ -245,7 +245,7 @@ class Job:
                 attempts=request.attempts + (0 if is_ours else 1),
                 claimed_by=by,
                 submitting_at=now,
-                next_at=now + timedelta(seconds=self.patience.submit_answer_s),
+                next_at=now + timedelta(seconds=self.timeouts.submit_answer_s),
             ),
             now,
         )
@@ -271,7 +271,7 @@ class Job:
         request = self.requests[index]
         if self.is_terminal or request.state is not RequestState.SUBMITTING:
             return None
-        unknown_until = now + timedelta(seconds=self.patience.unknown_s)
+        unknown_until = now + timedelta(seconds=self.timeouts.unknown_s)
         return self._with_request(replace(request, state=RequestState.UNKNOWN, next_at=unknown_until), now)
 
     def submitted(self, index: int, receipt: Receipt, *, now: datetime) -> Job | None:
@@ -290,12 +290,12 @@ class Job:
         if job.cancel_requested_at is not None:
             job = replace(job, cancel_at=now)
         if job.status is JobStatus.PENDING:
-            return job._noted(JobStatus.PROCESSING, 5, job._told("Sent to fal"), now)
+            return job._noted(JobStatus.PROCESSING, 5, job._message_now("Sent to fal"), now)
         return job
 
     def progressed(self, progress: int, message: str, *, now: datetime, queue_position: int | None = None) -> Job | None:
         """Say something new, or move by 5 points at least; progress never falls, so history stays short."""
-        progress, message = min(max(progress, self.progress), 99), self._told(message)
+        progress, message = min(max(progress, self.progress), 99), self._message_now(message)
         if self.is_terminal or (message == self.message and progress < self.progress + 5):
             return None
         return self._noted(self.status, progress, message, now, queue_position)
@@ -374,7 +374,7 @@ class Job:
         if self.is_terminal or self.cancel_requested_at is not None:
             return None
         requests = tuple(replace(r, state=RequestState.CANCELED, next_at=None) if r.state is RequestState.NEW else r for r in self.requests)
-        ask_at = now + timedelta(seconds=self.patience.task_s)
+        ask_at = now + timedelta(seconds=self.timeouts.task_s)
         job = replace(self, requests=requests, cancel_requested_at=now, cancel_at=ask_at, updated_at=now)._concluded(now)
         return job if job.is_terminal else job._noted(job.status, job.progress, CANCELING, now)
 
@@ -390,7 +390,7 @@ class Job:
             return None
         return self._with_request(replace(self.requests[index], cancel_heard_at=now), now)
 
-    def _told(self, message: str) -> str:
+    def _message_now(self, message: str) -> str:
         return message if self.cancel_requested_at is None else CANCELING
 
     # -- the end ------------------------------------------------------------------------------------------------------------------
@@ -444,7 +444,7 @@ class Job:
         return replace(self, failure=failure)._ended(JobStatus.FAILED, self.progress, failure.message, now)
 
     def _ended(self, status: JobStatus, progress: int, message: str, now: datetime) -> Job:
-        settle_at = now + timedelta(seconds=self.patience.settle_s)
+        settle_at = now + timedelta(seconds=self.timeouts.settle_s)
         actual = cost_of_units(self.quote, self.requests)
         ended = replace(self, settlement=Settlement.DUE, settle_at=settle_at, completed_at=now, updated_at=now, actual=actual)
         return ended._noted(status, progress, message, now)
@@ -462,9 +462,9 @@ class Job:
         return tuple(request if r.index == request.index else r for r in self.requests)
 
 
-def new_job(*, requests: Mapping[int, int] | Sequence[int], now: datetime, patience: Patience, **fields: Any) -> Job:
+def new_job(*, requests: Mapping[int, int] | Sequence[int], now: datetime, timeouts: SweepTimeouts, **fields: Any) -> Job:
     """Return a fresh pending job with one request per given number of images, its first history entry written."""
-    lost_at = now + timedelta(seconds=patience.task_s)
+    lost_at = now + timedelta(seconds=timeouts.task_s)
     calls = tuple(FalRequest(index=i, num_images=n, next_at=lost_at) for i, n in enumerate(requests))
-    job = Job(requests=calls, created_at=now, updated_at=now, patience=patience, **fields)
+    job = Job(requests=calls, created_at=now, updated_at=now, timeouts=timeouts, **fields)
     return job._noted(JobStatus.PENDING, 0, job.message, now)

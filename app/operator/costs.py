@@ -46,7 +46,7 @@ def reconcile(services: Services, since: datetime | None, until: datetime | None
     try:
         with Progress(console=Console(stderr=True), transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("Jobs", total=reconciliation.count(start, end))
-            for finding in reconciliation.run(start, end):
+            for finding in reconciliation.compare(start, end):
                 report.add(finding)
                 progress.advance(task)
         report.is_whole = True

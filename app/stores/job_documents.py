@@ -10,7 +10,7 @@ from typing import Any
 from app.domain.batch import takes_slot
 from app.domain.costs import ActualCost, CostSource
 from app.domain.fal_request import Failure, FalRequest, Receipt, RequestState
-from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, StoredImage, WebDetails
+from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, StoredImage, SweepTimeouts, WebDetails
 from app.domain.job_filter import JOB_TYPE
 from app.domain.pricing import Quote
 from app.stores.database import Document, sayable, storable
@@ -81,7 +81,7 @@ def state_document(job: Job) -> Document:
     }
 
 
-def from_document(doc: Document, patience: Patience) -> Job:
+def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
     quote = doc["quote"]
     return Job(
         id=doc["_id"],
@@ -112,7 +112,7 @@ def from_document(doc: Document, patience: Patience) -> Job:
         actual=_actual(doc["cost"]),
         deadline_at=doc["deadlineAt"],
         expiry_at=doc["expiryAt"],
-        patience=patience,
+        timeouts=timeouts,
         project_id=doc["projectId"],
         metadata=sayable(doc["metadata"]),
         web=_web(doc),

@@ -17,7 +17,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.errors import StoreUnavailable
-from app.domain.job import Job, JobStatus, Patience, Settlement
+from app.domain.job import Job, JobStatus, Settlement, SweepTimeouts
 from app.domain.job_filter import JobFilter
 from app.stores.database import Database, Document, store
 from app.stores.job_documents import from_document, state_document, to_document
@@ -32,9 +32,9 @@ MAX_TRIES = 30
 
 @store
 class JobStore:
-    def __init__(self, database: Database, patience: Patience) -> None:
+    def __init__(self, database: Database, timeouts: SweepTimeouts) -> None:
         self._jobs = database["jobs"]
-        self._patience = patience
+        self._timeouts = timeouts
 
     def insert(self, job: Job) -> bool:
         """Write a new job; False where one of its id or order key exists already. Of any number at once, one wins."""
@@ -46,16 +46,16 @@ class JobStore:
 
     def get(self, job_id: str) -> Job | None:
         doc = self._jobs.find_one({"_id": job_id})
-        return from_document(doc, self._patience) if doc else None
+        return from_document(doc, self._timeouts) if doc else None
 
     def by_order_key(self, order_key: str) -> Job | None:
         doc = self._jobs.find_one({"orderKey": order_key})
-        return from_document(doc, self._patience) if doc else None
+        return from_document(doc, self._timeouts) if doc else None
 
     def by_request_id(self, request_id: str) -> Job | None:
         """Return the job that holds the receipt of a request at fal."""
         doc = self._jobs.find_one({"requests.requestId": request_id})
-        return from_document(doc, self._patience) if doc else None
+        return from_document(doc, self._timeouts) if doc else None
 
     def free_order_key(self, job: Job) -> None:
         """Let an expired idempotency key be used anew."""
@@ -116,7 +116,7 @@ class JobStore:
         jobs = []
         for doc in docs:
             try:
-                jobs.append(from_document(doc, self._patience))
+                jobs.append(from_document(doc, self._timeouts))
             except (KeyError, TypeError, ValueError):
                 log.exception("a job's document cannot be read", extra={"job_id": doc["_id"]})
         return jobs
@@ -147,7 +147,7 @@ class JobStore:
     def _found(self, wanted: JobFilter, query: Document, direction: int, limit: int) -> list[Job]:
         if wanted.is_impossible:
             return []
-        return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id", direction).limit(limit)]
+        return [from_document(doc, self._timeouts) for doc in self._jobs.find(query).sort("_id", direction).limit(limit)]
 
 
 OPEN_STATUSES = [JobStatus.PENDING.value, JobStatus.PROCESSING.value]
@@ -164,9 +164,9 @@ class StatusSum:
 
 @store
 class BatchJobStore:
-    def __init__(self, database: Database, patience: Patience) -> None:
+    def __init__(self, database: Database, timeouts: SweepTimeouts) -> None:
         self._jobs = database["jobs"]
-        self._patience = patience
+        self._timeouts = timeouts
 
     def insert_all(self, jobs: Sequence[Job]) -> None:
         """Write the jobs of a new batch in one command. It may be cut off in the middle: the batch then is undone."""
@@ -190,7 +190,7 @@ class BatchJobStore:
     def open_after(self, batch_id: str, last_id: str, *, limit: int) -> list[Job]:
         """Return a batch's jobs that have not ended, by ascending id after `last_id` ("" for the first)."""
         query = {"batchId": batch_id, "_id": {"$gt": last_id}, "status": {"$in": OPEN_STATUSES}}
-        return [from_document(doc, self._patience) for doc in self._jobs.find(query).sort("_id").limit(limit)]
+        return [from_document(doc, self._timeouts) for doc in self._jobs.find(query).sort("_id").limit(limit)]
 
     def slots_taken(self) -> int:
         """Return how many batch jobs, of whatever batch, are in the works now."""

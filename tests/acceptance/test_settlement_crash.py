@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain import clock
-from app.domain.job import Job, JobStatus, Patience
+from app.domain.job import Job, JobStatus, SweepTimeouts
 from app.services.money.billing import Billing
 from app.stores.accounts import AccountStore
 from app.stores.jobs import JobStore
@@ -30,7 +30,7 @@ class Crash:
         database = ada.service.database
         self.user_id = ada.id
         self.database = database
-        self.jobs = JobStore(database, Patience(settle_s=0.5))
+        self.jobs = JobStore(database, SweepTimeouts(settle_s=0.5))
         self.billing = Billing(ledger=LedgerStore(database), accounts=AccountStore(database), jobs=self.jobs)
 
     def processing(self, **fields: Any) -> Job:
@@ -43,7 +43,7 @@ class Crash:
             tokens_per_image=150,
             now=now,
             deadline_at=deadline,
-            patience=Patience(settle_s=0.5),
+            timeouts=SweepTimeouts(settle_s=0.5),
             **fields,
         )
         self.jobs.insert(job)
@@ -106,11 +106,11 @@ def test_a_job_canceled_by_a_process_that_died_gives_its_tokens_back(ada: Person
 
 def test_a_web_process_that_died_before_it_held_tokens_leaves_a_failed_job_and_no_debt(ada: Person) -> None:
     crash = Crash(ada)
-    patience = Patience(task_s=0.5, settle_s=0.5)
+    timeouts = SweepTimeouts(task_s=0.5, settle_s=0.5)
     now = clock.now()
     deadline = now + timedelta(minutes=10)
     arguments = {"prompt": f"never sent {ada.id}"}
-    job = make_job(user_id=ada.id, tokens_per_image=150, now=now, deadline_at=deadline, patience=patience, arguments=arguments)
+    job = make_job(user_id=ada.id, tokens_per_image=150, now=now, deadline_at=deadline, timeouts=timeouts, arguments=arguments)
     crash.jobs.insert(job)
 
     assert settled(ada.service, job)

@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 
 from app.domain import clock
 from app.domain.budget import month_of, of_user
-from app.domain.job import Patience
+from app.domain.job import SweepTimeouts
 from app.services.money.billing import Billing
 from app.stores.accounts import AccountStore
 from app.stores.budgets import BudgetStore
@@ -47,7 +47,7 @@ class Place(Service):
         super().__init__(stack, client, emulator, mongo)
         self.temp = temp
         self.storage = Path(urlsplit(stack.env["STORAGE_URL"]).path)
-        accounts, jobs = AccountStore(self.database), JobStore(self.database, Patience())
+        accounts, jobs = AccountStore(self.database), JobStore(self.database, SweepTimeouts())
         self.billing = Billing(ledger=LedgerStore(self.database), accounts=accounts, jobs=jobs)
 
     def customer(self, *, tokens: int = 1000) -> Customer:

@@ -83,7 +83,7 @@ def test_jobs_of_which_a_crash_let_only_some_be_written_are_never_sent(shop: Sho
 
 
 def test_a_crash_after_a_batch_is_accepted_loses_nothing(shop: Shop) -> None:
-    crashing = shop.with_crash("_turns", "ask", after=False)
+    crashing = shop.with_crash("_fair_share", "ask_for_turns", after=False)
     with pytest.raises(Crash):
         crashing.submit(orders(3), key=key(), max_cost_micros=None)
 
@@ -137,7 +137,7 @@ def test_a_batch_that_the_sweep_undoes_under_a_slow_process_is_not_accepted(shop
 @pytest.mark.parametrize("after", [False, True])
 def test_a_turn_that_is_cut_off_is_not_lost(shop: Shop, after: bool) -> None:
     batch = shop.order(2)
-    turns = copy.copy(shop.services.turns)
+    turns = copy.copy(shop.services.fair_share)
     whole = turns._batches
 
     class Crashing:
@@ -151,10 +151,10 @@ def test_a_turn_that_is_cut_off_is_not_lost(shop: Shop, after: bool) -> None:
 
     turns._batches = Crashing()  # type: ignore[assignment]
     with pytest.raises(Crash):
-        turns.give()
+        turns.give_turns()
     shop.gateway.tasks()
 
-    shop.services.turns.give()
+    shop.services.fair_share.give_turns()
     shop.gateway.sweep(shop.gateway.wait(shop.jobs(batch)[0], 20))
 
     assert sorted(arguments[0] for _, arguments in shop.gateway.tasks()) == sorted(batch.job_ids)

@@ -25,7 +25,7 @@ def test_a_batch_is_generated_stored_and_paid_like_single_orders(shop: Shop) -> 
     batch = shop.paid(3)
 
     held = shop.funds()
-    shop.services.turns.give()
+    shop.services.fair_share.give_turns()
     for job in shop.jobs(batch):
         shop.gateway.dispatch(job)
     for job in shop.jobs(batch):
@@ -43,9 +43,9 @@ def test_only_so_many_jobs_of_batches_are_in_the_works_and_each_end_lets_the_nex
     batch = shop.order(50)
     slots = shop.services.settings.batch_in_flight
 
-    first, second = shop.services.turns.give(), shop.services.turns.give()
+    first, second = shop.services.fair_share.give_turns(), shop.services.fair_share.give_turns()
     sent = [arguments[0] for name, arguments in shop.gateway.tasks() if name == "submit"]
-    shop.services.lifecycle.cancel(sent[0], user_id=None)
+    shop.services.job_actions.cancel(sent[0], user_id=None)
     shop.services.recovery.settle(sent[0])
     third = shop.work()
 
@@ -58,7 +58,7 @@ def test_only_so_many_jobs_of_batches_are_in_the_works_and_each_end_lets_the_nex
 def test_users_take_turns_however_much_one_of_them_ordered(shop: Shop) -> None:
     for _ in range(3):
         shop.order(40, user_id="hog")
-    early = shop.services.turns.give()
+    early = shop.services.fair_share.give_turns()
     shop.order(5, user_id="second")
     shop.order(5, user_id="third")
 
@@ -74,7 +74,7 @@ def test_turns_given_by_many_at_once_release_each_job_once(shop: Shop) -> None:
     batch = shop.order(30)
 
     with ThreadPoolExecutor(6) as threads:
-        given = sum(threads.map(lambda _: shop.services.turns.give(), range(6)))
+        given = sum(threads.map(lambda _: shop.services.fair_share.give_turns(), range(6)))
 
     sent = [arguments[0] for name, arguments in shop.gateway.tasks() if name == "submit"]
     assert given == len(sent) == len(set(sent))
@@ -83,7 +83,7 @@ def test_turns_given_by_many_at_once_release_each_job_once(shop: Shop) -> None:
 
 def test_a_single_order_stands_in_a_queue_before_those_of_batches(shop: Shop) -> None:
     batch = shop.order(2)
-    shop.services.turns.give()
+    shop.services.fair_share.give_turns()
     single = shop.gateway.order(user_id="somebody-else")
 
     tasks = [task for task in shop.gateway.tasks() if task[0] == "submit"]
@@ -93,7 +93,7 @@ def test_a_single_order_stands_in_a_queue_before_those_of_batches(shop: Shop) ->
 
 def test_a_released_job_whose_task_is_lost_is_enqueued_again_among_the_batches(shop: Shop) -> None:
     batch = shop.order(1)
-    shop.services.turns.give()
+    shop.services.fair_share.give_turns()
     shop.gateway.tasks()
     (job,) = shop.jobs(batch)
 

@@ -173,7 +173,7 @@ def test_five_hundred_orders_are_accepted_within_two_seconds(shop: Shop) -> None
 def test_canceling_ends_what_has_not_finished_and_gives_back_what_it_held(shop: Shop) -> None:
     shop.budget("1.00")
     batch = shop.paid(4)
-    shop.services.turns.give()
+    shop.services.fair_share.give_turns()
     done = shop.gateway.generated(shop.jobs(batch)[0])
     shop.gateway.tasks()
 

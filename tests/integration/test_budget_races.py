@@ -11,7 +11,7 @@ import pytest
 from app.domain import clock
 from app.domain.errors import BudgetExceeded, NotFound
 from app.domain.job import Job, JobStatus
-from app.services.money.budgets import HOLD_PATIENCE
+from app.services.money.budgets import HOLD_LOST_AFTER
 from tests.support.factories import certain, completed_job, make_job
 from tests.support.gateway import Gateway
 from tests.support.till import NOVEMBER, OCTOBER, UNIT, USER, Till, order
@@ -27,7 +27,7 @@ def test_fifty_orders_at_once_never_overspend(gateway: Gateway, till: Till) -> N
 
     def tried(_: int) -> bool:
         try:
-            gateway.services.generation.submit(order())
+            gateway.services.orders.submit(order())
         except BudgetExceeded:
             return False
         return True
@@ -146,7 +146,7 @@ def test_a_removed_budget_limits_nothing_and_keeps_what_live_jobs_hold(gateway: 
 
 def test_a_job_whose_web_process_died_before_the_hold_is_given_up_unpaid(gateway: Gateway, till: Till) -> None:
     till.set("1.00")
-    written = till.job(patience=gateway.order().patience, now=clock.now() - timedelta(seconds=20), deadline_at=clock.now() + timedelta(60))
+    written = till.job(timeouts=gateway.order().timeouts, now=clock.now() - timedelta(seconds=20), deadline_at=clock.now() + timedelta(60))
 
     swept = gateway.sweep(written)
 
@@ -173,7 +173,7 @@ def test_a_hold_whose_job_is_gone_or_long_settled_is_freed(gateway: Gateway, til
 
     till.at(clock.now()).mend()
     early = till.amounts()
-    till.at(clock.now() + HOLD_PATIENCE + timedelta(seconds=1)).mend()
+    till.at(clock.now() + HOLD_LOST_AFTER + timedelta(seconds=1)).mend()
 
     assert early == [(0.0, 0.075)]
     assert till.amounts() == [(0.0, UNIT)]

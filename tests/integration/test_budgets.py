@@ -44,7 +44,7 @@ def test_a_job_that_delivers_nothing_leaves_the_budget_as_it_was(gateway: Gatewa
     job = gateway.order()
 
     if end == "canceled":
-        gateway.services.lifecycle.cancel(job.id, user_id=None)
+        gateway.services.job_actions.cancel(job.id, user_id=None)
         gateway.services.recovery.settle(job.id)
     else:
         gateway.sweep(gateway.wait(job, 1000))
@@ -72,11 +72,11 @@ def test_a_user_and_a_key_both_pay_and_either_may_refuse(gateway: Gateway, till:
     till.set("1.00")
     till.set("0.05", f"key:{key.id}")
 
-    first = gateway.services.generation.submit(order(caller_key=key.id)).job
-    gateway.services.generation.submit(order(caller_key=key.id, user_id="user-2"))
+    first = gateway.services.orders.submit(order(caller_key=key.id)).job
+    gateway.services.orders.submit(order(caller_key=key.id, user_id="user-2"))
     with pytest.raises(BudgetExceeded):
-        gateway.services.generation.submit(order(caller_key=key.id))
-    without = gateway.services.generation.submit(order(user_id="user-2")).job
+        gateway.services.orders.submit(order(caller_key=key.id))
+    without = gateway.services.orders.submit(order(user_id="user-2")).job
 
     assert first.budgets == (f"key:{key.id}", USER)
     assert without.budgets == ()
@@ -113,13 +113,13 @@ def test_signed_in_users_and_retries_draw_on_the_same_budget(gateway: Gateway, t
     till.set("0.06", f"user:{ada.id}")
 
     first = gateway.services.web_generation.text_to_image(ada.id, wanted).job
-    gateway.services.lifecycle.cancel(first.id, user_id=ada.id)
-    gateway.services.lifecycle.retry(first.id, user_id=ada.id, key=None)
+    gateway.services.job_actions.cancel(first.id, user_id=ada.id)
+    gateway.services.job_actions.retry(first.id, user_id=ada.id, key=None)
     gateway.services.recovery.settle(first.id)
     gateway.services.web_generation.text_to_image(ada.id, wanted)
     for refused in (
         lambda: gateway.services.web_generation.text_to_image(ada.id, wanted),
-        lambda: gateway.services.lifecycle.retry(first.id, user_id=ada.id, key=None),
+        lambda: gateway.services.job_actions.retry(first.id, user_id=ada.id, key=None),
     ):
         with pytest.raises(BudgetExceeded):
             refused()
@@ -132,11 +132,11 @@ def test_a_retry_is_paid_by_the_key_that_asks_for_it(gateway: Gateway, till: Til
     keys = [gateway.services.accounts.make_key(name)[0].id for name in ("one", "two")]
     for key in keys:
         till.set("1.00", f"key:{key}")
-    first = gateway.services.generation.submit(order(caller_key=keys[0])).job
-    gateway.services.lifecycle.cancel(first.id, user_id=None)
+    first = gateway.services.orders.submit(order(caller_key=keys[0])).job
+    gateway.services.job_actions.cancel(first.id, user_id=None)
 
-    by_two = gateway.services.lifecycle.retry(first.id, user_id=None, key=None, caller_key=keys[1]).job
-    by_nobody = gateway.services.lifecycle.retry(first.id, user_id=None, key=None).job
+    by_two = gateway.services.job_actions.retry(first.id, user_id=None, key=None, caller_key=keys[1]).job
+    by_nobody = gateway.services.job_actions.retry(first.id, user_id=None, key=None).job
 
     assert (by_two.budgets, by_nobody.budgets) == ((f"key:{keys[1]}",), (f"key:{keys[0]}",))
 

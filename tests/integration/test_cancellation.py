@@ -42,7 +42,7 @@ def at_fal(shop: Shop, job: Job) -> Job:
 
 
 def canceled(shop: Shop, job: Job) -> Job:
-    return shop.services.lifecycle.cancel(job.id, user_id=shop.ada)
+    return shop.services.job_actions.cancel(job.id, user_id=shop.ada)
 
 
 def work(shop: Shop, job: Job) -> Job:
@@ -51,7 +51,7 @@ def work(shop: Shop, job: Job) -> Job:
         run: dict[str, Callable[..., Any]] = {
             "cancel": shop.services.cancellation.run,
             "settle": shop.services.recovery.settle,
-            "collect": lambda job_id, index, *_: shop.services.collector.run(job_id, index),
+            "collect": lambda job_id, index, *_: shop.services.collector.collect(job_id, index),
         }
         run[name](*arguments)
     return shop.gateway.job(job.id)
@@ -169,7 +169,7 @@ def test_a_request_that_fal_no_longer_knows_after_it_was_told_was_canceled(shop:
     canceled(shop, running)
     asked = work(shop, running)
 
-    shop.services.collector.run(running.id, 0)
+    shop.services.collector.collect(running.id, 0)
     ended = shop.gateway.job(running.id)
 
     assert (asked.status, ended.status, shop.funds()) == (JobStatus.PROCESSING, JobStatus.CANCELED, FREE)
@@ -248,7 +248,7 @@ def test_a_worker_that_dies_while_it_asks_fal_is_followed_by_another(shop: Shop,
     fal.cancel = dies  # type: ignore[method-assign]
     crashing._fal = fal
     with pytest.raises(Crash):
-        crashing.run(running.id)
+        crashing.ask_fal(running.id)
 
     shop.gateway.tasks()
     shop.gateway.wait(running, 20)
@@ -282,7 +282,7 @@ def test_a_submit_on_its_way_is_canceled_once_its_answer_is_here(shop: Shop) -> 
 
 def test_a_batch_is_canceled_job_by_job(shop: Shop) -> None:
     batch = shop.paid(4)
-    shop.services.turns.give()
+    shop.services.fair_share.give_turns()
     shop.gateway.tasks()
     stopped, finished, waiting, delivered = shop.jobs(batch)
     delivered = shop.gateway.generated(delivered)

@@ -72,7 +72,7 @@ def test_no_submit_is_posted_while_its_claim_is_not_confirmed(gateway: Gateway, 
     strange.meddle = SILENT[kind]
 
     with pytest.raises(StoreUnavailable):
-        gateway.services.dispatcher.run(job.id)
+        gateway.services.dispatcher.post(job.id)
 
     assert gateway.posts() == []
 
@@ -95,7 +95,7 @@ def test_of_several_that_lose_answers_to_their_claims_one_posts(gateway: Gateway
     strange.meddle = Trouble(is_claim, times=3)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: gateway.services.dispatcher.run(job.id), range(4)))
+        list(pool.map(lambda _: gateway.services.dispatcher.post(job.id), range(4)))
 
     assert gateway.posts() == [4]
     assert gateway.job(job.id).requests[0].state is RequestState.SUBMITTED
@@ -119,7 +119,7 @@ def test_a_receipt_that_cannot_be_written_down_is_in_a_file_and_in_redis_and_is_
     job = gateway.order()
     strange.meddle = Trouble(is_receipt, carried_out=False)
     with pytest.raises(StoreUnavailable):
-        gateway.services.dispatcher.run(job.id)
+        gateway.services.dispatcher.post(job.id)
     folder = gateway.services.settings.receipts_dir
     kept = (len(list(folder.glob("*.receipt"))), redis.hlen("imagegw:receipts"))
 
@@ -150,7 +150,7 @@ def test_a_claim_that_was_rolled_back_is_not_bought_again_once_its_receipt_is_ta
     before = gateway.services.database["jobs"].find_one({"_id": job.id})
     strange.meddle = Trouble(is_receipt, carried_out=False)
     with pytest.raises(StoreUnavailable):
-        gateway.services.dispatcher.run(job.id)
+        gateway.services.dispatcher.post(job.id)
     strange.meddle = Trouble(is_receipt, times=0)
     assert before is not None
     gateway.services.database["jobs"].replace_one({"_id": job.id}, before)
@@ -167,7 +167,7 @@ def test_a_receipt_that_no_job_takes_is_told_and_set_aside(
     job = gateway.order()
     strange.meddle = Trouble(is_receipt, carried_out=False)
     with pytest.raises(StoreUnavailable):
-        gateway.services.dispatcher.run(job.id)
+        gateway.services.dispatcher.post(job.id)
     strange.meddle = Trouble(is_receipt, times=0)
     gateway.services.database["jobs"].delete_one({"_id": job.id})
 
@@ -183,7 +183,7 @@ def test_a_task_stops_before_its_own_limit_and_leaves_the_rest_to_the_next(gatew
     hasty = copy.copy(gateway.services.dispatcher)
     hasty._insisting = Insisting(task_s=1.0)
 
-    hasty.run(job.id)
+    hasty.post(job.id)
     none = gateway.posts()
     gateway.dispatch(job)
 

@@ -18,7 +18,7 @@ from app.api.schemas.history import ExportFormat
 from app.clients.storage import LocalStorage
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure
-from app.domain.job import Patience
+from app.domain.job import SweepTimeouts
 from app.domain.job_filter import JobFilter
 from app.services.reports.history import History
 from app.stores.database import Database
@@ -135,7 +135,7 @@ def test_an_export_is_made_while_it_is_sent() -> None:
 
 
 def test_jobs_are_exported_flat_for_a_table_and_whole_for_a_script(database: Database, tmp_path: Any) -> None:
-    jobs, storage = JobStore(database, Patience()), LocalStorage(tmp_path, "http://files.example")
+    jobs, storage = JobStore(database, SweepTimeouts()), LocalStorage(tmp_path, "http://files.example")
     failure = Failure("content_policy_violation", "=refused")
     done = completed_job(metadata={"note": "spring"}, project_id="-p", requests=(2,))
     lost = certain(submitted_job().request_failed(0, failure, now=after(3)))

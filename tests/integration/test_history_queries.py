@@ -13,10 +13,10 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from app.domain import clock
-from app.domain.job import Job, JobStatus, Operation, Patience
+from app.domain.job import Job, JobStatus, Operation, SweepTimeouts
 from app.domain.job_filter import JobFilter
 from app.domain.usage import GroupBy, Period
-from app.services.reports.history import Cut, History, Total
+from app.services.reports.history import History, PageCursor, Total
 from app.services.reports.usage import Usage
 from app.stores.database import Database
 from app.stores.indexes import INDEXES, ensure_indexes
@@ -76,7 +76,7 @@ def listened(backing: Backing, heard: Heard) -> Iterator[Database]:
 
 @pytest.fixture
 def jobs(database: Database) -> JobStore:
-    return JobStore(database, Patience())
+    return JobStore(database, SweepTimeouts())
 
 
 def filters() -> Iterator[JobFilter]:
@@ -122,7 +122,7 @@ def read_lists(jobs: JobStore, wanted: JobFilter) -> None:
 
 
 def test_every_combination_of_filters_is_one_walk_along_a_declared_index(listened: Database, heard: Heard) -> None:
-    jobs = JobStore(listened, Patience())
+    jobs = JobStore(listened, SweepTimeouts())
 
     for wanted in filters():
         read_lists(jobs, wanted)
@@ -156,20 +156,20 @@ def test_every_combination_of_filters_is_one_walk_along_a_declared_index(listene
     ],
 )
 def test_a_list_goes_by_the_index_that_narrows_it_most(listened: Database, heard: Heard, wanted: JobFilter, index: list[str]) -> None:
-    read_lists(JobStore(listened, Patience()), wanted)
+    read_lists(JobStore(listened, SweepTimeouts()), wanted)
 
     lists = [command for command in heard.commands if "find" in command]
     assert [[[name for name, _ in found] for found in serving(command)] for command in lists] == [[index]] * 2
 
 
 def test_every_declared_index_serves_a_query(listened: Database, heard: Heard) -> None:
-    jobs, usage = JobStore(listened, Patience()), Usage(days=UsageDayStore(listened))
+    jobs, usage = JobStore(listened, SweepTimeouts()), Usage(days=UsageDayStore(listened))
     for wanted in filters():
         jobs.page(wanted, before_id=None, limit=1)
     jobs.by_order_key("k")
     jobs.by_request_id("r")
     jobs.due(now=NOON, limit=1)
-    BatchJobStore(listened, Patience()).slots_taken()
+    BatchJobStore(listened, SweepTimeouts()).slots_taken()
     for user_id in ("user-1", None):
         usage.report(user_id, Period("2026-10-01", "2026-11-01"), GroupBy.DAY)
         list(usage.rows(user_id, Period("2026-10-01", "2026-11-01")))
@@ -205,28 +205,28 @@ def ids(found: Sequence[Job]) -> list[str]:
 def test_pages_turn_forward_and_back_without_gap_or_repetition(jobs: JobStore) -> None:
     whole, history, wanted = ids(insert(jobs, 7)), History(jobs=jobs), JobFilter(user_id="user-1")
 
-    forward = [history.page(wanted, cut=None, limit=3)]
+    forward = [history.page(wanted, cursor=None, limit=3)]
     while cut := forward[-1].next:
-        forward.append(history.page(wanted, cut=cut, limit=3))
+        forward.append(history.page(wanted, cursor=cut, limit=3))
     back = [forward[-1]]
     while cut := back[-1].previous:
-        back.append(history.page(wanted, cut=cut, limit=3))
+        back.append(history.page(wanted, cursor=cut, limit=3))
 
     assert [ids(page.jobs) for page in forward] == [whole[:3], whole[3:6], whole[6:]]
     assert [ids(page.jobs) for page in back] == [whole[6:], whole[3:6], whole[:3]]
     assert forward[0].previous is None
-    assert ids(history.page(wanted, cut=back[-1].next, limit=3).jobs) == whole[3:6]
+    assert ids(history.page(wanted, cursor=back[-1].next, limit=3).jobs) == whole[3:6]
 
 
 def test_newer_jobs_are_found_on_the_way_back(jobs: JobStore) -> None:
     whole, history, wanted = ids(insert(jobs, 4)), History(jobs=jobs), JobFilter()
-    first = history.page(wanted, cut=None, limit=2)
-    second = history.page(wanted, cut=first.next, limit=2)
+    first = history.page(wanted, cursor=None, limit=2)
+    second = history.page(wanted, cursor=first.next, limit=2)
     late = ids(insert(jobs, 3))
 
-    back = history.page(wanted, cut=second.previous, limit=2)
-    further = history.page(wanted, cut=back.previous, limit=2)
-    newest = history.page(wanted, cut=further.previous, limit=2)
+    back = history.page(wanted, cursor=second.previous, limit=2)
+    further = history.page(wanted, cursor=back.previous, limit=2)
+    newest = history.page(wanted, cursor=further.previous, limit=2)
 
     assert [ids(page.jobs) for page in (back, further, newest)] == [whole[:2], late[1:], late[:1]]
     assert newest.previous is None
@@ -234,11 +234,11 @@ def test_newer_jobs_are_found_on_the_way_back(jobs: JobStore) -> None:
 
 def test_a_page_whose_neighbours_were_deleted_meanwhile_still_leads_on(jobs: JobStore, database: Database) -> None:
     whole, history = ids(insert(jobs, 4)), History(jobs=jobs)
-    second = history.page(JobFilter(), cut=history.page(JobFilter(), cut=None, limit=2).next, limit=2)
+    second = history.page(JobFilter(), cursor=history.page(JobFilter(), cursor=None, limit=2).next, limit=2)
     database["jobs"].delete_many({"_id": {"$in": whole[:3]}})
 
-    back = history.page(JobFilter(), cut=second.previous, limit=2)
-    forth = history.page(JobFilter(), cut=back.next, limit=2)
+    back = history.page(JobFilter(), cursor=second.previous, limit=2)
+    forth = history.page(JobFilter(), cursor=back.next, limit=2)
 
     assert (back.jobs, ids(forth.jobs)) == ([], whole[3:])
 
@@ -249,12 +249,12 @@ def test_a_search_without_an_index_of_its_own_looks_at_so_many_jobs_per_page_and
     insert(jobs, 7, inputs={"prompt": "a car"})
     history, wanted = History(jobs=jobs, max_scanned=5), JobFilter(prompt="red bicycle")
 
-    pages = [history.page(wanted, cut=None, limit=10)]
+    pages = [history.page(wanted, cursor=None, limit=10)]
     while cut := pages[-1].next:
-        pages.append(history.page(wanted, cut=cut, limit=10))
+        pages.append(history.page(wanted, cursor=cut, limit=10))
     back = [pages[-1]]
     while cut := back[-1].previous:
-        back.append(history.page(wanted, cut=cut, limit=10))
+        back.append(history.page(wanted, cursor=cut, limit=10))
 
     assert [ids(page.jobs) for page in pages] == [[], sought, []]
     assert [job_id for page in back for job_id in ids(page.jobs)] == sought
@@ -265,15 +265,15 @@ def test_a_search_without_an_index_of_its_own_looks_at_so_many_jobs_per_page_and
 def test_a_full_page_of_a_search_ends_where_it_is_full(jobs: JobStore) -> None:
     whole, history = ids(insert(jobs, 5)), History(jobs=jobs, max_scanned=100)
 
-    first = history.page(JobFilter(prompt="bicycle"), cut=None, limit=2)
-    second = history.page(JobFilter(prompt="bicycle"), cut=first.next, limit=3)
+    first = history.page(JobFilter(prompt="bicycle"), cursor=None, limit=2)
+    second = history.page(JobFilter(prompt="bicycle"), cursor=first.next, limit=3)
 
     assert (ids(first.jobs), ids(second.jobs)) == (whole[:2], whole[2:])
     assert second.next is None
 
 
 def test_every_job_is_read_in_pieces_by_one_who_wants_all(listened: Database, heard: Heard) -> None:
-    jobs = JobStore(listened, Patience())
+    jobs = JobStore(listened, SweepTimeouts())
     whole = ids(insert(jobs, 230))
 
     found = ids(list(History(jobs=jobs).all(JobFilter(prompt="bicycle"))))
@@ -289,9 +289,9 @@ def test_the_pages_of_a_time_end_with_it_in_both_directions(jobs: JobStore) -> N
         jobs.insert(make_job(id=f"{digits[:8]}-{digits[8:]}-7abc-8000-000000000001", now=moment))
     history, wanted = History(jobs=jobs), JobFilter(created_from=moments[1], created_to=moments[5])
 
-    first = history.page(wanted, cut=None, limit=3)
-    second = history.page(wanted, cut=first.next, limit=3)
-    back = history.page(wanted, cut=Cut("0", newer=True), limit=9)
+    first = history.page(wanted, cursor=None, limit=3)
+    second = history.page(wanted, cursor=first.next, limit=3)
+    back = history.page(wanted, cursor=PageCursor("0", newer=True), limit=9)
 
     assert [job.created_at for job in first.jobs + second.jobs] == moments[4:0:-1] == [job.created_at for job in back.jobs]
     assert (second.next, back.previous) == (None, None)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.domain.job import Job, JobStatus, Patience, Settlement
+from app.domain.job import Job, JobStatus, Settlement, SweepTimeouts
 from app.stores.database import Database
 from app.stores.jobs import JobFilter, JobStore
 from tests.support.factories import after, completed_job, make_job, submitted_job
@@ -17,7 +17,7 @@ ANY = JobFilter()
 
 @pytest.fixture
 def jobs(database: Database) -> JobStore:
-    return JobStore(database, Patience())
+    return JobStore(database, SweepTimeouts())
 
 
 def insert(jobs: JobStore, *many: Job) -> list[Job]:

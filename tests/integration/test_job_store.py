@@ -10,7 +10,7 @@ import pytest
 from app.domain.costs import ActualCost, CostSource
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure, FalRequest, RequestState
-from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Patience, Settlement, WebDetails
+from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, SweepTimeouts, WebDetails
 from app.stores.database import Database, connect, ping
 from app.stores.indexes import ensure_indexes
 from app.stores.jobs import JobFilter, JobStore
@@ -34,7 +34,7 @@ ANY = JobFilter()
 
 @pytest.fixture
 def jobs(database: Database) -> JobStore:
-    return JobStore(database, Patience())
+    return JobStore(database, SweepTimeouts())
 
 
 def insert(jobs: JobStore, *many: Job) -> list[Job]:
@@ -97,7 +97,7 @@ def test_a_job_comes_back_as_it_was_written_in_every_field(jobs: JobStore) -> No
     assert read == job
     default = make_job()
     same = {f.name for f in dataclasses.fields(Job) if getattr(job, f.name) == getattr(default, f.name)}
-    assert same <= {"user_id", "model", "endpoint", "created_at", "deadline_at", "patience", "options"}
+    assert same <= {"user_id", "model", "endpoint", "created_at", "deadline_at", "timeouts", "options"}
 
 
 @pytest.mark.parametrize("job", [make_job(requests=(4, 4, 2)), submitted_job(requests=(1, 1)), completed_job()])
@@ -238,7 +238,7 @@ def test_an_unstarted_job_can_be_taken_back_and_a_started_one_not(jobs: JobStore
 
 def test_a_store_that_does_not_answer_is_a_failure_of_its_own() -> None:
     database = connect("mongodb://127.0.0.1:9/test_nowhere", timeout_s=0.1)
-    jobs = JobStore(database, Patience())
+    jobs = JobStore(database, SweepTimeouts())
 
     with database.client:
         for call in (lambda: jobs.get("x"), lambda: jobs.insert(make_job()), lambda: ping(database)):

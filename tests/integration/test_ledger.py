@@ -14,7 +14,7 @@ from app.domain import clock, ledger
 from app.domain.errors import IdempotencyMismatch, InsufficientTokens, NotFound
 from app.domain.job import Job
 from app.domain.ledger import Balance, EntryType
-from app.services.money.billing import HOLD_PATIENCE, OUTBOX_PATIENCE
+from app.services.money.billing import HOLD_LOST_AFTER, OUTBOX_LOST_AFTER
 from app.stores.database import Database
 from app.stores.ledger import Difference
 from tests.support.bank import PRICE, Bank
@@ -133,7 +133,7 @@ def test_an_entry_that_a_crash_kept_from_the_ledger_is_brought_there_by_the_swee
 
     bank.billing.mend()
     too_soon = len(bank.entries())
-    bank.at(OUTBOX_PATIENCE + timedelta(seconds=1)).mend()
+    bank.at(OUTBOX_LOST_AFTER + timedelta(seconds=1)).mend()
 
     assert during == (1, [])
     assert too_soon == 1
@@ -149,7 +149,7 @@ def test_an_entry_that_reached_the_ledger_before_the_crash_is_not_written_twice(
     copied = bank.database["ledger"].find_one({"_id": hold.id})
     bank.database["accounts"].update_one({"_id": bank.ada}, {"$push": {"outbox": copied}, "$set": {"outboxAt": hold.at}})
 
-    bank.at(OUTBOX_PATIENCE + timedelta(seconds=1)).mend()
+    bank.at(OUTBOX_LOST_AFTER + timedelta(seconds=1)).mend()
 
     assert bank.entries()[1:] == [(EntryType.HOLD, -150, 150)]
     assert bank.database["accounts"].count_documents({"outbox": [], "outboxAt": None}) == 1
@@ -164,7 +164,7 @@ def test_a_hold_whose_job_never_was_or_is_settled_is_given_back_or_captured(bank
 
     bank.billing.mend()
     too_soon = bank.balance
-    bank.at(HOLD_PATIENCE + timedelta(seconds=5)).mend()
+    bank.at(HOLD_LOST_AFTER + timedelta(seconds=5)).mend()
 
     # The live job keeps its hold, and so does the ended one, whose settlement is still to come.
     assert too_soon == Balance(400, 600)

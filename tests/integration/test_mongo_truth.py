@@ -21,7 +21,7 @@ from app.domain.account import Account, Role
 from app.domain.api_key import ApiKey
 from app.domain.batch import Batch, BatchState
 from app.domain.errors import EmailTaken, StoreUnavailable
-from app.domain.job import Patience
+from app.domain.job import SweepTimeouts
 from app.domain.ledger import Entry, EntryType
 from app.domain.usage import GroupBy, Period
 from app.stores import database as databases
@@ -150,8 +150,8 @@ def stores(database: Database) -> dict[str, Any]:
     return {
         "accounts": AccountStore(database),
         "ledger": LedgerStore(database),
-        "jobs": JobStore(database, Patience()),
-        "batch_jobs": BatchJobStore(database, Patience()),
+        "jobs": JobStore(database, SweepTimeouts()),
+        "batch_jobs": BatchJobStore(database, SweepTimeouts()),
         "batches": BatchStore(database),
         "budgets": BudgetStore(database),
         "durations": DurationStore(database),

@@ -18,7 +18,7 @@ import pytest
 from app.domain.costs import ActualCost, CostSource
 from app.domain.errors import ProviderBusy
 from app.domain.fal_request import Failure
-from app.domain.job import Job, Patience
+from app.domain.job import Job, SweepTimeouts
 from app.services.money.reconciliation import Finding, Reconciliation
 from app.stores.database import Database
 from app.stores.jobs import JobStore
@@ -43,13 +43,13 @@ def fal(fal_place: FalPlace) -> Iterator[PlatformServer]:
 
 @pytest.fixture
 def jobs(database: Database) -> JobStore:
-    return JobStore(database, Patience())
+    return JobStore(database, SweepTimeouts())
 
 
 @pytest.fixture
 def reconcile(jobs: JobStore, fal: PlatformServer) -> Run:
     def run(since: datetime = SINCE, until: datetime = UNTIL) -> list[Finding]:
-        return list(Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).run(since, until))
+        return list(Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).compare(since, until))
 
     return run
 
@@ -210,7 +210,7 @@ def test_where_fal_stops_answering_the_jobs_before_are_corrected_and_the_rest_is
     for n in range(51):
         fal.bill(f"m-{n}", 20_000_000)
     fal.refusals = [(429, {}), (500, {})]  # Both are tried again.
-    run = Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).run(SINCE, UNTIL)
+    run = Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).compare(SINCE, UNTIL)
     first = [next(run) for _ in range(50)]
 
     fal.refusals = [(503, {})] * 3

@@ -133,10 +133,10 @@ def test_storage_that_is_away_when_a_reference_is_needed_delays_the_submit(gatew
     job = edit(gateway, data_uri(PICTURE))
     storage.failures_left = 1
 
-    dispatcher.run(job.id)
+    dispatcher.post(job.id)
     waiting = gateway.job(job.id)
     gateway.wait(job, 100)
-    dispatcher.run(job.id)
+    dispatcher.post(job.id)
 
     assert (waiting.requests[0].state, waiting.requests[0].attempts) == (RequestState.NEW, 1)
     assert gateway.collect(job).status is JobStatus.COMPLETED

@@ -67,7 +67,7 @@ def test_racing_workers_post_each_request_once(gateway: Gateway) -> None:
     job = gateway.order(num_images=10)
 
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: gateway.services.dispatcher.run(job.id), range(8)))
+        list(threads.map(lambda _: gateway.services.dispatcher.post(job.id), range(8)))
 
     assert sorted(gateway.posts()) == [2, 4, 4]
     assert gateway.generated(job).status is JobStatus.COMPLETED
@@ -104,8 +104,8 @@ def test_one_failed_request_of_several_costs_only_its_own_images(gateway: Gatewa
 
 
 def test_a_deleted_or_unknown_job_is_no_work(gateway: Gateway) -> None:
-    gateway.services.dispatcher.run(clock.new_id())
-    gateway.services.collector.run(clock.new_id(), 0)
+    gateway.services.dispatcher.post(clock.new_id())
+    gateway.services.collector.collect(clock.new_id(), 0)
 
     assert gateway.services.recovery.sweep() == 0
 
@@ -113,10 +113,10 @@ def test_a_deleted_or_unknown_job_is_no_work(gateway: Gateway) -> None:
 def test_a_job_is_its_owners_only(gateway: Gateway) -> None:
     job = gateway.order(user_id="user-1")
 
-    assert gateway.services.lifecycle.job(job.id, user_id=None) == certain(gateway.services.jobs.get(job.id))
+    assert gateway.services.job_actions.job(job.id, user_id=None) == certain(gateway.services.jobs.get(job.id))
     for user_id, job_id in (("user-2", job.id), ("user-1", clock.new_id()), ("user-1", "../../etc")):
         with pytest.raises(NotFound):
-            gateway.services.lifecycle.job(job_id, user_id=user_id)
+            gateway.services.job_actions.job(job_id, user_id=user_id)
 
 
 def test_a_refused_order_leaves_nothing_behind(gateway: Gateway) -> None:
@@ -135,10 +135,10 @@ def test_a_refused_order_leaves_nothing_behind(gateway: Gateway) -> None:
 def test_a_deleted_job_is_gone_with_its_pictures(gateway: Gateway) -> None:
     done = gateway.generated(gateway.order())
 
-    gateway.services.lifecycle.delete(done.id, user_id="user-1")
+    gateway.services.job_actions.delete(done.id, user_id="user-1")
 
     with pytest.raises(Gone):
-        gateway.services.lifecycle.job(done.id, user_id="user-1")
+        gateway.services.job_actions.job(done.id, user_id="user-1")
     with pytest.raises(NotFound):
         gateway.services.storage.open(done.images[0].key)
     assert len(gateway.usage()) == 1

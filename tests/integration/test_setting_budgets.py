@@ -15,7 +15,7 @@ from app.domain.errors import BudgetExceeded
 from app.domain.job import Job
 from app.services.money.budgets import Budgets
 from app.services.money.funds import Funds
-from app.services.orders.submit import Generation
+from app.services.orders.submit import Orders
 from app.stores.accounts import KeyStore
 from app.stores.budgets import BudgetStore
 from tests.support.gateway import Gateway
@@ -37,11 +37,11 @@ class Limited:
             global_micros=together,
         )
         self.funds = Funds(billing=self.services.billing, budgets=self.budgets)
-        self.generation: Generation = copy.copy(self.services.generation)
-        self.generation._funds = self.funds
+        self.orders: Orders = copy.copy(self.services.orders)
+        self.orders._funds = self.funds
 
     def order(self, user_id: str = "user-1", **fields: Any) -> Job:
-        return self.generation.submit(order(user_id=user_id, **fields)).job
+        return self.orders.submit(order(user_id=user_id, **fields)).job
 
     def refused(self, user_id: str = "user-1", **fields: Any) -> str:
         with pytest.raises(BudgetExceeded) as refused:
@@ -128,7 +128,7 @@ def test_each_budget_is_settled_as_the_job_ended(gateway: Gateway) -> None:
     limited = Limited(gateway, default=100 * UNIT_MICROS, together=100 * UNIT_MICROS)
     delivered = limited.gateway.generated(limited.order(options={"num_images": 2, "image_size": {"width": 64, "height": 64}}))
     given_up = limited.order()
-    gateway.services.lifecycle.cancel(given_up.id, user_id=None)
+    gateway.services.job_actions.cancel(given_up.id, user_id=None)
     gateway.services.recovery.settle(given_up.id)
 
     assert delivered.charged_micros == 2 * UNIT_MICROS
@@ -138,17 +138,17 @@ def test_each_budget_is_settled_as_the_job_ended(gateway: Gateway) -> None:
 
 def test_a_batch_and_a_retry_draw_on_the_global_budget_as_any_order(gateway: Gateway) -> None:
     shop, limited = Shop(gateway), Limited(gateway, together=3 * UNIT_MICROS)
-    batches, lifecycle = copy.copy(shop.batches), copy.copy(shop.services.lifecycle)
-    batches._funds, batches._generation, lifecycle._generation = limited.funds, limited.generation, limited.generation
+    batches, job_actions = copy.copy(shop.batches), copy.copy(shop.services.job_actions)
+    batches._funds, batches._orders, job_actions._orders = limited.funds, limited.orders, limited.orders
 
     batch = batches.submit(orders(3), key=None, max_cost_micros=None).batch
     with pytest.raises(BudgetExceeded):
         batches.submit(orders(1), key=None, max_cost_micros=None)
-    lifecycle.cancel(batch.job_ids[0], user_id=None)
+    job_actions.cancel(batch.job_ids[0], user_id=None)
     with pytest.raises(BudgetExceeded):
-        lifecycle.retry(batch.job_ids[0], user_id=None, key=None)
+        job_actions.retry(batch.job_ids[0], user_id=None, key=None)
     shop.services.recovery.settle(batch.job_ids[0])
-    retried = lifecycle.retry(batch.job_ids[0], user_id=None, key=None).job
+    retried = job_actions.retry(batch.job_ids[0], user_id=None, key=None).job
 
     assert (batch.budgets, retried.budgets, limited.of(GLOBAL).held_micros) == ((GLOBAL,), (GLOBAL,), 3 * UNIT_MICROS)
 

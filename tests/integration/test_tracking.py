@@ -69,7 +69,7 @@ def test_progress_of_a_request_is_written_so_often_at_most(
     services: Services, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """fal tells a new place in its queue with every answer."""
-    monkeypatch.setattr(tracking, "SAY_EVERY_S", 0.4)
+    monkeypatch.setattr(tracking, "PROGRESS_EVERY_S", 0.4)
     job = in_flight()
 
     async def scenario(tracker: Tracker) -> float:
@@ -91,13 +91,13 @@ def test_progress_of_a_request_is_written_so_often_at_most(
 
 
 def test_progress_is_written_once_a_second_at_most() -> None:
-    assert tracking.SAY_EVERY_S >= 1.0
+    assert tracking.PROGRESS_EVERY_S >= 1.0
 
 
 def test_progress_of_many_is_written_a_bounded_number_of_times_a_second(
     services: Services, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "SAYS_PER_SECOND", 20.0)
+    monkeypatch.setattr(tracking, "PROGRESS_PER_SECOND", 20.0)
     jobs = [in_flight() for _ in range(60)]
 
     async def scenario(tracker: Tracker) -> float:
@@ -118,7 +118,7 @@ def test_progress_of_many_is_written_a_bounded_number_of_times_a_second(
 
 
 def test_the_bound_of_all_progress_leaves_few_requests_alone() -> None:
-    assert tracking.SAYS_PER_SECOND * tracking.SAY_EVERY_S >= 50
+    assert tracking.PROGRESS_PER_SECOND * tracking.PROGRESS_EVERY_S >= 50
 
 
 def test_an_answer_that_says_nothing_new_is_not_written(services: Services, in_flight: Callable[..., Job]) -> None:
@@ -127,7 +127,7 @@ def test_an_answer_that_says_nothing_new_is_not_written(services: Services, in_f
     async def scenario(tracker: Tracker) -> None:
         request = await tracked(tracker, job)
         for _ in range(3):
-            request.say_at = 0.0
+            request.progress_at = 0.0
             await tracker.told(request, QUEUED)
 
     tracking_with(services, scenario)
@@ -179,7 +179,7 @@ def test_a_request_never_seen_at_work_is_enqueued_without_that_time(gateway: Gat
 def test_a_collection_that_was_lost_is_enqueued_again(
     gateway: Gateway, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "COLLECT_PATIENCE_S", 0.0)
+    monkeypatch.setattr(tracking, "COLLECT_LOST_AFTER_S", 0.0)
     job = in_flight()
 
     async def scenario(tracker: Tracker) -> bool:
@@ -275,7 +275,7 @@ def test_a_request_may_be_done_from_a_share_of_its_models_usual_duration_on(serv
 def test_a_queue_that_is_away_costs_a_repetition_and_not_the_request(
     services: Services, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "COLLECT_PATIENCE_S", 0.0)
+    monkeypatch.setattr(tracking, "COLLECT_LOST_AFTER_S", 0.0)
     job = in_flight()
     away = with_parts(services, queue=TaskQueue(connect_redis("redis://127.0.0.1:9/0")))
 

@@ -265,11 +265,11 @@ def test_uploads_beyond_the_quota_are_413_as_data_in_an_order_too(services: Serv
     content, tiny = saved(noise(200, 200), "PNG"), dataclasses.replace(services.settings, upload_quota_mb=0.01)
     uploads = copy.copy(services.uploads)
     uploads._quota_bytes = 10_000
-    references = copy.copy(services.generation._references)
+    references = copy.copy(services.orders._references)
     references._uploads = uploads
-    generation = copy.copy(services.generation)
+    generation = copy.copy(services.orders)
     generation._references = references
-    limited = with_parts(services, settings=tiny, uploads=uploads, generation=generation)
+    limited = with_parts(services, settings=tiny, uploads=uploads, orders=generation)
     client = create_app(tiny, limited).test_client()
     token = registered(client, "one@example.com")
     uri = "data:image/png;base64," + base64.b64encode(content).decode()

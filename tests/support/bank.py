@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain import clock
-from app.domain.job import Job, Patience
+from app.domain.job import Job, SweepTimeouts
 from app.domain.ledger import Balance, Entry, EntryType
 from app.services.money.billing import Billing
 from app.services.people.accounts import Accounts
@@ -26,7 +26,7 @@ class Bank:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.store = LedgerStore(database)
-        self.jobs = JobStore(database, Patience())
+        self.jobs = JobStore(database, SweepTimeouts())
         self.users = Accounts(accounts=AccountStore(database), keys=KeyStore(database))
         self.billing = self.at(timedelta(0))
         self.ada = self.users.register("ada@example.com", "correct horse").id

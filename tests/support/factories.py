@@ -15,7 +15,7 @@ from PIL import Image
 from app.domain import clock
 from app.domain.asset import Purpose, Upload
 from app.domain.fal_request import Failure, FalRequest, Receipt, ResultFacts
-from app.domain.job import Job, Operation, Patience, StoredImage, new_job
+from app.domain.job import Job, Operation, StoredImage, SweepTimeouts, new_job
 from app.domain.pricing import Quote
 
 NOON = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
@@ -39,7 +39,7 @@ def make_quote(num_images: int, unit_micros: int = UNIT_MICROS) -> Quote:
     )
 
 
-def make_job(*, requests: Sequence[int] = (1,), now: datetime = NOON, patience: Patience | None = None, **fields: Any) -> Job:
+def make_job(*, requests: Sequence[int] = (1,), now: datetime = NOON, timeouts: SweepTimeouts | None = None, **fields: Any) -> Job:
     """Return a fresh pending job with one request for each number of images."""
     defaults: dict[str, Any] = {
         "id": clock.new_id(),
@@ -53,7 +53,7 @@ def make_job(*, requests: Sequence[int] = (1,), now: datetime = NOON, patience: 
         "quote": make_quote(sum(requests)),
         "deadline_at": now + timedelta(seconds=900),
     }
-    return new_job(requests=tuple(requests), now=now, patience=patience or Patience(), **{**defaults, **fields})
+    return new_job(requests=tuple(requests), now=now, timeouts=timeouts or SweepTimeouts(), **{**defaults, **fields})
 
 
 def make_receipt(request_id: str = "req-1", host: str = "queue.fal.run") -> Receipt:

@@ -38,21 +38,21 @@ class Gateway:
         """Accept an order; nothing is sent to fal yet."""
         options = {"num_images": num_images} | ({"image_size": SMALL} if model == "flux-dev" else {})
         order = Order(model=model, inputs={"prompt": prompt, **inputs}, options=options, user_id=user_id)
-        return self.services.generation.submit(order).job
+        return self.services.orders.submit(order).job
 
     def job(self, job_id: str) -> Job:
         return certain(self.services.jobs.get(job_id))
 
     def dispatch(self, job: Job) -> Job:
         """Do what a worker does with a new job."""
-        self.services.dispatcher.run(job.id)
+        self.services.dispatcher.post(job.id)
         return self.job(job.id)
 
     def collect(self, job: Job, *, collector: Collector | None = None) -> Job:
         """Do what a worker does with each request once fal has finished all."""
         wait_until(lambda: all(seen["state"] in ENDED for seen in self.fal.requests()))
         for request in job.requests:
-            (collector or self.services.collector).run(job.id, request.index)
+            (collector or self.services.collector).collect(job.id, request.index)
         return self.job(job.id)
 
     def generated(self, job: Job) -> Job:
@@ -62,7 +62,7 @@ class Gateway:
         """Do what the watcher's sweep does, and what a worker does with an overdue job that the sweep has found."""
         self.services.recovery.sweep()
         if self.job(job.id).expiry_at:
-            self.services.expiry.run(job.id)
+            self.services.expiry.expire(job.id)
         return self.job(job.id)
 
     def wait(self, job: Job, seconds: float) -> Job:

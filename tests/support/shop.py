@@ -14,7 +14,7 @@ from app.domain.batch import Batch
 from app.domain.fal_request import Failure
 from app.domain.job import Job
 from app.domain.ledger import Balance
-from app.services.orders.batches import ACCEPT_PATIENCE, Batches
+from app.services.orders.batches import ACCEPT_WITHIN, Batches
 from app.services.orders.order import Order, OrderKey, order_key
 from tests.support.gateway import SMALL, Gateway
 
@@ -45,7 +45,7 @@ class Shop:
     def single(self, *, num_images: int = 1, prompt: str = "a red bicycle") -> Job:
         """Order one job that costs Ada 100 tokens an image and draws on her budget."""
         (order,) = orders(1, user_id=self.ada, inputs={"prompt": prompt}, pays_tokens=True)
-        return self.services.generation.submit(replace(order, options={**order.options, "num_images": num_images})).job
+        return self.services.orders.submit(replace(order, options={**order.options, "num_images": num_images})).job
 
     def budget(self, monthly: str) -> None:
         self.services.budgets.set_monthly(f"user:{self.ada}", Decimal(monthly))
@@ -74,7 +74,7 @@ class Shop:
         setattr(crashing, part, crippled)
         return crashing
 
-    def time_passes(self, by: timedelta = ACCEPT_PATIENCE + timedelta(seconds=1)) -> None:
+    def time_passes(self, by: timedelta = ACCEPT_WITHIN + timedelta(seconds=1)) -> None:
         for batch in self.services.database["batches"].find({"attentionAt": {"$ne": None}}):
             self.services.database["batches"].update_one({"_id": batch["_id"]}, {"$set": {"attentionAt": batch["attentionAt"] - by}})
 
@@ -87,7 +87,7 @@ class Shop:
         while tasks := self.gateway.tasks():
             for name, arguments in tasks:
                 if name == "give_turns":
-                    self.services.turns.give()
+                    self.services.fair_share.give_turns()
                 elif name == "submit":
                     job = self.gateway.job(arguments[0])
                     order.append(job.user_id)

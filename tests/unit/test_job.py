@@ -260,7 +260,7 @@ def test_a_wish_to_cancel_ends_nothing_that_fal_has() -> None:
 
     assert (wished.status, wished.message, wished.settlement) == (JobStatus.PROCESSING, CANCELING, Settlement.NONE)
     assert [request.state for request in wished.requests] == [RequestState.SUBMITTED, RequestState.CANCELED]
-    assert ([request.index for request in wished.to_cancel], wished.attention_at) == ([0], after(5 + wished.patience.task_s))
+    assert ([request.index for request in wished.to_cancel], wished.attention_at) == ([0], after(5 + wished.timeouts.task_s))
     assert wished.cancel_requested(now=after(6)) is None
 
 

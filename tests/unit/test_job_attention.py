@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.domain.fal_request import RequestState
-from app.domain.job import Patience, Settlement
+from app.domain.job import Settlement, SweepTimeouts
 from tests.support.factories import (
     after,
     certain,
@@ -15,7 +15,7 @@ from tests.support.factories import (
 
 
 def test_attention_comes_when_the_task_counts_as_lost() -> None:
-    assert make_job(patience=Patience(task_s=15)).attention_at == after(15)
+    assert make_job(timeouts=SweepTimeouts(task_s=15)).attention_at == after(15)
 
 
 def test_attention_comes_at_the_earliest_of_all_open_requests() -> None:
@@ -42,7 +42,7 @@ def test_an_open_job_always_wants_attention_some_time() -> None:
 
 
 def test_an_ended_job_wants_attention_until_it_is_settled() -> None:
-    job = completed_job(patience=Patience(settle_s=10))
+    job = completed_job(timeouts=SweepTimeouts(settle_s=10))
 
     settled = certain(job.settled(now=after(6)))
 

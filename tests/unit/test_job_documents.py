@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.fal_request import Failure
-from app.domain.job import Job, Patience
+from app.domain.job import Job, SweepTimeouts
 from app.stores.job_documents import from_document, state_document, to_document
 from tests.support.factories import NOON, certain, completed_job, make_job, submitted_job
 
@@ -45,7 +45,7 @@ def test_a_change_touches_nothing_but_the_state(name: str) -> None:
 @pytest.mark.parametrize("job", [completed_job(requests=(2,)), certain(wished.cancel_heard(0, now=LATER))])
 def test_a_job_is_the_same_after_being_written_and_read(job: Job) -> None:
 
-    read = from_document(to_document(job), job.patience)
+    read = from_document(to_document(job), job.timeouts)
 
     assert dataclasses.replace(read, order_key=job.order_key) == job
 
@@ -55,7 +55,7 @@ def test_what_json_cannot_say_of_an_old_order_is_read_as_null() -> None:
     doc["metadata"] = {"weight": float("inf"), "list": [float("nan"), 1.5], "in": {"low": float("-inf")}}
     doc["config"]["options"] = {"guidance_scale": float("nan")}
 
-    job = from_document(doc, Patience())
+    job = from_document(doc, SweepTimeouts())
 
     assert job.metadata == {"weight": None, "list": [None, 1.5], "in": {"low": None}}
     assert job.options == {"guidance_scale": None}

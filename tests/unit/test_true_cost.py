@@ -13,7 +13,7 @@ import pytest
 from app.api.views import cost_view
 from app.domain.costs import ActualCost, CostSource, billed_units
 from app.domain.fal_request import Failure
-from app.domain.job import Job, Patience
+from app.domain.job import Job, SweepTimeouts
 from app.domain.pricing import Quote, quote
 from app.stores.job_documents import from_document, to_document
 from registry.loader import Registry, load_registry
@@ -273,7 +273,7 @@ def test_a_quote_keeps_an_amount_below_a_micro_dollar() -> None:
     exact = dataclasses.replace(make_quote(1), provider_amount=Decimal("0.0024075"), provider_micros=2_408)
     job = make_job(quote=exact)
 
-    assert from_document(to_document(job), Patience()).quote == exact
+    assert from_document(to_document(job), SweepTimeouts()).quote == exact
 
 
 def test_a_job_from_before_operators_prices_keeps_what_it_was_quoted() -> None:
@@ -281,7 +281,7 @@ def test_a_job_from_before_operators_prices_keeps_what_it_was_quoted() -> None:
     del document["quote"]["providerMicros"], document["quote"]["providerAmount"], document["cost"]["actualMicros"]
     document["cost"]["source"] = "estimate"
 
-    job = from_document(document, Patience())
+    job = from_document(document, SweepTimeouts())
 
     assert (job.quote.provider_amount, job.actual) == (None, None)
     assert cost_view(job) == {"estimated": 0.025, "actual": None, "source": "estimate"}

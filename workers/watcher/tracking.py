@@ -14,7 +14,7 @@ from app.bootstrap import Services
 from app.clients.fal.status import FalState, FalStatus
 from app.domain import clock
 from app.domain.errors import GatewayError
-from app.domain.fal_request import FalRequest, News, RequestState
+from app.domain.fal_request import FalRequest, FinishedNotice, RequestState
 from app.domain.job import Job
 from app.services.fulfilment.progress import progress_of
 from workers.watcher.durations import Durations
@@ -23,10 +23,10 @@ log = logging.getLogger("watcher")
 
 BATCH = 500
 #: A collect task that has not ended its request by then counts as lost: the request is asked for again, and enqueued again.
-COLLECT_PATIENCE_S = 30.0
-#: A request's progress is told this often at most, and all requests' together so many times a second: each is a write and an event.
-SAY_EVERY_S = 1.0
-SAYS_PER_SECOND = 100.0
+COLLECT_LOST_AFTER_S = 30.0
+#: A request's progress is published this often at most, and all requests' together so many times a second: each is a write and an event.
+PROGRESS_EVERY_S = 1.0
+PROGRESS_PER_SECOND = 100.0
 #: Before this share of its model's usual duration a request is hardly ever done.
 EARLY_SHARE = 0.7
 
@@ -39,7 +39,7 @@ InThread = Callable[[Callable[[], T]], Awaitable[T]]
 class Tracked:
     """One request in flight. It is asked for once at a time, however slow fal answers.
 
-    `due_at`, `late_at` and `say_at` are loop times: of its next poll, of when it may well be done, of when its progress may be told again.
+    Loop times: `due_at` of its next poll, `late_at` of when it may well be done, `progress_at` of when its progress may be published again.
     `at_work_at` is when fal last told that it has not ended yet.
     """
 
@@ -47,7 +47,7 @@ class Tracked:
     index: int
     due_at: float
     late_at: float = 0.0
-    say_at: float = 0.0
+    progress_at: float = 0.0
     is_asked: bool = False
     at_work_at: datetime | None = None
 
@@ -119,24 +119,24 @@ class Tracker:
             request.index,
             due_at=now,
             late_at=now + EARLY_SHARE * self.durations.usual_s(job.model) - request.seconds_at_fal(clock.now()),
-            say_at=now + self._say_interval_s(),
+            progress_at=now + self._progress_interval_s(),
         )
 
-    def _say_interval_s(self) -> float:
-        return max(SAY_EVERY_S, len(self.requests) / SAYS_PER_SECOND)
+    def _progress_interval_s(self) -> float:
+        return max(PROGRESS_EVERY_S, len(self.requests) / PROGRESS_PER_SECOND)
 
     async def told(self, tracked: Tracked, status: FalStatus) -> None:
         """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
         if status.state in (FalState.COMPLETED, FalState.GONE):
             self._note_duration(tracked)
-            self._collecting[tracked.key] = self._loop.time() + COLLECT_PATIENCE_S
+            self._collecting[tracked.key] = self._loop.time() + COLLECT_LOST_AFTER_S
             self.requests.pop(tracked.key, None)
-            news = News(noticed_at=clock.now(), at_work_at=tracked.at_work_at)
-            await self._call(lambda: self._services.queue.enqueue_collect(tracked.job.id, tracked.index, news))
+            notice = FinishedNotice(noticed_at=clock.now(), at_work_at=tracked.at_work_at)
+            await self._call(lambda: self._services.queue.enqueue_collect(tracked.job.id, tracked.index, notice))
             return
         tracked.at_work_at = clock.now()
-        if self._loop.time() >= tracked.say_at and (progressed := self._news(tracked, status)):
-            tracked.say_at = self._loop.time() + self._say_interval_s()
+        if self._loop.time() >= tracked.progress_at and (progressed := self._news(tracked, status)):
+            tracked.progress_at = self._loop.time() + self._progress_interval_s()
             await self._call(lambda: self._say(tracked, progressed))
 
     def _note_duration(self, tracked: Tracked) -> None:

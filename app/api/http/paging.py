@@ -14,7 +14,7 @@ from flask import Response, request
 from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
 from app.domain.job_filter import JobFilter
-from app.services.reports.history import Cut, JobPage
+from app.services.reports.history import JobPage, PageCursor
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 #: Which way the cursor of a list leads that can be followed both ways.
@@ -69,7 +69,7 @@ def page_of(found: Sequence[Any], limit: int) -> tuple[list[Any], dict[str, Any]
     return page, {"next": last, "hasMore": more}
 
 
-def position_of(cursor: str | None, wanted: JobFilter) -> Cut | None:
+def position_of(cursor: str | None, wanted: JobFilter) -> PageCursor | None:
     """Return where a cursor leads. Raises InvalidRequest for one that was never handed out, or not for this filter."""
     if cursor is None:
         return None
@@ -81,7 +81,7 @@ def position_of(cursor: str | None, wanted: JobFilter) -> Cut | None:
         raise _refused("Not a cursor of this list.")
     if digest != wanted.digest:
         raise _refused("This cursor belongs to another query; a cursor goes with the filters of the page it came with.")
-    return Cut(job_id, newer=side == NEWER)
+    return PageCursor(job_id, newer=side == NEWER)
 
 
 def cursors_of(page: JobPage, wanted: JobFilter) -> dict[str, Any]:
@@ -98,10 +98,10 @@ def with_links(response: Response, cursor: dict[str, Any]) -> Response:
     return response
 
 
-def _text(cut: Cut | None, wanted: JobFilter) -> str | None:
-    if cut is None:
+def _text(place: PageCursor | None, wanted: JobFilter) -> str | None:
+    if place is None:
         return None
-    return opaque(f"{NEWER if cut.newer else OLDER}.{cut.job_id}.{wanted.digest}")
+    return opaque(f"{NEWER if place.newer else OLDER}.{place.job_id}.{wanted.digest}")
 
 
 def _refused(detail: str) -> InvalidRequest:

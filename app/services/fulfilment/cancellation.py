@@ -26,7 +26,7 @@ class Cancellation:
         self._fal = fal
         self._now = now
 
-    def run(self, job_id: str) -> None:
+    def ask_fal(self, job_id: str) -> None:
         """Tell fal of a wish wherever it has not heard of it. May be repeated and may race; where fal is silent the sweep asks again."""
         job = self._jobs.get(job_id)
         for request in job.to_cancel if job else ():

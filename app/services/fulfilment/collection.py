@@ -22,7 +22,7 @@ from app.domain.errors import (
     ResultUnusable,
     StorageUnavailable,
 )
-from app.domain.fal_request import BOUGHT_STATES, Failure, News, ResultFacts
+from app.domain.fal_request import BOUGHT_STATES, Failure, FinishedNotice, ResultFacts
 from app.domain.job import Job, StoredImage
 from app.pictures.inspect import inspect
 from app.services.fulfilment.settlement import Settler
@@ -61,16 +61,16 @@ class Collector:
         self._now = now
         self._threads = ThreadPoolExecutor(PARALLEL_PICTURES, thread_name_prefix="collect")
 
-    def run(self, job_id: str, index: int, news: News | None = None) -> None:
+    def collect(self, job_id: str, index: int, notice: FinishedNotice | None = None) -> None:
         """Collect one finished request. May be repeated and may race: the transition decides, the keys are the same.
 
-        `news` tells how it became known that it has ended; None where the sweep tries it again.
+        `notice` tells how it became known that it has ended; None where the sweep tries it again.
         """
         job = self._jobs.get(job_id)
         if job is None or job.is_terminal or job.requests[index].state not in BOUGHT_STATES:
             return
         try:
-            done = self._collected(job, index, news or News(noticed_at=self._now()))
+            done = self._collected(job, index, notice or FinishedNotice(noticed_at=self._now()))
         except ProviderRefused as exc:
             done = self._failed(job, index, exc)
         except ResultUnusable as exc:
@@ -84,7 +84,7 @@ class Collector:
         if done and done.is_terminal:
             self._settler.settle(done)
 
-    def _collected(self, job: Job, index: int, news: News) -> Job | None:
+    def _collected(self, job: Job, index: int, notice: FinishedNotice) -> Job | None:
         receipt = job.requests[index].receipt
         if receipt is None:
             raise ResultUnusable("The request has no receipt")
@@ -93,19 +93,19 @@ class Collector:
         images = self._stored(job, index, output, downloads)
         if not images:
             raise ResultUnusable("The model answered without a picture", code="no_images")
-        facts = ResultFacts(noticed_at=news.noticed_at, billable_units=output.billable_units, seed=output.seed)
+        facts = ResultFacts(noticed_at=notice.noticed_at, billable_units=output.billable_units, seed=output.seed)
         done = self._jobs.change(job, lambda j: j.collected(index, images, facts, now=self._now()))
         if done is None:
             self._discard_unkept(job.id, images)
             return None
-        self._count(done, index, news, max(downloads))
+        self._count(done, index, notice, max(downloads))
         return done
 
-    def _count(self, job: Job, index: int, news: News, downloaded_at: datetime) -> None:
+    def _count(self, job: Job, index: int, notice: FinishedNotice, downloaded_at: datetime) -> None:
         request = job.requests[index]
-        self._stages.between(job.model, Stage.FAL, request.submitted_at, news.at_work_at or news.noticed_at)
-        self._stages.between(job.model, Stage.NOTICE, news.at_work_at, news.noticed_at)
-        self._stages.between(job.model, Stage.COLLECT, news.noticed_at, downloaded_at)
+        self._stages.between(job.model, Stage.FAL, request.submitted_at, notice.at_work_at or notice.noticed_at)
+        self._stages.between(job.model, Stage.NOTICE, notice.at_work_at, notice.noticed_at)
+        self._stages.between(job.model, Stage.COLLECT, notice.noticed_at, downloaded_at)
         self._stages.between(job.model, Stage.STORE, downloaded_at, request.collected_at)
 
     def _discard_unkept(self, job_id: str, images: Sequence[StoredImage]) -> None:

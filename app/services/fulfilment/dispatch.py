@@ -82,17 +82,17 @@ class Dispatcher:
         self._stages = stages
         self._now = now
 
-    def run(self, job_id: str) -> None:
+    def post(self, job_id: str) -> None:
         """Post every request of the job that is due. May be repeated and may race: only `new` requests are posted."""
         self._readiness.prove()
         with self._insisting.task():
-            self._run(job_id)
+            self._post_due(job_id)
 
     def replay(self) -> int:
         """Go on with requests whose receipts could not be written down when they came; returns how many. May be repeated and may race."""
         return self._receipts.replay(self._go_on)
 
-    def _run(self, job_id: str) -> None:
+    def _post_due(self, job_id: str) -> None:
         job = self._jobs.get(job_id)
         if job is None or job.is_terminal:
             return

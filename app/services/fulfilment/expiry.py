@@ -31,7 +31,7 @@ class Expiry:
         self._settler = settler
         self._now = now
 
-    def run(self, job_id: str) -> None:
+    def expire(self, job_id: str) -> None:
         """End an overdue job: stop at fal what runs there, collect what is finished, fail the rest. May be repeated and may race."""
         job = self._jobs.get(job_id)
         if job is None or job.is_terminal or self._now() < job.deadline_at:

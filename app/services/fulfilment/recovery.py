@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 200
 #: A task the sweep enqueued is given this long before it counts as lost.
-TASK_PATIENCE = timedelta(seconds=30)
+TASK_LOST_AFTER = timedelta(seconds=30)
 
-EXPIRY_PATIENCE = timedelta(seconds=60)
+EXPIRY_LOST_AFTER = timedelta(seconds=60)
 
 #: Whoever collects gives up after a day and says why. After this nobody does: each of its tasks is cut off before it can tell.
 COLLECT_LIMIT = GIVE_UP_AFTER + timedelta(hours=1)
@@ -76,7 +76,7 @@ class Recovery:
         if job.is_terminal:
             self._settler.settle(job)
             return
-        if job.waits_on_fal and self._jobs.change(job, lambda j: j.expiring(until=self._now() + EXPIRY_PATIENCE, now=self._now())):
+        if job.waits_on_fal and self._jobs.change(job, lambda j: j.expiring(until=self._now() + EXPIRY_LOST_AFTER, now=self._now())):
             # Ending it means asking fal, which may be slow: a worker does that.
             self._queue.enqueue_expire(job.id)
             return
@@ -84,7 +84,7 @@ class Recovery:
             # Its web process died between writing the job and holding what pays for it: nobody was told of this job.
             self._settle_if_over(self._jobs.change(job, lambda j: j.given_up(UNPAID, now=self._now())))
             return
-        if self._jobs.change(job, lambda j: j.cancel_claimed(until=self._now() + TASK_PATIENCE, now=self._now())):
+        if self._jobs.change(job, lambda j: j.cancel_claimed(until=self._now() + TASK_LOST_AFTER, now=self._now())):
             self._queue.enqueue_cancel(job.id)
         for request in job.requests:
             if not request.is_closed and request.next_at is not None and request.next_at <= self._now():
@@ -108,7 +108,7 @@ class Recovery:
 
     def _claim(self, job: Job, request: FalRequest) -> bool:
         """Win the right to enqueue a request's task, so that one sweep does and not every one."""
-        until = self._now() + TASK_PATIENCE
+        until = self._now() + TASK_LOST_AFTER
         unchanged = (request.state, request.next_at)
 
         def put_off(current: Job) -> Job | None:

@@ -16,7 +16,7 @@ from app.domain.job import Job, JobStatus, Settlement, StoredImage
 from app.domain.pricing import usd
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
-from app.services.orders.fair_share import Turns
+from app.services.orders.fair_share import FairShare
 from app.stores.jobs import JobStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageDayStore, UsageStore
@@ -34,7 +34,7 @@ class Settler:
         uploads: UploadStore,
         announcer: Announcer,
         funds: Funds,
-        turns: Turns,
+        fair_share: FairShare,
         fal: FalQueue,
         storage: Storage,
         metrics: Metrics,
@@ -46,7 +46,7 @@ class Settler:
         self._uploads = uploads
         self._announcer = announcer
         self._funds = funds
-        self._turns = turns
+        self._fair_share = fair_share
         self._fal = fal
         self._storage = storage
         self._metrics = metrics
@@ -71,7 +71,7 @@ class Settler:
         _log_outcome(job)
         self._count(job)
         if job.batch_id:
-            self._turns.ask()
+            self._fair_share.ask_for_turns()
 
     def _keep_or_drop(self, job: Job) -> None:
         """Make a completed job's pictures its user's; leave nothing behind of a job that ended otherwise, here or at fal."""

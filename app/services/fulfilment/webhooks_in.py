@@ -15,7 +15,7 @@ from app.clients.metrics import Metrics
 from app.clients.queue import TaskQueue
 from app.domain import clock
 from app.domain.errors import Unauthorized
-from app.domain.fal_request import BOUGHT_STATES, News
+from app.domain.fal_request import BOUGHT_STATES, FinishedNotice
 from app.domain.job import Job
 from app.services.events.announcements import Announcer
 from app.services.fulfilment.fal_user import FalUser
@@ -86,7 +86,7 @@ class Webhooks:
         ours = request.receipt is not None and request.receipt.request_id == request_id
         if job.is_terminal or not ours or request.state not in BOUGHT_STATES:
             return False
-        self._queue.enqueue_collect(job.id, index, News(noticed_at=self._now()))
+        self._queue.enqueue_collect(job.id, index, FinishedNotice(noticed_at=self._now()))
         return True
 
     def _adopted(self, job: Job, index: int, request_id: str) -> Job:

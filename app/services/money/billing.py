@@ -17,9 +17,9 @@ from app.stores.ledger import Difference, LedgerStore
 log = logging.getLogger(__name__)
 
 #: An outbox younger than this may be in the hands of whoever wrote it.
-OUTBOX_PATIENCE = timedelta(seconds=30)
+OUTBOX_LOST_AFTER = timedelta(seconds=30)
 #: Holds older than this are compared with their jobs.
-HOLD_PATIENCE = timedelta(seconds=60)
+HOLD_LOST_AFTER = timedelta(seconds=60)
 BATCH = 200
 AUDITED_AT_ONCE = 50
 
@@ -112,8 +112,8 @@ class Billing:
     def mend(self) -> None:
         """Finish what crashes cut off: entries still in outboxes, holds whose job has ended or never was."""
         now = self._now()
-        self._ledger.drain(before=now - OUTBOX_PATIENCE, limit=BATCH)
-        for user_id, holds in self._ledger.old_holds(before=now - HOLD_PATIENCE, limit=BATCH):
+        self._ledger.drain(before=now - OUTBOX_LOST_AFTER, limit=BATCH)
+        for user_id, holds in self._ledger.old_holds(before=now - HOLD_LOST_AFTER, limit=BATCH):
             live = self._jobs.unsettled_among(list(holds))
             for job_id, held in holds.items():
                 if job_id not in live:

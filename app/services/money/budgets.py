@@ -19,7 +19,7 @@ from app.stores.jobs import JobStore
 log = logging.getLogger(__name__)
 
 #: Holds older than this are compared with their jobs.
-HOLD_PATIENCE = timedelta(seconds=60)
+HOLD_LOST_AFTER = timedelta(seconds=60)
 BATCH = 200
 
 
@@ -123,7 +123,7 @@ class Budgets:
     def mend(self) -> None:
         """Free holds whose job has been settled, or never was: left by a late repeat, or by a crash."""
         now = self._now()
-        for budget_id, job_ids in self._budgets.old_holds(before=now - HOLD_PATIENCE, limit=BATCH):
+        for budget_id, job_ids in self._budgets.old_holds(before=now - HOLD_LOST_AFTER, limit=BATCH):
             live = self._jobs.unsettled_among(job_ids)
             for job_id in job_ids:
                 if job_id not in live:

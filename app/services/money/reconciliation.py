@@ -50,7 +50,7 @@ class Reconciliation:
     def count(self, since: datetime, until: datetime) -> int:
         return self._jobs.count(_ended(since, until))
 
-    def run(self, since: datetime, until: datetime) -> Iterator[Finding]:
+    def compare(self, since: datetime, until: datetime) -> Iterator[Finding]:
         """Correct the ended jobs that were ordered from `since` to before `until`, newest first, and yield what was found for each.
 
         May be repeated. Where fal does not answer (ProviderError) it stops; jobs up to there are corrected and stay so.

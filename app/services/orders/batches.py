@@ -30,10 +30,10 @@ from app.domain.job import TERMINAL, Job
 from app.domain.pricing import usd, usd_text
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
-from app.services.orders.fair_share import Turns
+from app.services.orders.fair_share import FairShare
 from app.services.orders.order import KEY_LIFETIME, Order, OrderKey, PricedOrder, Prices
 from app.services.orders.references import References
-from app.services.orders.submit import Generation
+from app.services.orders.submit import Orders
 from app.stores.batches import BatchStore
 from app.stores.jobs import BatchJobStore, JobStore
 from app.stores.readiness import Readiness
@@ -41,7 +41,7 @@ from app.stores.readiness import Readiness
 log = logging.getLogger(__name__)
 
 #: A batch that is not accepted after this long is undone: its web process died.
-ACCEPT_PATIENCE = timedelta(seconds=30)
+ACCEPT_WITHIN = timedelta(seconds=30)
 #: How long a repeated request waits for its first to be accepted, and how often it looks. Seconds.
 REPEAT_WAIT_S, REPEAT_LOOK_S = 5.0, 0.1
 SWEEP_BATCH = 50
@@ -63,27 +63,27 @@ class Batches:
         self,
         *,
         prices: Prices,
-        generation: Generation,
+        orders: Orders,
         references: References,
         readiness: Readiness,
         jobs: JobStore,
         batch_jobs: BatchJobStore,
         batches: BatchStore,
         funds: Funds,
-        turns: Turns,
+        fair_share: FairShare,
         queue: TaskQueue,
         announcer: Announcer,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._prices = prices
-        self._generation = generation
+        self._orders = orders
         self._references = references
         self._readiness = readiness
         self._jobs = jobs
         self._batch_jobs = batch_jobs
         self._batches = batches
         self._funds = funds
-        self._turns = turns
+        self._fair_share = fair_share
         self._queue = queue
         self._announcer = announcer
         self._now = now
@@ -103,7 +103,7 @@ class Batches:
         budgets = self._affordable(priced, max_cost_micros)
         new: list[Upload] = []
         batch, jobs = self._drafted(priced, budgets, key, new)
-        if not self._batches.insert(batch, attention_at=self._now() + ACCEPT_PATIENCE):
+        if not self._batches.insert(batch, attention_at=self._now() + ACCEPT_WITHIN):
             return self.submit(orders, key=key, max_cost_micros=max_cost_micros)  # Another request with the same key was first.
         try:
             self._write(batch, jobs)
@@ -111,7 +111,7 @@ class Batches:
             if self._undone_quietly(batch):
                 self._references.discard(new)
             raise
-        self._turns.ask()
+        self._fair_share.ask_for_turns()
         return AcceptedBatch(batch, replayed=False)
 
     def _earlier(self, key: OrderKey | None) -> Batch | None:
@@ -170,7 +170,7 @@ class Batches:
             except InvalidRequest as exc:
                 errors = _placed(exc, place)
                 raise InvalidRequest(_summary(errors), errors, details=exc.details) from exc
-            jobs.append(waiting(self._generation.draft(kept, budgets=budgets), batch_id, now=now))
+            jobs.append(waiting(self._orders.draft(kept, budgets=budgets), batch_id, now=now))
         ids = tuple(job.id for job in jobs)
         batch = Batch(
             id=batch_id,
@@ -246,7 +246,7 @@ class Batches:
             except GatewayError:
                 log.warning("batch could not be attended to, later", extra={"batch_id": batch.id}, exc_info=True)
         try:
-            self._turns.give()
+            self._fair_share.give_turns()
         except QueueUnavailable:
             log.warning("no turns given, later", exc_info=True)
 

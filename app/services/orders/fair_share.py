@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 TICK = timedelta(milliseconds=1)
 
 
-class Turns:
+class FairShare:
     def __init__(
         self,
         *,
@@ -45,14 +45,14 @@ class Turns:
         self._deadline = timedelta(seconds=deadline_s)
         self._now = now
 
-    def ask(self) -> None:
+    def ask_for_turns(self) -> None:
         """Have a worker give turns; where the queue does not answer, the sweep does it."""
         try:
             self._queue.enqueue_turns()
         except QueueUnavailable:
             log.warning("turns not asked for, the sweep gives them", exc_info=True)
 
-    def give(self) -> int:
+    def give_turns(self) -> int:
         """Release jobs while slots are free; returns how many. May be repeated and may race: a job is released once.
 
         Two that race may go over the number of slots by a few; none is released then until it is kept again.
@@ -60,10 +60,10 @@ class Turns:
         self._queue.turns_begun()
         free, given = self._slots - self._batch_jobs.slots_taken(), 0
         while given < free and (batch := self._batches.next_in_turn()):
-            given += self._give(batch)
+            given += self._release_next(batch)
         return given
 
-    def _give(self, batch: Batch) -> bool:
+    def _release_next(self, batch: Batch) -> bool:
         """Release a batch's next job; False where another process did, or the job has ended, or none is left."""
         if not batch.waiting:
             self._batches.move(batch.id, BatchState.OPEN, to=BatchState.CLOSED, attention_at=None)

@@ -15,14 +15,14 @@ from app.domain.errors import AlreadyFinished, Gone, NotFinished, NotFound, Queu
 from app.domain.job import Job, Settlement
 from app.services.events.announcements import Announcer
 from app.services.orders.order import Order, OrderKey
-from app.services.orders.submit import Accepted, Generation
+from app.services.orders.submit import Accepted, Orders
 from app.stores.jobs import JobStore, Tombstones
 from app.stores.uploads import UploadStore
 
 log = logging.getLogger(__name__)
 
 
-class Lifecycle:
+class JobActions:
     """`user_id` is whose jobs the caller may see. Somebody else's job is NotFound."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Lifecycle:
         uploads: UploadStore,
         storage: Storage,
         queue: TaskQueue,
-        generation: Generation,
+        orders: Orders,
         announcer: Announcer,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
@@ -42,7 +42,7 @@ class Lifecycle:
         self._uploads = uploads
         self._storage = storage
         self._queue = queue
-        self._generation = generation
+        self._orders = orders
         self._announcer = announcer
         self._now = now
 
@@ -102,7 +102,7 @@ class Lifecycle:
             retry_of=job.id,
             pays_tokens=bool(job.tokens_per_image) or isinstance(user_id, str),
         )
-        return self._generation.submit(order)
+        return self._orders.submit(order)
 
     def delete(self, job_id: str, *, user_id: Whose) -> None:
         """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.

@@ -12,7 +12,7 @@ from app.clients.queue import TaskQueue
 from app.domain import clock
 from app.domain.asset import Upload
 from app.domain.errors import CallerError, IdempotencyMismatch, QueueUnavailable
-from app.domain.job import Job, JobStatus, Patience, new_job
+from app.domain.job import Job, JobStatus, SweepTimeouts, new_job
 from app.domain.pricing import Quote
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
@@ -43,7 +43,7 @@ class Accepted:
         return BEGINS_LATER if self.begins_later else usual
 
 
-class Generation:
+class Orders:
     def __init__(
         self,
         *,
@@ -54,7 +54,7 @@ class Generation:
         announcer: Announcer,
         references: References,
         funds: Funds,
-        patience: Patience,
+        timeouts: SweepTimeouts,
         deadline_s: float,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
@@ -65,7 +65,7 @@ class Generation:
         self._announcer = announcer
         self._references = references
         self._funds = funds
-        self._patience = patience
+        self._timeouts = timeouts
         self._deadline = timedelta(seconds=deadline_s)
         self._now = now
 
@@ -141,7 +141,7 @@ class Generation:
         return new_job(
             requests=split_images(checked.num_images, checked.spec.max_images_per_call),
             now=now,
-            patience=self._patience,
+            timeouts=self._timeouts,
             id=clock.new_id(),
             user_id=order.user_id,
             operation=order.operation,

@@ -12,7 +12,7 @@ from app.domain.errors import CallerError, FieldError, InvalidRequest, NotFound,
 from app.domain.job import Operation, WebDetails
 from app.services.money.funds import Funds
 from app.services.orders.order import Order, OrderKey
-from app.services.orders.submit import Accepted, Generation
+from app.services.orders.submit import Accepted, Orders
 from app.services.people.uploads import SideLimits, Uploads
 from registry.loader import PromptTemplates, Registry
 from registry.operations import OperationSpec
@@ -55,14 +55,14 @@ class WebGeneration:
     def __init__(
         self,
         *,
-        generation: Generation,
+        orders: Orders,
         uploads: Uploads,
         funds: Funds,
         registry: Registry,
         operations: Mapping[str, OperationSpec],
         templates: PromptTemplates,
     ) -> None:
-        self._generation = generation
+        self._orders = orders
         self._uploads = uploads
         self._funds = funds
         self._registry = registry
@@ -88,7 +88,7 @@ class WebGeneration:
 
         Nothing is stored for an order that is refused: balance and words are checked before the picture is kept.
         """
-        if replayed := self._generation.replayed(wanted.key):
+        if replayed := self._orders.replayed(wanted.key):
             return replayed
         spec = self._operations[Operation.IMAGE_REFERENCE]
         prompt = clean_prompt(wanted.prompt)
@@ -134,7 +134,7 @@ class WebGeneration:
             web=web,
             pays_tokens=True,
         )
-        return self._generation.submit(order)
+        return self._orders.submit(order)
 
     def _text_model(self, name: str) -> str:
         """Return the model's name if it draws from words alone. Unknown names are refused by the order itself."""

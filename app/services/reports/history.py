@@ -19,12 +19,12 @@ READ_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
-class Cut:
+class PageCursor:
     """A place between two jobs: before `job_id` in time, for either direction. Jobs that arrive later do not move it."""
 
     job_id: str
     newer: bool = False
-    """Whether the page lies on the newer side of the cut (the job itself included), or on the older."""
+    """Whether the page lies on the newer side of the cursor (the job itself included), or on the older."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class JobPage:
     """
 
     jobs: list[Job]
-    next: Cut | None
-    previous: Cut | None
+    next: PageCursor | None
+    previous: PageCursor | None
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class History:
         self._jobs = jobs
         self._max_scanned = max_scanned
 
-    def page(self, wanted: JobFilter, *, cut: Cut | None, limit: int) -> JobPage:
-        """Return the page on the cut's side, nearest to the cut; the newest jobs without one."""
-        newer = cut is not None and cut.newer
-        found, last, beyond = self._looked_through(wanted, cut, limit)
-        if cut is not None and newer:
-            return JobPage(found[::-1], next=Cut(cut.job_id), previous=Cut(beyond.id, newer=True) if beyond else None)
-        older = Cut(last.id) if last and beyond else None
-        return JobPage(found, next=older, previous=Cut(cut.job_id, newer=True) if cut else None)
+    def page(self, wanted: JobFilter, *, cursor: PageCursor | None, limit: int) -> JobPage:
+        """Return the page on the cursor's side, nearest to the cursor; the newest jobs without one."""
+        newer = cursor is not None and cursor.newer
+        found, last, beyond = self._looked_through(wanted, cursor, limit)
+        if cursor is not None and newer:
+            return JobPage(found[::-1], next=PageCursor(cursor.job_id), previous=PageCursor(beyond.id, newer=True) if beyond else None)
+        older = PageCursor(last.id) if last and beyond else None
+        return JobPage(found, next=older, previous=PageCursor(cursor.job_id, newer=True) if cursor else None)
 
     def older(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Job]:
         """Return up to `limit` jobs older than one, newest first. Only for filters that an index serves as a whole."""
@@ -81,13 +81,13 @@ class History:
         found, _, beyond = self._looked_through(wanted, None, self._max_scanned)
         return Total(len(found), is_exact=beyond is None)
 
-    def _looked_through(self, wanted: JobFilter, cut: Cut | None, limit: int) -> tuple[list[Job], Job | None, Job | None]:
+    def _looked_through(self, wanted: JobFilter, cursor: PageCursor | None, limit: int) -> tuple[list[Job], Job | None, Job | None]:
         """Return the jobs found, the last one looked at, and the one after that."""
         budget = limit if plan(wanted).is_exact else self._max_scanned
         found: list[Job] = []
         last = None
-        # One more than wanted tells whether there is a further page; where it lies is the cut that leads there.
-        for number, job in enumerate(islice(self._walk(wanted, cut, min(budget, READ_AT_ONCE) + 1), budget + 1)):
+        # One more than wanted tells whether there is a further page; where it lies is the cursor that leads there.
+        for number, job in enumerate(islice(self._walk(wanted, cursor, min(budget, READ_AT_ONCE) + 1), budget + 1)):
             if number == budget or len(found) == limit:
                 return found, last, job
             last = job
@@ -95,10 +95,10 @@ class History:
                 found.append(job)
         return found, last, None
 
-    def _walk(self, wanted: JobFilter, cut: Cut | None, at_once: int) -> Iterator[Job]:
-        """Yield jobs away from the cut, as an index has them; read in pieces."""
-        place = cut.job_id if cut else None
-        newer = cut is not None and cut.newer
+    def _walk(self, wanted: JobFilter, cursor: PageCursor | None, at_once: int) -> Iterator[Job]:
+        """Yield jobs away from the cursor, as an index has them; read in pieces."""
+        place = cursor.job_id if cursor else None
+        newer = cursor is not None and cursor.newer
         while True:
             if newer:
                 piece = self._jobs.page_up(wanted, from_id=place or "", limit=at_once)
