@@ -1,4 +1,4 @@
-"""The operator's commands as real processes: keys, roles, the proof of the ledger, and their exit codes."""
+"""The operator's commands: keys, roles, the proof of the ledger, and their exit codes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from app.domain.errors import Unauthorized
 from app.services.people.accounts import Accounts
 from app.stores.accounts import AccountStore, KeyStore
 from app.stores.database import Database
+from tests.support.operator import run_command
 from tests.support.services import Backing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,10 +29,13 @@ class Operator:
         self.environment = environment
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run_command([*arguments], {**self.environment, **environment})
+
+    def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m app` with these arguments."""
         return subprocess.run(
             [sys.executable, "-m", "app", *arguments],
-            env={**self.environment, **environment},
+            env=self.environment,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -84,14 +88,14 @@ def test_a_key_is_made_as_narrow_as_it_is_asked_for(run: Operator, accounts: Acc
 
 
 def test_a_key_is_made_listed_and_revoked(run: Operator, accounts: Accounts) -> None:
-    made = run("keys", "create", "--name", "nightly script")
+    made = run.process("keys", "create", "--name", "nightly script")
     found = KEY.fullmatch(made.stdout.strip())
     assert found, made
     text, key_id = found.group(0), found.group(1)
     known = accounts.key_of(text)
     revoked = run("keys", "revoke", key_id)
     listed = run("keys", "list")
-    again = run("keys", "revoke", key_id)
+    again = run.process("keys", "revoke", key_id)
 
     assert (made.returncode, known.name) == (0, "nightly script")
     assert "not shown again" in made.stderr

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from app.stores.jobs import JobStore
 from tests.support.factories import certain, make_facts, make_image, make_job, make_receipt
 from tests.support.fal_place import FalPlace
 from tests.support.fal_platform import BILLING, PlatformServer, platform_server
+from tests.support.operator import run_command
 from tests.support.services import Backing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,8 +255,7 @@ def command(backing: Backing, database: Database, fal: PlatformServer, fal_place
     }
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "app", "costs", "reconcile", *arguments]
-        return subprocess.run(line, env={**environment, **more}, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        return run_command(["costs", "reconcile", *arguments], {**environment, **more})
 
     return run
 

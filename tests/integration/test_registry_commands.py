@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -24,6 +23,7 @@ from registry.schema import json_schema
 from registry.spec import ModelSpec
 from tests.support.fal_place import FalPlace
 from tests.support.fal_platform import PlatformServer, flux_dev, openapi, platform_server
+from tests.support.operator import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = load_registry()
@@ -192,8 +192,7 @@ def command(fal: PlatformServer, fal_place: FalPlace, tmp_path: Path) -> Callabl
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "app", "registry", *arguments]
-        return subprocess.run(line, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        return run_command(["registry", *arguments], environment)
 
     return run
 
