@@ -49,7 +49,6 @@ def kills_at_random() -> Aftermath:
         return Aftermath(len(job_ids | cut_off), outcomes(place), problems(place), place.verify_ledger().stdout, storm.struck)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.story(play=kills_at_random)
 def test_a_hundred_generations_survive_kill_9_of_everything_at_random_moments(story: Aftermath) -> None:
     told = f"seed {SEED}: {story.struck}, {story.outcomes}"

@@ -54,7 +54,6 @@ def redis_of(place: Place) -> Redis:
     return Redis.from_url(place.stack.redis_url)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.story(play=everything_is_lost_after_a_purchase)
 def test_a_receipt_outlives_mongodb_its_worker_and_redis_in_a_file_that_the_next_worker_takes_in(story: Told) -> None:
     assert (len(story.kept), story.in_redis) == (1, 1)

@@ -73,7 +73,6 @@ def locked_out(place: Place, told: Told, prompts: list[str]) -> list[str]:
     return jobs
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.story(play=a_lock_a_hang_and_a_dead_watcher)
 def test_a_second_watcher_takes_over_within_thirty_seconds_of_the_firsts_death(story: Told) -> None:
     assert story.watched == "completed"

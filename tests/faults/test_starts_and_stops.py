@@ -78,7 +78,6 @@ def unique_indexes(uri: str) -> set[tuple[str, str]]:
         return found()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.story(play=stores_start_last)
 def test_processes_started_before_the_stores_recover_by_themselves(story: Started) -> None:
     assert story.job["status"] == "completed"

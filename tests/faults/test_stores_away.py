@@ -91,7 +91,6 @@ def statuses_of(place: Place) -> Counter[str]:
     return Counter(job["status"] for job in place.jobs())
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.story(play=redis_comes_back_empty)
 def test_redis_may_come_back_empty_and_every_order_and_every_picture_is_still_known(story: Told) -> None:
     assert story.seen["redis"] != "ok"
@@ -105,7 +104,6 @@ def test_a_client_that_waits_while_redis_is_lost_gets_its_answer(story: Told) ->
     assert story.seen["answer"] == (201, "completed")
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.story(play=mongo_freezes_and_dies)
 def test_a_database_that_freezes_and_one_that_is_killed_lose_no_order_and_no_picture(story: Told) -> None:
     assert story.seen["mongo"] != "ok"
@@ -114,7 +112,6 @@ def test_a_database_that_freezes_and_one_that_is_killed_lose_no_order_and_no_pic
     assert story.seen["balance"] == (200, 0)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.story(play=storage_goes_away)
 def test_pictures_that_could_not_be_stored_twice_are_stored_when_storage_is_back(story: Told) -> None:
     assert story.seen["storage"] != "ok"

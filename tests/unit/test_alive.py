@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -31,7 +32,10 @@ def test_a_fresh_sign_is_well_and_an_old_one_is_not(tmp_path: Path) -> None:
     old = probe(str(file), "60")
 
     assert (fresh.returncode, fresh.stderr) == (0, "")
-    assert (old.returncode, old.stderr) == (1, "no sign of life for 61 s\n")
+    said = re.fullmatch(r"no sign of life for (\d+) s\n", old.stderr)
+    assert old.returncode == 1
+    assert said, old.stderr
+    assert 61 <= int(said[1]) <= 61 + 60  # A busy machine takes a while to ask.
 
 
 def test_a_process_that_never_showed_itself_is_not_well(tmp_path: Path) -> None:
