@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 SLOWEST_FIRST = ("faults", "acceptance", "integration", "tooling", "unit")
+#: Files that take a process of its own a minute and more, mostly waiting.
+LONGEST = (
+    "test_many_machines.py",
+    "test_kills.py",
+    "test_strangers.py",
+    "test_sentinel.py",
+    "test_slow_mends.py",
+    "test_cancel_races.py",
+    "test_stores_away.py",
+)
 PLACE = pytest.StashKey[FalPlace]()
 LOGS = pytest.StashKey[LogReader]()
 
@@ -47,7 +57,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, give out first what takes longest: the end waits for the slowest."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: (SLOWEST_FIRST.index(item.path.relative_to(TESTS).parts[0]), item.get_closest_marker("story") is None))
+        items.sort(key=lambda item: _place_in_line(item.path))
+
+
+def _place_in_line(path: Path) -> tuple[int, int]:
+    return (
+        LONGEST.index(path.name) if path.name in LONGEST else len(LONGEST),
+        SLOWEST_FIRST.index(path.relative_to(TESTS).parts[0]),
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -48,7 +48,7 @@ class Proxy:
     target: tuple[str, int]
     port: int = 0
     latency_s: float = 0.0
-    cursor: set[Way] = field(default_factory=set)
+    cut: set[Way] = field(default_factory=set)
     refuses: bool = False
     fatal_words: bytes | None = None
     links: list[Link] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Proxy:
 
     def heal(self) -> None:
         self.latency_s, self.refuses, self.fatal_words = 0.0, False, None
-        self.cursor.clear()
+        self.cut.clear()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
