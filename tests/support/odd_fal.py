@@ -27,7 +27,7 @@ class Answer:
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
-    cursor: bool = False
+    cut: bool = False
 
     def give(self, call: Call) -> None:
         call.send_response(self.status)
