@@ -1,0 +1,231 @@
+"""Every command of every document is run here as it stands, in the order of its page, or is listed with the reason why it cannot be.
+
+Those that talk to a service talk to the running one; only the port differs, and the names that a reader would replace by his own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from app.domain.account import Role
+from tests.acceptance.people import Person, accounts_of
+from tests.acceptance.service import Service
+from tests.support.factories import picture
+from tests.support.fal_place import FalPlace
+from tests.support.fal_platform import PlatformServer, flux_dev, platform_server
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+SHELLS = ("bash", "sh", "console")
+
+#: What cannot be run here, by how it begins, and why. A `$` at the end stands for the command's end.
+NOT_RUN = {
+    "apt-get install ": "changes the machine; that it names what later lines use is proved by tests/unit/test_docs.py",
+    "docker compose ": "needs Docker; docker-compose.yml is read by tests/tooling/test_project_files.py",
+    "kubectl ": "needs a cluster; the manifests are checked by tests/tooling/test_kubernetes.py",
+    "scripts/demo ": "starts a service of its own: tests/tooling/test_scripts.py",
+    "scripts/dev$": "runs until it is stopped; what it starts is the very stack these tests run against",
+    "REGISTRY_PATH=./models scripts/dev$": "as scripts/dev; a folder of models is tests/acceptance/test_registry_folder.py",
+    "CORS_ORIGINS=http://localhost:8000 scripts/dev$": "as scripts/dev; pages of other origins are tests/integration/test_web_origins.py",
+    "curl http://localhost:5000/api/images/models/your-new-model ": "needs a service with that file: tests/acceptance/test_registry_folder.py",
+    '''curl -X POST http://localhost:5000/api/images/generate -H "Content-Type: application/json" -d '{"model": "your-new-model"''': (
+        "needs a service with that file: tests/acceptance/test_registry_folder.py"
+    ),
+    ".venv/bin/python -m app$": "runs until it is stopped; it is the service's web process",
+    ".venv/bin/python -m workers$": "runs until it is stopped; it is the service's worker process",
+    ".venv/bin/python -m workers.watcher$": "runs until it is stopped; it is the service's watcher process",
+    "scripts/venv ": "every other script runs it first; in a copy of its own: tests/tooling/test_scripts.py",
+    "scripts/test ": "it is what runs this test",
+    "UV_PYTHON=python3.13 VENV=var/pythons/3.13 scripts/test ": "it is what runs this test",
+    "scripts/check$": "run by .ci/run before the tests",
+    "scripts/pythons$": "run by .ci/run after the tests",
+    "scripts/soak ": "takes an hour",
+    "scripts/bench ": "takes minutes, and would measure the tests beside it",
+    "scripts/lock": "asks the package index and changes the lock",
+    "npm install ": "asks npm's registry",
+    "cp node_modules/": "copies what npm would have brought",
+    "python3 -m http.server ": "serves until it is stopped",
+    'imagegen generate flux-pro "a lighthouse" ': "is interrupted half way: tests/acceptance/test_client.py",
+}
+#: Commands of which the pages themselves say that they are refused, or end otherwise than with 0.
+EXIT_STATUS = {
+    "imagegen batch bad.csv": 2,
+    ".venv/bin/python -m app registry check": 1,  # fal's stand-in knows one endpoint only.
+    ".venv/bin/python -m app registry check --model flux-pro": 1,
+}
+HTTP_STATUS = {
+    "curl -X POST http://localhost:5000/api/jobs/$JOB/cancel": 409,  # Finished long ago.
+    'curl -i http://localhost:5000/api/jobs/$JOB -H "If-None-Match: $ETAG"': 304,
+}
+
+if shutil.which("curl") is None or shutil.which("jq") is None:
+    pytest.skip("curl and jq are not installed", allow_module_level=True)
+
+
+def commands_of(page: str) -> list[str]:
+    """Return the commands of a page's shell blocks in order, each with its continued lines in one."""
+    found: list[str] = []
+    for match in FENCE.finditer((ROOT / page).read_text("utf-8")):
+        if match["language"] not in SHELLS:
+            continue
+        lines = match["code"].splitlines()
+        if match["language"] == "console":
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        open_command = ""
+        for line in lines:
+            open_command += line.removesuffix("\\") if line.endswith("\\") else line
+            if line.endswith("\\"):
+                continue
+            if is_whole(open_command):
+                found += [re.sub(" {2,}-", " -", open_command.strip())] if open_command.strip() else []
+                open_command = ""
+            else:
+                open_command += "\n"
+        assert open_command == "", f"{page}: a block ends within a command: {open_command}"
+    return found
+
+
+def is_whole(text: str) -> bool:
+    try:
+        shlex.split(text, comments=True)
+    except ValueError:
+        return False
+    return True
+
+
+def begins(command: str, start: str) -> bool:
+    return command == start[:-1] if start.endswith("$") else command.startswith(start)
+
+
+def is_run(command: str) -> bool:
+    return not any(begins(command, start) for start in NOT_RUN)
+
+
+@dataclass
+class Folder:
+    """A checkout as a reader has it after some pages: what earlier commands have left is there for later ones."""
+
+    path: Path
+    environment: dict[str, str]
+    #: The operator's commands take a second each, and several pages show the same ones.
+    done: set[str] = field(default_factory=set)
+
+    def run(self, page: str, names: dict[str, str]) -> list[str]:
+        """Run what a page shows in one shell; return what went otherwise than it says."""
+        commands = [command for command in commands_of(page) if is_run(command) and command not in self.done]
+        self.done |= {command for command in commands if "python -m app " in command}
+        lines = ["set -o pipefail"]
+        for number, command in enumerate(commands):
+            text = command
+            for name, own in names.items():
+                text = text.replace(name, own)
+            lines += [f"echo '@@begin {number}' >&2", text, 'echo "@@exit $?" >&2']
+        done = subprocess.run(
+            ["bash"], input="\n".join(lines), env=self.environment, cwd=self.path, capture_output=True, text=True, timeout=90, check=False
+        )
+        parts = re.split(r"^@@begin \d+\n", done.stderr, flags=re.MULTILINE)[1:]
+        assert len(parts) == len(commands), done.stderr
+        return [wrong for command, part in zip(commands, parts, strict=True) if (wrong := what_is_wrong(command, part))]
+
+
+def what_is_wrong(command: str, said: str) -> str | None:
+    (status,) = [int(found) for found in re.findall(r"@@exit (\d+)", said)]
+    answers = [int(found) for found in re.findall(r"@@http (\d+)", said)]
+    is_answered = len(answers) == len(re.findall(r"\bcurl (?!.* -w )", command)) and all(
+        answer == HTTP_STATUS[command] if command in HTTP_STATUS else 200 <= answer < 300 for answer in answers
+    )
+    if status == EXIT_STATUS.get(command, 0) and is_answered:
+        return None
+    return f"{command}\n{said}"
+
+
+@pytest.fixture(scope="module")
+def fal(pytestconfig: pytest.Config, fal_place: FalPlace) -> Iterator[PlatformServer]:
+    with platform_server(fal_place.tls_dir) as server:
+        server.price("fal-ai/flux/krea", 0.025, "megapixels")
+        server.documents["fal-ai/flux/krea"] = flux_dev()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def folder(shared_service: Service, fal: PlatformServer, fal_place: FalPlace, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    path, stack = tmp_path_factory.mktemp("checkout"), shared_service.stack
+    for name in (".venv", "app", "registry", "scripts", "workers"):
+        (path / name).symlink_to(ROOT / name)
+    (path / "var").symlink_to(stack.data_dir)
+    (path / "home/bin").mkdir(parents=True)
+    # A .curlrc makes curl tell the status without a change to the line itself.
+    (path / "home/.curlrc").write_text('silent\nwrite-out = "%{stderr}@@http %{http_code}\\n"\n')
+    (path / "portrait.jpg").write_bytes(picture("JPEG"))
+    (path / "bad.csv").write_text("prompt,model\na lighthouse, at dusk,flux-pro\n")
+    settings = (
+        {name: value for name, value in stack.env.items() if name != "PATH"} | fal.environment | {"SSL_CERT_FILE": str(fal_place.bundle)}
+    )
+    (path / ".env").write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
+    subprocess.run(["git", "init", "--quiet", path], check=True)
+    home = {"HOME": str(path / "home"), "CURL_HOME": str(path / "home"), "PATH": f"{path / 'home/bin'}:{os.environ['PATH']}"}
+    client = {"IMAGEGEN_SERVER": stack.base_url, "IMAGEGEN_USER": "user123", "NO_PROXY": "*"}
+    return Folder(path, settings | home | client)
+
+
+@pytest.fixture
+def names(service: Service, page: str) -> dict[str, str]:
+    """Return what the pages call by a name of their own, and its name at this service."""
+    ada, admin = Person(service), Person(service, "admin")
+    accounts = accounts_of(service)
+    accounts.set_role(admin.id, Role.ADMIN)
+    key, _ = accounts.make_key("of the documents")
+    registers = "/api/auth/register" in (ROOT / page).read_text("utf-8")
+    return {
+        "localhost:5000": service.stack.base_url.removeprefix("http://"),
+        "ada@example.com": f"ada-{uuid.uuid4().hex}@example.com" if registers else ada.email,
+        "grace@example.com": f"grace-{uuid.uuid4().hex}@example.com",
+        "01a1fbd9-e568-753b-9f31-fb5726103079": ada.id,
+        "00e8a3ba28ff360d": key.id,
+        "0f3a9c1d2b4e5f60": key.id,
+        "$ADMIN_TOKEN": admin.token,
+        "autumn-1": f"autumn-{uuid.uuid4()}",
+    }
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(map(is_run, commands_of(page)))])
+def test_the_commands_of_a_page_do_what_it_says(page: str, folder: Folder, names: dict[str, str]) -> None:
+    for match in FENCE.finditer((ROOT / page).read_text("utf-8")):
+        if match["language"] == "csv":
+            (folder.path / "prompts.csv").write_text(match["code"])
+
+    wrong = folder.run(page, names)
+
+    assert wrong == []
+
+
+def test_all_blocks_are_whole_shell_commands() -> None:
+    blocks = "\n".join(command for page in PAGES for command in commands_of(page))
+
+    checked = subprocess.run(["bash", "-n"], input=blocks, capture_output=True, text=True, check=False)
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_what_is_not_run_is_there_and_is_listed_once() -> None:
+    commands = [command for page in PAGES for command in commands_of(page)]
+
+    assert [start for start in NOT_RUN if not any(begins(command, start) for command in commands)] == []
+    assert [command for command in [*EXIT_STATUS, *HTTP_STATUS] if command not in commands] == []
+    assert [command for command in commands if sum(begins(command, start) for start in NOT_RUN) > 1] == []
+
+
+def test_what_the_reasons_name_exists() -> None:
+    named = {path for reason in NOT_RUN.values() for path in re.findall(r"tests/[\w/]+\.py", reason)}
+
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
