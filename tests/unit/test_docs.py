@@ -156,7 +156,7 @@ def test_the_line_that_prepares_a_machine_names_all_that_later_lines_use() -> No
     programs = {words[0] for line in lines for part in re.split(r"\||\$\(", line) if (words := part.split())}
 
     assert {"curl", "jq"} <= programs
-    assert {name for name in programs if re.fullmatch("[a-z]+", name)} - {"set", "docker"} <= set(prepared)
+    assert {name for name in programs if re.fullmatch("[a-z]+", name)} - {"set", "mkdir", "docker"} <= set(prepared)
 
 
 def test_the_map_of_the_code_names_each_file_once() -> None:
