@@ -49,7 +49,7 @@ def work(shop: Shop, job: Job) -> Job:
     """Do what workers do with the tasks that wait."""
     for name, arguments in shop.gateway.tasks():
         run: dict[str, Callable[..., Any]] = {
-            "cancel": shop.services.cancellation.run,
+            "cancel": shop.services.cancellation.ask_fal,
             "settle": shop.services.recovery.settle,
             "collect": lambda job_id, index, *_: shop.services.collector.collect(job_id, index),
         }
@@ -208,7 +208,7 @@ def test_a_wish_and_a_collection_that_race_leave_a_picture_that_is_paid_for(shop
         wait_until(lambda: shop.gateway.fal.requests()[-1]["state"] == "COMPLETED")
 
         with ThreadPoolExecutor(2) as threads:
-            racers = [threads.submit(shop.services.collector.run, job.id, 0), threads.submit(quietly, shop, job)]
+            racers = [threads.submit(shop.services.collector.collect, job.id, 0), threads.submit(quietly, shop, job)]
         for racer in racers:
             racer.result()
         work(shop, job)
@@ -266,7 +266,7 @@ def test_a_submit_on_its_way_is_canceled_once_its_answer_is_here(shop: Shop) -> 
     shop.gateway.tasks()
 
     with ThreadPoolExecutor(1) as pool:
-        posting = pool.submit(shop.services.dispatcher.run, job.id)
+        posting = pool.submit(shop.services.dispatcher.post, job.id)
         wait_until(shop.gateway.fal.requests)
         wished = canceled(shop, job)
         posting.result()

@@ -32,8 +32,10 @@ class Breaking:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def run(self, *args: Any) -> NoReturn:
+    def post(self, *args: Any) -> NoReturn:
         raise self._error
+
+    collect = post
 
 
 @pytest.fixture
