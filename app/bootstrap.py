@@ -31,15 +31,13 @@ from app.services.fulfilment.cancellation import Cancellation
 from app.services.fulfilment.collection import Collector
 from app.services.fulfilment.dispatch import Dispatcher
 from app.services.fulfilment.expiry import Expiry
-from app.services.fulfilment.fal_user import FalUser
-from app.services.fulfilment.insisting import Insisting
-from app.services.fulfilment.receipts import Receipts
+from app.services.fulfilment.receipts import Receipts, RetryingWrites
 from app.services.fulfilment.recovery import Recovery
 from app.services.fulfilment.settlement import Settler
 from app.services.fulfilment.stages import StageTimes
 from app.services.fulfilment.task_errors import TaskErrors
 from app.services.fulfilment.unreadable import Unreadable
-from app.services.fulfilment.webhooks_in import Webhooks
+from app.services.fulfilment.webhooks_in import FalUser, Webhooks
 from app.services.money.billing import Billing
 from app.services.money.budgets import Budgets
 from app.services.money.funds import Funds
@@ -52,8 +50,7 @@ from app.services.orders.references import References
 from app.services.orders.submit import Orders
 from app.services.orders.web_generation import WebGeneration
 from app.services.people.accounts import Accounts, run_inline
-from app.services.people.bearer_tokens import Tokens
-from app.services.people.sessions import Sessions
+from app.services.people.sessions import BearerTokens, Sessions
 from app.services.people.uploads import MEGABYTE, Uploads
 from app.services.reports.history import History
 from app.services.reports.usage import Usage
@@ -231,8 +228,8 @@ class Services:
         )
 
     @built_once
-    def tokens(self) -> Tokens:
-        return Tokens(settings=self.settings, accounts=self.accounts)
+    def bearer_tokens(self) -> BearerTokens:
+        return BearerTokens(settings=self.settings, accounts=self.accounts)
 
     @built_once
     def sessions(self) -> Sessions:
@@ -240,7 +237,7 @@ class Services:
             accounts=self._account_store,
             keys=self._keys,
             ended=EndedSessionStore(self.database),
-            tokens=self.tokens,
+            bearer_tokens=self.bearer_tokens,
             passwords=self.accounts,
         )
 
@@ -350,11 +347,11 @@ class Services:
 
     @built_once
     def dispatcher(self) -> Dispatcher:
-        box, insisting = ReceiptBox(self.settings.receipts_dir, self.redis, self.settings.fal_key), Insisting(task_s=TASK_TIMEOUT_S)
+        box, writes = ReceiptBox(self.settings.receipts_dir, self.redis, self.settings.fal_key), RetryingWrites(task_s=TASK_TIMEOUT_S)
         return Dispatcher(
             jobs=self.jobs,
-            receipts=Receipts(jobs=self.jobs, box=box, insisting=insisting),
-            insisting=insisting,
+            receipts=Receipts(jobs=self.jobs, box=box, writes=writes),
+            writes=writes,
             readiness=self.readiness,
             fal=self.fal,
             breaker=self.breaker,

@@ -101,7 +101,7 @@ def change_password(body: dict[str, Any]) -> Response:
 
 
 def _session(account: Account) -> dict[str, Any]:
-    return {"user": user_view(account), "token": services().tokens.issue(account)}
+    return {"user": user_view(account), "token": services().bearer_tokens.issue(account)}
 
 
 def user_view(account: Account) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import httpx
 
 from app.config import Settings
 from app.services.people.accounts import Accounts
-from app.services.people.bearer_tokens import Tokens
+from app.services.people.sessions import BearerTokens
 from app.stores.accounts import AccountStore, KeyStore
 from tests.acceptance.service import Answer, Service, wait_until
 from tests.support.factories import picture
@@ -32,7 +32,7 @@ class Person:
         accounts = accounts_of(service)
         account = accounts.register(self.email, PASSWORD)
         self.id = account.id
-        self.token = Tokens(settings=Settings(jwt_secret=service.stack.env["JWT_SECRET"]), accounts=accounts).issue(account)
+        self.token = BearerTokens(settings=Settings(jwt_secret=service.stack.env["JWT_SECRET"]), accounts=accounts).issue(account)
         self.headers = {"Authorization": f"Bearer {self.token}"}
 
     def get(self, path: str, **query: Any) -> httpx.Response:

@@ -16,7 +16,7 @@ import pytest
 import socketio
 
 from app.config import Settings
-from app.services.people.bearer_tokens import Tokens
+from app.services.people.sessions import BearerTokens
 from tests.acceptance.people import PASSWORD, Person, accounts_of
 from tests.acceptance.service import Service, a_prompt, wait_until
 
@@ -33,7 +33,7 @@ def ada(service: Service) -> Person:
 def another_session(person: Person) -> dict[str, str]:
     """Log in once more, beside the API, whose log-ins are limited by the minute; return the headers."""
     accounts = accounts_of(person.service)
-    tokens = Tokens(settings=Settings(jwt_secret=person.service.stack.env["JWT_SECRET"]), accounts=accounts)
+    tokens = BearerTokens(settings=Settings(jwt_secret=person.service.stack.env["JWT_SECRET"]), accounts=accounts)
     return {"Authorization": f"Bearer {tokens.issue(accounts.account(person.id))}"}
 
 

@@ -18,7 +18,7 @@ from app.config import Settings
 from app.domain.account import Role
 from app.domain.errors import EmailTaken, NotFound, Unauthorized
 from app.services.people.accounts import Accounts
-from app.services.people.bearer_tokens import Tokens
+from app.services.people.sessions import BearerTokens
 from app.stores.accounts import AccountStore, KeyStore
 from app.stores.database import Database
 from tests.support.idp import AUDIENCE, ISSUER, IdentityProvider, identity_provider
@@ -38,9 +38,9 @@ def provider() -> Iterator[IdentityProvider]:
 
 
 @pytest.fixture
-def tokens(accounts: Accounts, provider: IdentityProvider) -> Tokens:
+def tokens(accounts: Accounts, provider: IdentityProvider) -> BearerTokens:
     settings = Settings(jwt_secret="s" * 32, jwt_jwks_url=provider.url, jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
-    return Tokens(settings=settings, accounts=accounts)
+    return BearerTokens(settings=settings, accounts=accounts)
 
 
 def test_an_email_has_one_account_in_whatever_case_it_is_written(accounts: Accounts) -> None:
@@ -89,7 +89,7 @@ def test_passwords_and_keys_are_not_in_the_store(accounts: Accounts, database: D
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 def test_a_user_of_the_identity_provider_is_let_in_and_opened_an_account_once(
-    tokens: Tokens, provider: IdentityProvider, database: Database, algorithm: str
+    tokens: BearerTokens, provider: IdentityProvider, database: Database, algorithm: str
 ) -> None:
     first, again = (tokens.read(provider.token(algorithm))[0] for _ in range(2))
 
@@ -99,7 +99,7 @@ def test_a_user_of_the_identity_provider_is_let_in_and_opened_an_account_once(
 
 
 def test_a_new_user_who_sends_many_requests_at_once_is_opened_one_account(
-    tokens: Tokens, provider: IdentityProvider, database: Database
+    tokens: BearerTokens, provider: IdentityProvider, database: Database
 ) -> None:
     token = provider.token()
 
@@ -110,7 +110,7 @@ def test_a_new_user_who_sends_many_requests_at_once_is_opened_one_account(
     assert database["accounts"].count_documents({}) == 1
 
 
-def test_the_providers_keys_are_asked_for_once_and_not_at_each_request(tokens: Tokens, provider: IdentityProvider) -> None:
+def test_the_providers_keys_are_asked_for_once_and_not_at_each_request(tokens: BearerTokens, provider: IdentityProvider) -> None:
     before = provider.asked
 
     for algorithm in ("RS256", "ES256", "RS256"):
@@ -137,7 +137,7 @@ def test_the_providers_keys_are_asked_for_once_and_not_at_each_request(tokens: T
     ids=lambda changes: "-".join(name if isinstance(value, int) else f"{name}={value!r}"[:24] for name, value in changes.items()),
 )
 def test_a_token_whose_claims_do_not_fit_is_refused(
-    tokens: Tokens, provider: IdentityProvider, database: Database, changes: dict[str, Any]
+    tokens: BearerTokens, provider: IdentityProvider, database: Database, changes: dict[str, Any]
 ) -> None:
     token = provider.token(**changes)
 
@@ -168,7 +168,7 @@ FORGERIES: dict[str, Callable[[IdentityProvider], str]] = {
 
 @pytest.mark.parametrize("forged", FORGERIES.values(), ids=FORGERIES)
 def test_a_forged_token_is_refused(
-    tokens: Tokens, provider: IdentityProvider, database: Database, forged: Callable[[IdentityProvider], str]
+    tokens: BearerTokens, provider: IdentityProvider, database: Database, forged: Callable[[IdentityProvider], str]
 ) -> None:
     token = forged(provider)
 
@@ -177,7 +177,7 @@ def test_a_forged_token_is_refused(
     assert database["accounts"].count_documents({}) == 0
 
 
-def test_the_provider_cannot_speak_for_an_account_of_our_own(accounts: Accounts, tokens: Tokens, provider: IdentityProvider) -> None:
+def test_the_provider_cannot_speak_for_an_account_of_our_own(accounts: Accounts, tokens: BearerTokens, provider: IdentityProvider) -> None:
     ada = accounts.register("ada@example.com", PASSWORD)
 
     with pytest.raises(Unauthorized):
@@ -187,7 +187,7 @@ def test_the_provider_cannot_speak_for_an_account_of_our_own(accounts: Accounts,
     assert same_email.id != ada.id
 
 
-def test_our_own_tokens_are_good_beside_the_providers(accounts: Accounts, tokens: Tokens) -> None:
+def test_our_own_tokens_are_good_beside_the_providers(accounts: Accounts, tokens: BearerTokens) -> None:
     ada = accounts.register("ada@example.com", PASSWORD)
 
     assert tokens.read(tokens.issue(ada))[0].id == ada.id
@@ -195,7 +195,7 @@ def test_our_own_tokens_are_good_beside_the_providers(accounts: Accounts, tokens
 
 def test_a_provider_that_does_not_answer_lets_nobody_in(accounts: Accounts, provider: IdentityProvider) -> None:
     settings = Settings(jwt_secret="s" * 32, jwt_jwks_url="http://127.0.0.1:9/", jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
-    tokens = Tokens(settings=settings, accounts=accounts)
+    tokens = BearerTokens(settings=settings, accounts=accounts)
 
     with pytest.raises(Unauthorized):
         tokens.read(provider.token())

@@ -13,7 +13,7 @@ from redis import Redis
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import RequestState
 from app.domain.job import JobStatus
-from app.services.fulfilment.insisting import Insisting
+from app.services.fulfilment.receipts import RetryingWrites
 from tests.support.emulator import Emulator
 from tests.support.fal_calls import wait_until
 from tests.support.fal_place import FalPlace
@@ -32,8 +32,8 @@ def strange(tmp_path: Path) -> Iterator[StrangeMongo]:
 def gateway(strange: StrangeMongo, backing: Backing, fal_place: FalPlace, fal_emulator: Emulator, redis: Redis) -> Iterator[Gateway]:
     """The service on a server that may be made strange; it insists for a moment only."""
     with running_services(Backing(strange.uri(socketTimeoutMS=300, retryWrites="false"), backing.redis_url), fal_place) as services:
-        services.dispatcher._insisting._insist_s = 1.0
-        services.dispatcher._receipts._insisting._insist_s = 1.0
+        services.dispatcher._writes._insist_s = 1.0
+        services.dispatcher._receipts._writes._insist_s = 1.0
         yield Gateway(services, fal_emulator)
 
 
@@ -181,7 +181,7 @@ def test_a_receipt_that_no_job_takes_is_told_and_set_aside(
 def test_a_task_stops_before_its_own_limit_and_leaves_the_rest_to_the_next(gateway: Gateway) -> None:
     job = gateway.order(num_images=10)
     hasty = copy.copy(gateway.services.dispatcher)
-    hasty._insisting = Insisting(task_s=1.0)
+    hasty._writes = RetryingWrites(task_s=1.0)
 
     hasty.post(job.id)
     none = gateway.posts()

@@ -33,6 +33,16 @@ ALLOWED = {
 }
 #: What gives a connection: made once a process, so that none is shared over a fork and all can be closed.
 OPENING = {"app.stores.database.connect", "app.clients.redis.connect_redis", "app.clients.storage.open_storage"}
+#: Which rooms of `app/services` may import which. Nothing here runs in a circle, and money knows nobody.
+ROOMS = {
+    "money": {"money"},
+    "people": {"people"},
+    "events": {"events"},
+    "catalog": {"catalog"},
+    "reports": {"reports"},
+    "orders": {"orders", "money", "people", "events"},
+    "fulfilment": {"fulfilment", "orders", "money", "events"},
+}
 FLASK = ("app/api/*", "app/__init__.py", "app/__main__.py")
 #: Where a vendor's package may be imported; elsewhere its errors and types would have to be known too.
 VENDORS = {
@@ -75,6 +85,12 @@ def layer(path: str) -> str:
     return rest[0] if len(rest) > 1 else "domain"
 
 
+def room(path: str) -> str | None:
+    """Return the room of a service's module."""
+    parts = path.split("/")
+    return parts[2] if parts[:2] == ["app", "services"] and len(parts) > 3 else None
+
+
 def tree(path: str) -> ast.Module:
     return ast.parse((ROOT / path).read_text(), path)
 
@@ -109,6 +125,15 @@ def test_a_module_imports_only_from_its_own_layer_and_below(path: str) -> None:
     sources = {source for name in imported(path) if (source := file_of(name))}
 
     wrong = {source for source in sources if layer(source) not in ALLOWED[layer(path)]}
+
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room(path)])
+def test_a_room_of_the_services_imports_only_from_those_it_may(path: str) -> None:
+    rooms = {found for name in imported(path) if (source := file_of(name)) and (found := room(source))}
+
+    wrong = rooms - ROOMS[str(room(path))]
 
     assert not wrong
 
@@ -164,6 +189,7 @@ def test_only_process_entries_read_the_environment(path: str) -> None:
 def test_the_rules_name_things_that_exist() -> None:
     assert set(MODULES) >= ENVIRONMENT
     assert {layer(path) for path in MODULES} == set(ALLOWED)
+    assert {found for path in MODULES if (found := room(path))} == set(ROOMS)
     assert file_of("app.domain.job.Job") == "app/domain/job.py"
     assert file_of("app.domain.clock") == "app/domain/clock.py"
     assert file_of("imagegen.cli.main") == "app/imagegen/cli.py"

@@ -13,7 +13,7 @@ from app.config import Settings
 from app.domain.account import Account
 from app.domain.errors import Unauthorized
 from app.services.people.accounts import Accounts
-from app.services.people.bearer_tokens import ISSUER, Tokens
+from app.services.people.sessions import ISSUER, BearerTokens
 from app.stores.accounts import AccountStore, KeyStore
 from app.stores.database import Database
 
@@ -39,9 +39,9 @@ def ada(accounts: Accounts) -> Account:
     return accounts.register("ada@example.com", "correct horse")
 
 
-def tokens(accounts: Accounts, *, secret: str = SECRET, ago: timedelta = timedelta(0)) -> Tokens:
+def tokens(accounts: Accounts, *, secret: str = SECRET, ago: timedelta = timedelta(0)) -> BearerTokens:
     """Return the service as it was some time ago."""
-    return Tokens(settings=Settings(jwt_secret=secret), accounts=accounts, now=lambda: datetime.now(UTC) - ago)
+    return BearerTokens(settings=Settings(jwt_secret=secret), accounts=accounts, now=lambda: datetime.now(UTC) - ago)
 
 
 def signed(claims: dict[str, Any], *, secret: str = SECRET, algorithm: str = "HS256") -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from app.clients.fal.webhook_keys import WebhookVerifier
 from app.domain.errors import Unauthorized
-from app.services.fulfilment.fal_user import FalUser
+from app.services.fulfilment.webhooks_in import FalUser
 from app.stores.fal_users import FalUserStore
 from scripts.fal_emulator.webhooks import Signer
 

@@ -32,8 +32,7 @@ from app.domain.errors import (
 from app.domain.fal_request import Failure, FalRequest, Receipt, RequestState
 from app.domain.job import Job
 from app.services.events.announcements import Announcer
-from app.services.fulfilment.insisting import Insisting
-from app.services.fulfilment.receipts import Receipts
+from app.services.fulfilment.receipts import Receipts, RetryingWrites
 from app.services.fulfilment.settlement import Settler
 from app.services.fulfilment.stages import Stage, StageTimes
 from app.services.orders.references import References
@@ -60,7 +59,7 @@ class Dispatcher:
         publisher: EventPublisher,
         settler: Settler,
         receipts: Receipts,
-        insisting: Insisting,
+        writes: RetryingWrites,
         readiness: Readiness,
         public_url: str | None,
         metrics: Metrics,
@@ -75,7 +74,7 @@ class Dispatcher:
         self._publisher = publisher
         self._settler = settler
         self._receipts = receipts
-        self._insisting = insisting
+        self._writes = writes
         self._readiness = readiness
         self._public_url = public_url
         self._metrics = metrics
@@ -85,7 +84,7 @@ class Dispatcher:
     def post(self, job_id: str) -> None:
         """Post every request of the job that is due. May be repeated and may race: only `new` requests are posted."""
         self._readiness.prove()
-        with self._insisting.task():
+        with self._writes.task():
             self._post_due(job_id)
 
     def replay(self) -> int:
@@ -97,7 +96,7 @@ class Dispatcher:
         if job is None or job.is_terminal:
             return
         for index in range(len(job.requests)):
-            if not self._insisting.has_time_for(ONE_SUBMIT_S):
+            if not self._writes.has_time_for(ONE_SUBMIT_S):
                 log.warning("a task has no time for more submits, the sweep enqueues the rest", extra={"job_id": job_id})
                 return
             if (current := self._submit_one(job, index)) is not None:
@@ -117,7 +116,7 @@ class Dispatcher:
     def _claimed(self, job: Job, index: int) -> Job | None:
         """Win the right to post, confirmed by the database: as long as it withholds that, nothing is posted. Raises StoreUnavailable."""
         by = f"{socket.gethostname()}:{os.getpid()}:{clock.new_id()}"
-        return self._insisting.write(job, lambda target: self._jobs.change(target, lambda j: j.submitting(index, by=by, now=self._now())))
+        return self._writes.write(job, lambda target: self._jobs.change(target, lambda j: j.submitting(index, by=by, now=self._now())))
 
     def _is_due(self, request: FalRequest) -> bool:
         return request.not_before is None or request.not_before <= self._now()
@@ -203,7 +202,7 @@ class Dispatcher:
 
     def _written(self, job: Job, evolve: Callable[[Job], Job | None]) -> Job | None:
         """Write what came of a post, also where the database is away for a while: else the order would end as unknown."""
-        return self._insisting.write(job, lambda target: self._jobs.change(target, evolve))
+        return self._writes.write(job, lambda target: self._jobs.change(target, evolve))
 
     def _keep(self, job: Job, index: int, receipt: Receipt) -> Job | None:
         """Save the receipt before anything else happens: it is the only handle on something that is paid for."""

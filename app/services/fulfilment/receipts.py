@@ -3,24 +3,72 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 
 from app.clients.receipt_box import KeptReceipt, ReceiptBox
 from app.domain import clock
-from app.domain.errors import StoreUnavailable
+from app.domain.errors import StoreNotReady, StoreUnavailable
 from app.domain.job import Job
-from app.services.fulfilment.insisting import Insisting
 from app.stores.jobs import JobStore
 
 log = logging.getLogger(__name__)
 
+#: How long one call may wait for a silent database: to find a server, and for its answer, each once more.
+ONE_TRY_S = 70.0
+PAUSE_S = 0.5
+_ENDS_AT: ContextVar[float] = ContextVar("ends_at", default=float("inf"))
+
+
+class RetryingWrites:
+    """Repeats writes while the database is away: each says by itself whether it was done before, as an answer may be what was lost.
+
+    All of a task's writes share one clock: it ends before the task's own limit would cut it off in the middle of a step.
+    """
+
+    def __init__(self, *, task_s: float, insist_s: float = 60.0) -> None:
+        self._task_s = task_s
+        self._insist_s = insist_s
+
+    @contextmanager
+    def task(self) -> Iterator[None]:
+        """Begin the clock of a task."""
+        token = _ENDS_AT.set(time.monotonic() + self._task_s)
+        try:
+            yield
+        finally:
+            _ENDS_AT.reset(token)
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Tell whether the task may last that much longer."""
+        return time.monotonic() + seconds <= _ENDS_AT.get()
+
+    def write(self, job: Job, write: Callable[[Job | str], Job | None], *, on_trouble: Callable[[], None] = lambda: None) -> Job | None:
+        """Write with the job just read, then, as long as the database is away, with its id: that reads it anew. Raises StoreUnavailable."""
+        gives_up_at = time.monotonic() + self._insist_s
+        target: Job | str = job
+        while True:
+            try:
+                return write(target)
+            except StoreNotReady:
+                raise
+            except StoreUnavailable:
+                on_trouble()
+                if time.monotonic() > gives_up_at or not self.has_time_for(ONE_TRY_S + PAUSE_S):
+                    raise
+                log.warning("the database does not confirm, trying again", extra={"job_id": job.id})
+                time.sleep(PAUSE_S)
+                target = job.id
+
 
 class Receipts:
-    def __init__(self, *, jobs: JobStore, box: ReceiptBox, insisting: Insisting, now: Callable[[], datetime] = clock.now) -> None:
+    def __init__(self, *, jobs: JobStore, box: ReceiptBox, writes: RetryingWrites, now: Callable[[], datetime] = clock.now) -> None:
         self._jobs = jobs
         self._box = box
-        self._insisting = insisting
+        self._writes = writes
         self._now = now
 
     def save(self, job: Job, kept: KeptReceipt) -> Job | None:
@@ -38,7 +86,7 @@ class Receipts:
                 secured = True
                 log.error("a paid request cannot be written down yet: its receipt is kept aside, trying on", extra=_named(kept))
 
-        saved = self._insisting.write(job, lambda target: self._written(target, kept), on_trouble=away)
+        saved = self._writes.write(job, lambda target: self._written(target, kept), on_trouble=away)
         if saved is not None:
             self._box.forget(kept, everywhere=secured)
         else:
