@@ -1,5 +1,6 @@
 """Turns a caller's inputs and options into exactly what is sent to fal, or says everything that is wrong with them."""
 
+import math
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -119,7 +120,8 @@ def _too_large(request: CheckedRequest, found: "_Found") -> Problem | None:
     if limit is None or asked is None or asked <= limit * 1_000_000:
         return None
     pointer = next((found.where[name] for name in SHAPE_NAMES if name in found.where), "/options/image_size")
-    return Problem(pointer, f"asks for an image of {asked / 1_000_000:.2f} megapixels; at most {limit:g} are allowed", "invalid")
+    megapixels = math.ceil(asked / 10_000) / 100  # Rounded up: never the limit itself.
+    return Problem(pointer, f"asks for an image of {megapixels:.2f} megapixels; at most {limit:g} are allowed", "invalid")
 
 
 @dataclass

@@ -140,7 +140,7 @@ def _image_faults(value: str) -> Iterator[Fault]:
 
 
 def _number_faults(param: Param, value: float) -> Iterator[Fault]:
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):  # A whole number may be too long to become a float.
         yield "", "must be a finite number"
         return
     low = param.minimum if param.minimum is not None else INT64_MIN

@@ -55,6 +55,13 @@ def test_a_model_that_has_width_and_height_of_its_own_meets_it_too(tmp_path: Pat
     )
 
 
+def test_a_size_just_above_the_ceiling_is_not_called_the_ceiling(tmp_path: Path) -> None:
+    with pytest.raises(RequestRefused, match=r"image of 4\.21 megapixels; at most 4\.2 are allowed"):
+        check_options(
+            model_of(tmp_path, 'optionalInputs = ["image_size"]\nmaxMegapixels = 4.2\n'), "m", None, {"width": 2050, "height": 2049}
+        )
+
+
 def test_a_models_own_ceiling_wins(tmp_path: Path) -> None:
     registry = model_of(tmp_path, 'maxMegapixels = 16.5\noptions = ["image_size"]\n').limited(0.5)
 

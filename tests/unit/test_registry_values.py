@@ -39,6 +39,8 @@ def problem(model: str, inputs: Any, options: Any = None) -> Problem:
         ({"prompt": "a", "seed": 2**64}, "must be at most 18446744073709551615"),
         ({"prompt": "a", "guidance_scale": float("nan")}, "must be a finite number"),
         ({"prompt": "a", "guidance_scale": float("inf")}, "must be a finite number"),
+        ({"prompt": "a", "guidance_scale": 10**400}, "must be at most 20"),
+        ({"prompt": "a", "image_size": {"width": -(10**400), "height": 512}}, "must be at least 1"),
         ({"prompt": "a", "guidance_scale": 0.9}, "must be at least 1"),
         ({"prompt": "a", "guidance_scale": 20.1}, "must be at most 20"),
         ({"prompt": "a", "guidance_scale": True}, "must be a number, not a boolean"),
