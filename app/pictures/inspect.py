@@ -22,10 +22,12 @@ EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "im
 MAX_PIXELS = 14142 * 14142
 #: A picture of 50 megapixels takes 200 MB while it is decoded.
 MAX_DECODED_PIXELS = 8192 * 6144
-#: What Pillow raises for broken files. UnidentifiedImageError is an OSError; the warning is raised where warnings are errors.
+#: Pillow's own limit, 179 megapixels, is below what fal can make; this one refuses what is twice as large before it is looked at.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+#: The warning is raised where warnings are errors.
+BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+#: What Pillow raises for broken files. UnidentifiedImageError is an OSError.
 BROKEN = (
-    Image.DecompressionBombWarning,
-    Image.DecompressionBombError,
     OSError,
     SyntaxError,
     ValueError,
@@ -86,6 +88,8 @@ def _examined(file: IO[bytes], max_pixels: int, *, decode: bool = False) -> tupl
                     picture.verify()
     except NotAnImage:
         raise
+    except BOMBS as exc:
+        raise too_large() from exc
     except BROKEN as exc:
         raise not_an_image() from exc
     if not decode:
@@ -106,6 +110,10 @@ def _decoded(file: IO[bytes], max_pixels: int) -> tuple[str, int, int]:
 
 def not_an_image() -> NotAnImage:
     return NotAnImage("The file is not a complete JPEG, PNG, WEBP, GIF or BMP image")
+
+
+def too_large() -> NotAnImage:
+    return NotAnImage("The image has far more pixels than are allowed")
 
 
 def _check_end(file: IO[bytes], kind: str, size: int) -> None:

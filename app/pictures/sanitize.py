@@ -25,7 +25,7 @@ from app.pictures.formats import (
     write_png,
     write_webp,
 )
-from app.pictures.inspect import BROKEN, CONTENT_TYPES, EXTENSIONS, not_an_image
+from app.pictures.inspect import BOMBS, BROKEN, CONTENT_TYPES, EXTENSIONS, not_an_image, too_large
 
 #: Where a browser or PHP would begin to obey. The name has to end there: five letters alone occur by chance in large files.
 _ACTIVE = re.compile(rb"<(?:script|html|\?php)(?=[\s/>]|\Z)", re.IGNORECASE)
@@ -101,6 +101,8 @@ def _decoded_size(content: bytes, name: str, check_size: Callable[[int, int], No
             picture.load()
     except NotAnImage:
         raise
+    except BOMBS as exc:
+        raise too_large() from exc
     except BROKEN as exc:
         raise not_an_image() from exc
     return size

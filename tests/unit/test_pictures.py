@@ -73,6 +73,12 @@ def test_a_picture_made_to_burst_memory_is_refused_unopened(size: tuple[int, int
         facts_of(bomb)
 
 
+def test_the_largest_picture_that_fal_can_make_is_one() -> None:
+    assert facts_of(png_of_declared_size(14_142, 14_142)).width == 14_142
+    with pytest.raises(NotAnImage, match="more pixels than are allowed"):
+        facts_of(png_of_declared_size(30_000, 30_000))
+
+
 def test_the_limit_of_pixels_is_the_last_allowed() -> None:
     content = picture(size=(20, 10))
 
