@@ -23,6 +23,9 @@ OPEN_PRODUCTION = "in-production"
 PRODUCTION_SUBMITS = "600/minute"
 MAX_TOKENS = 1_000_000_000
 RATE = re.compile(r"[1-9]\d{0,8}/(second|minute|hour|day)")
+#: What may stand after `Authorization: Key ` and after `https://`, where fal-client puts them.
+HEADER_TEXT = re.compile(r"[!-~]+")
+FAL_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[!-~]*)?")
 
 
 class BadSettings(Exception):
@@ -126,7 +129,7 @@ class _Reader:
         settings = Settings(
             app_env=app_env,
             host=self._text("HOST", defaults.host),
-            port=int(self._number("PORT", defaults.port, 0, 65535)),
+            port=self._whole("PORT", defaults.port, 0, 65535),
             mongodb_uri=self._required("MONGODB_URI", "mongodb://localhost:27017/imagegw"),
             redis_url=self._required("REDIS_URL", "redis://localhost:6379/0"),
             storage_url=self._required("STORAGE_URL", "file:///var/lib/imagegw or s3://bucket/prefix"),
@@ -135,13 +138,13 @@ class _Reader:
             aws_region=self._optional("AWS_REGION") or self._optional("AWS_DEFAULT_REGION"),
             public_asset_url=self._url("PUBLIC_ASSET_URL", ("http", "https")),
             public_url=self._url("PUBLIC_URL", ("http", "https")),
-            fal_key=self._required("FAL_KEY", "the key of your fal.ai account"),
+            fal_key=self._fal_key("FAL_KEY") or self._required("FAL_KEY", "the key of your fal.ai account"),
             fal_hosts=self._fal_hosts(),
             fal_jwks_url=self._url("FAL_JWKS_URL", ("https",)) or defaults.fal_jwks_url,
             fal_api_url=self._url("FAL_API_URL", ("https",)) or defaults.fal_api_url,
             fal_openapi_url=self._url("FAL_OPENAPI_URL", ("https",)) or defaults.fal_openapi_url,
             fal_user_id=self._optional("FAL_USER_ID"),
-            fal_admin_key=self._optional("FAL_ADMIN_KEY"),
+            fal_admin_key=self._fal_key("FAL_ADMIN_KEY"),
             jwt_secret=self._secret("JWT_SECRET") if self._for_web else "",
             jwt_ttl_hours=self._number("JWT_TTL_HOURS", defaults.jwt_ttl_hours, 0.01, 87600),
             jwt_jwks_url=self._url("JWT_JWKS_URL", ("http", "https")),
@@ -149,8 +152,8 @@ class _Reader:
             jwt_audience=self._optional("JWT_AUDIENCE"),
             allow_anonymous=self._anonymous(is_production=app_env == "production"),
             registration=self._registration(is_production=app_env == "production"),
-            signup_tokens=int(self._number("SIGNUP_TOKENS", defaults.signup_tokens, 0, MAX_TOKENS)),
-            tokens_per_usd=int(self._number("TOKENS_PER_USD", defaults.tokens_per_usd, 0, MAX_TOKENS)),
+            signup_tokens=self._whole("SIGNUP_TOKENS", defaults.signup_tokens, 0, MAX_TOKENS),
+            tokens_per_usd=self._whole("TOKENS_PER_USD", defaults.tokens_per_usd, 0, MAX_TOKENS),
             max_megapixels=self._number("MAX_MEGAPIXELS", defaults.max_megapixels, 0.1, 1000),
             default_budget_micros=self._micros("DEFAULT_MONTHLY_BUDGET_USD"),
             global_budget_micros=self._micros("GLOBAL_MONTHLY_BUDGET_USD"),
@@ -162,9 +165,9 @@ class _Reader:
             job_deadline_seconds=self._number("JOB_DEADLINE_SECONDS", defaults.job_deadline_seconds, 1, 86400),
             submit_unknown_seconds=self._number("SUBMIT_UNKNOWN_SECONDS", defaults.submit_unknown_seconds, 1, 86400),
             polls_per_second=self._number("POLLS_PER_SECOND", defaults.polls_per_second, 1, 10000),
-            workers=int(self._number("WORKERS", defaults.workers, 1, 256)),
+            workers=self._whole("WORKERS", defaults.workers, 1, 256),
             receipts_dir=Path(self._text("RECEIPTS_DIR", str(defaults.receipts_dir))),
-            batch_in_flight=int(self._number("BATCH_IN_FLIGHT", defaults.batch_in_flight, 1, 10000)),
+            batch_in_flight=self._whole("BATCH_IN_FLIGHT", defaults.batch_in_flight, 1, 10000),
             registry_path=Path(path) if (path := self._optional("REGISTRY_PATH")) else None,
             alive_file=Path(path) if (path := self._optional("ALIVE_FILE")) else None,
             rate_limit_submit=self._rate("RATE_LIMIT_SUBMIT", PRODUCTION_SUBMITS if app_env == "production" else None),
@@ -194,16 +197,27 @@ class _Reader:
         """Return origins as browsers spell them: lower case, no slash at the end, no port that is the scheme's own."""
         found = []
         for text in self._list(key):
-            parts = urlsplit(text.lower().rstrip("/"))
-            if text != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query):
+            if text != "*" and not _is_origin(text):
                 self._problems.append(f"{key}: {text!r} is not an origin such as https://app.example.com")
+                continue
+            parts = urlsplit(text.lower().rstrip("/"))
             default = ":443" if parts.scheme == "https" else ":80"
             found.append("*" if text == "*" else f"{parts.scheme}://{parts.netloc.removesuffix(default)}")
         return tuple(found)
 
     def _fal_hosts(self) -> frozenset[str]:
         run = self._text("FAL_RUN_HOST", "fal.run")
-        return frozenset({run, self._text("FAL_QUEUE_RUN_HOST", f"queue.{run}")})
+        hosts = {"FAL_RUN_HOST": run, "FAL_QUEUE_RUN_HOST": self._text("FAL_QUEUE_RUN_HOST", f"queue.{run}")}
+        wrong = [key for key, host in hosts.items() if self._optional(key) and not FAL_HOST.fullmatch(host)]
+        self._problems.extend(f"{key}: {hosts[key]!r} is not a host such as fal.run or gateway.example.com:8443" for key in wrong)
+        return frozenset(hosts.values())
+
+    def _fal_key(self, key: str) -> str | None:
+        """Return a key of fal's. One that no header can carry would fail at every order, long after the start."""
+        value = self._optional(key)
+        if value and not HEADER_TEXT.fullmatch(value):
+            self._problems.append(f"{key}: has spaces or characters beyond ASCII, which no key of fal.ai has")
+        return value
 
     def _optional(self, key: str) -> str | None:
         return self._env.get(key, "").strip() or None
@@ -246,6 +260,12 @@ class _Reader:
             self._problems.append(f"{key}: {text!r} is not a number from {low:g} to {high:g}")
             return default
         return value
+
+    def _whole(self, key: str, default: int, low: int, high: int) -> int:
+        value = self._number(key, default, low, high)
+        if value != int(value):
+            self._problems.append(f"{key}: {value:g} is not a whole number")
+        return int(value)
 
     def _choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self._text(key, default)
@@ -302,3 +322,8 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
         return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def _is_origin(text: str) -> bool:
+    parts = urlsplit(text.rstrip("/")) if _is_url(text.lower(), ("http", "https")) else None
+    return bool(parts and text.isascii() and not (parts.path or parts.query or parts.fragment or "@" in parts.netloc))

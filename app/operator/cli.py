@@ -6,6 +6,8 @@ does not answer.
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from app.bootstrap import Services
@@ -21,6 +23,9 @@ from registry.loader import RegistryError
 
 
 def main() -> int:
+    if not all(argument.isprintable() for argument in sys.argv):  # Bytes that are no text count as not printable.
+        click.echo("The arguments have control characters, or are not UTF-8 text", err=True)
+        return 2
     try:
         status = cli(standalone_mode=False)
     except click.ClickException as exc:

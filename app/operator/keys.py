@@ -48,6 +48,8 @@ def keys() -> None:
 @with_services
 def create_key(services: Services, name: str, monthly_budget: str | None, **limits: Any) -> None:
     """Make a key. Its text is shown this once; only a hash of it is kept. What is not limited is as wide as the service."""
+    if not name.strip():
+        raise click.UsageError("--name: say what the key is for")
     terms = _terms(**limits)
     if monthly_budget is not None:
         budget.limit_of(monthly_budget)  # Before there is a key that it could not be set for.

@@ -14,12 +14,13 @@ from types import FrameType
 
 import eventlet
 import eventlet.tpool
+from eventlet.greenio import GreenSocket
 
 from app import create_app
 from app.api import sockets
 from app.bootstrap import Services, check_addresses
 from app.clients.storage import Storage
-from app.config import Settings
+from app.config import BadSettings, Settings
 from app.domain import clock
 from app.domain.errors import StorageUnavailable, StoreNotReady, StoreRefused, StoreUnavailable
 from app.domain.pricing import losses
@@ -61,7 +62,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     app = create_app(settings, services)
     sockets.init_app(app, services.redis, ping_s=(limits.ping_interval_s, limits.ping_timeout_s), stranger_s=limits.stranger_s)
     _collect_less_garbage()
-    listener = eventlet.listen((settings.host, settings.port), backlog=BACKLOG)
+    listener = _listening(settings)
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
     pool, limits = eventlet.GreenPool(MAX_CONNECTIONS), _fitted(limits, anonymous=settings.allow_anonymous)
     server = eventlet.spawn(web_server.run, listener, app, pool, limits, settings.trusted_proxies)
@@ -74,6 +75,15 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
         pool.waitall()
     services.metrics.flush()
     sys.stdout.flush()
+
+
+def _listening(settings: Settings) -> GreenSocket:
+    """Return the open socket. Raises BadSettings where nothing can listen there."""
+    try:
+        # Without SO_REUSEPORT, which would let another service that forgot to end answer every second request.
+        return eventlet.listen((settings.host, settings.port), backlog=BACKLOG, reuse_port=False)
+    except (OSError, TypeError, UnicodeError) as exc:  # The latter two: a name that cannot be written as one.
+        raise BadSettings([f"HOST, PORT: cannot listen on {settings.host}:{settings.port} ({exc})"]) from exc
 
 
 def _warn_of_losses(services: Services) -> None:

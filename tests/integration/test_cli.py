@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -170,15 +172,27 @@ def test_a_budget_that_cannot_be_is_refused(run: Operator, arguments: list[str],
     assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (2, True, False), done
 
 
-def test_what_cannot_be_done_is_told_in_one_message_without_a_trace(run: Operator) -> None:
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def test_what_cannot_be_done_is_told_in_one_message_without_a_trace(run: Operator, listener: socket.socket) -> None:
     unknown = run("users", "set-role", "ada@example.com", "emperor")
+    no_text = run("users", "disable", "ad\udca0@example.com")
+    no_name = run("keys", "create", "--name", " ")
+    taken = run(PORT=str(listener.getsockname()[1]))
     bad_settings = run("ledger", "verify", JWT_SECRET="short", PORT="x")
     no_store = run("keys", "list", MONGODB_URI="mongodb://127.0.0.1:9/test_nothing?serverSelectionTimeoutMS=200")
 
-    for done in (unknown, bad_settings, no_store):
+    for done in (unknown, no_text, no_name, taken, bad_settings, no_store):
         assert done.returncode == 2, done
         assert "Traceback" not in done.stderr
     assert "'admin'" in unknown.stderr
+    assert "not UTF-8 text" in no_text.stderr
+    assert "--name" in no_name.stderr
+    assert "HOST, PORT: cannot listen on 127.0.0.1" in taken.stderr
     assert "JWT_SECRET" in bad_settings.stderr
     assert "PORT" in bad_settings.stderr
     assert "database does not answer" in no_store.stderr

@@ -237,6 +237,34 @@ def test_a_url_that_cannot_be_taken_apart_is_a_bad_setting(key: str, url: str) -
     assert problem.startswith(f"{key}: ")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(
+            ("CORS_ORIGINS", text)
+            for text in ("http://[", "https://a:99999", "https://u:p@a.example", "https://a.example#x", "https://ä.example")
+        ),
+        *((key, "2.5") for key in ("PORT", "WORKERS", "BATCH_IN_FLIGHT", "SIGNUP_TOKENS", "TOKENS_PER_USD")),
+        *((key, "id:secr\u2026") for key in ("FAL_KEY", "FAL_ADMIN_KEY")),
+        *(
+            (key, text)
+            for key in ("FAL_RUN_HOST", "FAL_QUEUE_RUN_HOST")
+            for text in ("https://fal.run", "fal run", "fal.run:", "a@fal.run")
+        ),
+    ],
+)
+def test_what_could_only_fail_later_is_a_bad_setting_at_the_start(key: str, value: str) -> None:
+    (problem,) = problems(**{key: value})
+
+    assert problem.startswith(f"{key}: ")
+    assert "secr" not in problem
+
+
+@pytest.mark.parametrize("host", ["fal.run", "localhost:8443", "[::1]:8443", "gateway.example.com/fal/queue"])
+def test_fals_host_may_have_a_port_and_a_path(host: str) -> None:
+    assert host in load(FAL_RUN_HOST=host, FAL_QUEUE_RUN_HOST=host).fal_hosts
+
+
 def test_trusted_proxies_are_networks() -> None:
     assert [str(network) for network in load(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7").trusted_proxies] == ["10.0.0.0/8", "192.0.2.7/32"]
     with pytest.raises(BadSettings, match="TRUSTED_PROXIES"):
