@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -48,8 +49,8 @@ class Model:
         """Return typed text as the type the model wants: JSON, or the text itself where that is what it takes. Files are not read here."""
         schema = self.inputs.get(name) or self.options.get(name) or {}
         try:
-            value = json.loads(text)
-        except ValueError:
+            value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        except (ValueError, RecursionError):
             if _allows(schema, text):
                 return text
             return next((value for value in _spreadsheets(text) if _allows(schema, value)), text)
@@ -82,6 +83,14 @@ class Model:
             return any("data:image/" in choice.get("pattern", "") for choice in schema.get("anyOf", []))
 
         return [name for name in self.named_inputs if takes_image(self.inputs.get(name, {}))]
+
+
+def _finite(text: str) -> float:
+    """Return a number; NaN, and what is larger than any number can be, are none."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _spreadsheets(text: str) -> Iterator[Any]:

@@ -87,6 +87,9 @@ class Following:
         self._files.save(order)
         try:
             return self.sent(order)
+        except WrongCall:
+            self._files.remove(order.id)  # It cannot be sent, neither now nor later.
+            raise
         except Refused as exc:
             if not exc.after_doubt:
                 self._files.remove(order.id)

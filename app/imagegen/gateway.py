@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from imagegen.outcomes import Refused, Unreachable
+from imagegen.outcomes import Refused, Unreachable, WrongCall
 
 Answer = dict[str, Any]
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -50,7 +51,9 @@ class Gateway:
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Answer:
         headers = {"Idempotency-Key": key} if key else {}
-        return _body(self._sent("POST", path, json=dict(body) if body is not None else None, headers=headers))
+        if body is None:
+            return _body(self._sent("POST", path, headers=headers))
+        return _body(self._sent("POST", path, content=_encoded(body), headers={**headers, "Content-Type": "application/json"}))
 
     def unless_same(self, path: str, etag: str | None) -> tuple[Answer | None, str | None]:
         """Return the answer and its ETag; None for an answer that is still the one of `etag`."""
@@ -83,6 +86,14 @@ class Gateway:
             if self._clock() + wait_s > give_up_at:
                 raise Unreachable(trouble)
             self._sleep(wait_s)
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON. Raises WrongCall for what a person can type and JSON does not have: NaN, or bytes that are no text."""
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as exc:
+        raise WrongCall(f"This cannot be sent as JSON: {exc}") from exc
 
 
 def pause_s(tries: int) -> float:

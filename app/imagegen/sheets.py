@@ -49,7 +49,8 @@ def _columns(path: Path, heading: tuple[int, list[str]]) -> list[str]:
     line, columns = heading
     if "prompt" not in columns:
         found = ", ".join(filter(None, columns)) or "none"
-        raise WrongCall(f"{path} line {line}: column 'prompt' is missing; columns found: {found}")
+        hint = "; separate cells by commas" if ";" in found or "\t" in found else ""
+        raise WrongCall(f"{path} line {line}: column 'prompt' is missing; columns found: {found}{hint}")
     for number, name in enumerate(columns, 1):
         if not name:
             raise WrongCall(f"{path} line {line}: column {number} has no name")

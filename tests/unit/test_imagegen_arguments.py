@@ -43,6 +43,11 @@ def model(name: str) -> Model:
         ("prompt", "true", "true"),
         ("seed", "7", 7),
         ("seed", "many", "many"),
+        ("guidance_scale", "1e400", "1e400"),
+        ("guidance_scale", "NaN", "NaN"),
+        ("prompt", "Infinity", "Infinity"),
+        ("loras", '[{"scale": 1e400}]', '[{"scale": 1e400}]'),
+        ("loras", "[" * 100_000, "[" * 100_000),
         ("unknown", '["a"]', ["a"]),
     ],
 )

@@ -127,6 +127,13 @@ def test_a_refused_order_leaves_no_file(files: OrderFiles, order: Order) -> None
     assert not files.has(order.id)
 
 
+def test_an_order_that_cannot_be_sent_leaves_no_file(files: OrderFiles, order: Order) -> None:
+    with pytest.raises(WrongCall):
+        following(Server(), files).place(replace(order, body={"maxCost": float("nan")}))
+
+    assert not files.has(order.id)
+
+
 def test_an_order_without_an_answer_stays_to_be_resumed(files: OrderFiles, order: Order) -> None:
     with pytest.raises(Unreachable):
         following(Server(refusal=503), files).place(order)

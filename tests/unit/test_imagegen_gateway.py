@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from imagegen.gateway import Gateway
-from imagegen.outcomes import Refused, Unreachable
+from imagegen.outcomes import Refused, Unreachable, WrongCall
 
 Step = Callable[[httpx.Request], httpx.Response]
 
@@ -55,6 +55,16 @@ def test_an_order_is_repeated_with_the_same_key_and_body() -> None:
     assert {request.headers["Idempotency-Key"] for request in server.requests} == {"k1"}
     assert {request.content for request in server.requests} == {server.requests[0].content}
     assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "caf\udce9"])
+def test_what_json_cannot_hold_is_refused_before_it_is_sent(value: Any) -> None:
+    server = Server(answers(200))
+
+    with pytest.raises(WrongCall, match="cannot be sent as JSON"):
+        server.gateway.post("/api/images/generate", {"value": value}, key="k1")
+
+    assert server.requests == []
 
 
 def test_the_server_says_how_long_to_wait() -> None:

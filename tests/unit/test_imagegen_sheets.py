@@ -24,6 +24,7 @@ def sheet(tmp_path: Path, text: str | bytes) -> Path:
     [
         ("", "line 1: column 'prompt' is missing"),
         ("model,promt\nflux-pro,x\n", "line 1: column 'prompt' is missing; columns found: model, promt"),
+        ("model;prompt\nflux-pro;x\n", "columns found: model;prompt; separate cells by commas"),
         ("prompt\n", "line 2: there is no row"),
         ("prompt,prompt\na,b\n", "line 1: column 'prompt' is there twice"),
         ("prompt,\na,b\n", "line 1: column 2 has no name"),
