@@ -33,11 +33,11 @@ class Operator:
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return run_command([*arguments], {**self.environment, **environment})
 
-    def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def process(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m app` with these arguments."""
         return subprocess.run(
             [sys.executable, "-m", "app", *arguments],
-            env=self.environment,
+            env={**self.environment, **environment},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -182,7 +182,7 @@ def test_what_cannot_be_done_is_told_in_one_message_without_a_trace(run: Operato
     unknown = run("users", "set-role", "ada@example.com", "emperor")
     no_text = run("users", "disable", "ad\udca0@example.com")
     no_name = run("keys", "create", "--name", " ")
-    taken = run(PORT=str(listener.getsockname()[1]))
+    taken = run.process(PORT=str(listener.getsockname()[1]))
     bad_settings = run("ledger", "verify", JWT_SECRET="short", PORT="x")
     no_store = run("keys", "list", MONGODB_URI="mongodb://127.0.0.1:9/test_nothing?serverSelectionTimeoutMS=200")
 
