@@ -51,10 +51,6 @@ class Places:
         finally:
             self.give_back(who)
 
-    @property
-    def in_use(self) -> int:
-        return self._taken.total()
-
     def _is_free(self, who: object) -> bool:
         return self._taken.total() < self._total and self._taken[who] < self._each
 

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from app.domain.redis_address import BAD_PERCENT
+
 MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
 MONGO_EXAMPLE = "mongodb://localhost:27017/imagegw"
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/?#@,]+)(:\d{1,5})?")
-BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 #: What the service needs, by option in lower case: the values it agrees with, and why another one is refused.
 REQUIRED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "w": (("majority",), "a write that fewer confirm is lost in an election, and its picture bought twice; leave it out, or say majority"),

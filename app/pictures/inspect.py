@@ -8,6 +8,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -73,25 +74,18 @@ def inspect(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> PictureFacts:
 def _examined(file: IO[bytes], max_pixels: int, *, decode: bool = False) -> tuple[str, int, int]:
     """Return type and size of a file that is whole as far as its structure tells, or as its pixels do. Raises NotAnImage."""
     file.seek(0)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is refused here, or does not matter.
-            with Image.open(file, formats=tuple(CONTENT_TYPES)) as picture:
-                # A JPEG with further pictures behind it (MPO) is a JPEG to everybody who looks at it.
-                kind = "JPEG" if picture.format == "MPO" else picture.format or ""
-                width, height = picture.size
-                if width * height > (min(max_pixels, MAX_DECODED_PIXELS) if decode else max_pixels):
-                    raise NotAnImage(f"The image has {width} x {height} pixels, more than is allowed")
-                if decode:
-                    picture.load()
-                else:
-                    picture.verify()
-    except NotAnImage:
-        raise
-    except BOMBS as exc:
-        raise too_large() from exc
-    except BROKEN as exc:
-        raise not_an_image() from exc
+    with broken_pictures_refused(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of what is refused here, or does not matter.
+        with Image.open(file, formats=tuple(CONTENT_TYPES)) as picture:
+            # A JPEG with further pictures behind it (MPO) is a JPEG to everybody who looks at it.
+            kind = "JPEG" if picture.format == "MPO" else picture.format or ""
+            width, height = picture.size
+            if width * height > (min(max_pixels, MAX_DECODED_PIXELS) if decode else max_pixels):
+                raise NotAnImage(f"The image has {width} x {height} pixels, more than is allowed")
+            if decode:
+                picture.load()
+            else:
+                picture.verify()
     if not decode:
         _check_end(file, kind, file.seek(0, io.SEEK_END))
     return kind, width, height
@@ -106,6 +100,17 @@ def _decoded(file: IO[bytes], max_pixels: int) -> tuple[str, int, int]:
         with contextlib.suppress(NotAnImage):
             return _examined(io.BytesIO(bare), max_pixels, decode=True)
     return _examined(io.BytesIO(content), max_pixels, decode=True)
+
+
+@contextlib.contextmanager
+def broken_pictures_refused() -> Iterator[None]:
+    """Turn whatever Pillow raises for a file it cannot read into NotAnImage."""
+    try:
+        yield
+    except BOMBS as exc:
+        raise too_large() from exc
+    except BROKEN as exc:
+        raise not_an_image() from exc
 
 
 def not_an_image() -> NotAnImage:

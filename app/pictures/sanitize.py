@@ -25,7 +25,7 @@ from app.pictures.formats import (
     write_png,
     write_webp,
 )
-from app.pictures.inspect import BOMBS, BROKEN, CONTENT_TYPES, EXTENSIONS, not_an_image, too_large
+from app.pictures.inspect import CONTENT_TYPES, EXTENSIONS, broken_pictures_refused, not_an_image
 
 #: Where a browser or PHP would begin to obey. The name has to end there: five letters alone occur by chance in large files.
 _ACTIVE = re.compile(rb"<(?:script|html|\?php)(?=[\s/>]|\Z)", re.IGNORECASE)
@@ -92,17 +92,11 @@ def _format_of(content: bytes) -> _Format:
 
 
 def _decoded_size(content: bytes, name: str, check_size: Callable[[int, int], None]) -> tuple[int, int]:
-    try:
+    with broken_pictures_refused():
         with Image.open(io.BytesIO(content), formats=(name,)) as picture:
             size = picture.size
             check_size(*size)
             picture.verify()  # Checksums; the file has to be opened anew afterwards.
         with Image.open(io.BytesIO(content), formats=(name,)) as picture:
             picture.load()
-    except NotAnImage:
-        raise
-    except BOMBS as exc:
-        raise too_large() from exc
-    except BROKEN as exc:
-        raise not_an_image() from exc
     return size
