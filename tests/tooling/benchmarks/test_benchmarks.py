@@ -79,7 +79,7 @@ def test_a_load_for_a_time_ends_with_it(url: str) -> None:
         outcome = load.ask(method="GET", url=url, connections=2, for_s=0.3).require("200")
 
     assert len(outcome.latencies_s) > 2
-    assert 0.3 <= outcome.seconds < 3
+    assert 0.3 <= outcome.seconds < 30
 
 
 def test_an_answer_with_another_status_is_no_figure(url: str) -> None:

@@ -50,7 +50,7 @@ def test_a_request_is_queued_then_in_progress_then_completed(fal: Emulator) -> N
     assert list(dict.fromkeys(seen)) == [(202, "IN_QUEUE"), (202, "IN_PROGRESS"), (200, "COMPLETED")]
     assert positions == sorted(positions, reverse=True)
     assert positions[-1] == 0
-    assert 0.25 < body["metrics"]["inference_time"] < 1.0
+    assert 0.25 < body["metrics"]["inference_time"] < 10
 
 
 def test_the_concurrency_limit_keeps_requests_in_the_queue(fal: Emulator) -> None:
