@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
-
 from app.api.http import services
 from app.api.http.access import needs_user, open_to_all
+from app.api.http.answers import envelope_of, enveloped
 from app.api.http.auth import own_session, signed_in
-from app.api.http.envelope import envelope_of, enveloped
 from app.api.http.limits import guesses_at, logins
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import accounts as schemas
-from app.api.schemas.images import ErrorAnswer
 from app.domain.account import Account
 from app.domain.api_key import Scope
-from app.domain.clock import rfc3339
 
 blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="Accounts of the web app's users")
 
@@ -26,17 +22,15 @@ blueprint = ApiBlueprint("auth", __name__, url_prefix="/api/auth", description="
 @logins
 @blueprint.arguments(schemas.RegisterBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
 @blueprint.response(201, envelope_of(schemas.SessionAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(403, schema=ErrorAnswer)
-@blueprint.alt_response(409, schema=ErrorAnswer)
-def register(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 403, 409)
+def register(body: dict[str, Any]) -> dict[str, Any]:
     """Open an account, with its free tokens, where registration is open. An email can have one account, however it is spelled.
 
     A password has 8 to 128 characters and is not among those that are guessed first.
     """
     services().readiness.require()  # Without its unique index one email would get two accounts.
     account = services().accounts.register(body["email"], body["password"])
-    return enveloped("Account created", _session(account), 201)
+    return enveloped("Account created", _session(account))
 
 
 @blueprint.post("/login")
@@ -44,9 +38,8 @@ def register(body: dict[str, Any]) -> Response:
 @logins
 @blueprint.arguments(schemas.LoginBody, example={"email": "ada@example.com", "password": "correct horse battery staple"})
 @blueprint.response(200, envelope_of(schemas.SessionAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def login(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401)
+def login(body: dict[str, Any]) -> dict[str, Any]:
     """Return a token for an email (or `username`) and password. Tokens are good for seven days, unless the operator says otherwise."""
     name = body["email"] or body["username"]
     account = services().accounts.login(name, body["password"], guesses_at(name))
@@ -56,17 +49,17 @@ def login(body: dict[str, Any]) -> Response:
 @blueprint.get("/me")
 @needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.MeAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def me() -> Response:
+@blueprint.errors(401)
+def me() -> dict[str, Any]:
     """Show the account whose token is sent."""
-    return enveloped("OK", {"user": user_view(signed_in())})
+    return enveloped("OK", {"user": signed_in()})
 
 
 @blueprint.post("/logout")
 @needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.NothingAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def logout() -> Response:
+@blueprint.errors(401)
+def logout() -> dict[str, Any]:
     """End the session whose token is sent: the token is good for nothing from now on, and its connections end within 30 seconds."""
     _, session = own_session()
     services().sessions.end(session)
@@ -76,8 +69,8 @@ def logout() -> Response:
 @blueprint.post("/logout-all")
 @needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.NothingAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def logout_all() -> Response:
+@blueprint.errors(401)
+def logout_all() -> dict[str, Any]:
     """End all sessions of the account, this one too."""
     services().sessions.end_all(signed_in())
     return enveloped("Logged out everywhere", {})
@@ -90,9 +83,8 @@ def logout_all() -> Response:
     schemas.PasswordBody, example={"currentPassword": "correct horse battery staple", "newPassword": "a lighthouse at dawn"}
 )
 @blueprint.response(200, envelope_of(schemas.NothingAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def change_password(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401)
+def change_password(body: dict[str, Any]) -> dict[str, Any]:
     """Change the account's password. All its other sessions end; the one whose token is sent goes on."""
     account, session = own_session()
     guesses = guesses_at(account.email or account.id)
@@ -101,14 +93,4 @@ def change_password(body: dict[str, Any]) -> Response:
 
 
 def _session(account: Account) -> dict[str, Any]:
-    return {"user": user_view(account), "token": services().bearer_tokens.issue(account)}
-
-
-def user_view(account: Account) -> dict[str, Any]:
-    return {
-        "id": account.id,
-        "email": account.email,
-        "role": account.role.value,
-        "tokens": account.tokens,
-        "createdAt": rfc3339(account.created_at),
-    }
+    return {"user": account, "token": services().bearer_tokens.issue(account)}

@@ -27,7 +27,7 @@ from app.api import (
     webhooks,
 )
 from app.api.http import access, bodies, errors, limits, origins, requests
-from app.api.schemas.images import ErrorAnswer
+from app.api.http.errors import ErrorAnswer
 from app.bootstrap import Services
 from app.config import Settings
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify
-
 from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.limits import submits
-from app.api.http.ordering import marked, order_key_of
+from app.api.http.ordering import order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import batches as schemas
-from app.api.schemas.images import ErrorAnswer
 from app.domain.api_key import Scope
 from app.domain.batch import Batch, BatchView
-from app.domain.clock import rfc3339
-from app.domain.job import JobStatus
-from app.domain.pricing import limit_micros, usd
+from app.domain.pricing import limit_micros
 from app.services.orders.order import Order
 
 blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Many orders in one request")
@@ -29,13 +24,8 @@ blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Ma
 @submits
 @blueprint.arguments(schemas.BatchBody, examples=examples.BATCH)
 @blueprint.response(202, schemas.BatchAccepted)
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(402, schema=ErrorAnswer)
-@blueprint.alt_response(403, schema=ErrorAnswer)
-@blueprint.alt_response(409, schema=ErrorAnswer)
-@blueprint.alt_response(413, schema=ErrorAnswer)
-def create_batch(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401, 402, 403, 409, 413)
+def create_batch(body: dict[str, Any]) -> tuple[Batch, int, dict[str, str]]:
     """Order up to 500 generations at once. All are accepted or none: one bad item, and nothing is ordered.
 
     The jobs wait for free places in turn with other users' batches; single orders go first. Takes an Idempotency-Key.
@@ -44,33 +34,28 @@ def create_batch(body: dict[str, Any]) -> Response:
     limit = body.pop("max_cost")
     max_cost = None if limit is None else limit_micros(limit)
     accepted = services().batches.submit(_orders(body), key=key, max_cost_micros=max_cost)
-    response = jsonify(accepted_view(accepted.batch))
-    response.status_code = 202
-    response.headers["Location"] = _address(accepted.batch)
-    return marked(response, replayed=accepted.replayed)
+    headers = {"Location": schemas.address_of(accepted.batch), **replay_headers(replayed=accepted.replayed)}
+    return accepted.batch, 202, headers
 
 
 @blueprint.get("/batches/<batch_id>")
 @needs(Scope.READ)
 @blueprint.response(200, schemas.BatchAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
-def show_batch(batch_id: str) -> Response:
+@blueprint.errors(401, 404)
+def show_batch(batch_id: str) -> BatchView:
     """Show how far a batch is. Its jobs are listed by `GET /api/jobs?batchId=`."""
-    return jsonify(batch_view(services().batches.view(batch_id, user_id=caller().sees)))
+    return services().batches.view(batch_id, user_id=caller().sees)
 
 
 @blueprint.post("/batches/<batch_id>/cancel")
 @needs(Scope.GENERATE)
 @blueprint.response(200, schemas.BatchAnswer)
 @blueprint.alt_response(202, schema=schemas.BatchAnswer, description="Asked for: fal is working on some jobs, and its answer decides.")
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
-@blueprint.alt_response(409, schema=ErrorAnswer)
-def cancel_batch(batch_id: str) -> tuple[Response, int]:
+@blueprint.errors(401, 404, 409)
+def cancel_batch(batch_id: str) -> tuple[BatchView, int]:
     """Cancel every job of a batch that has not finished, each as a single job is. Those that have keep their images, and are charged."""
     view = services().batches.cancel(batch_id, user_id=caller().sees)
-    return jsonify(batch_view(view)), 200 if view.is_over else 202
+    return view, 200 if view.is_over else 202
 
 
 def _orders(body: dict[str, Any]) -> list[Order]:
@@ -79,31 +64,3 @@ def _orders(body: dict[str, Any]) -> list[Order]:
     shared: dict[str, Any] = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
     payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": who.account is not None}
     return [Order(**item, **shared, **payer) for item in body["items"]]
-
-
-def accepted_view(batch: Batch) -> dict[str, Any]:
-    return {
-        "success": True,
-        "batchId": batch.id,
-        "jobIds": list(batch.job_ids),
-        "cost": usd(batch.quoted_micros),
-        "statusUrl": _address(batch),
-    }
-
-
-def batch_view(view: BatchView) -> dict[str, Any]:
-    return {
-        "batchId": view.batch.id,
-        "userId": view.batch.user_id,
-        "status": view.status.value,
-        "cancelRequested": view.batch.canceled_at is not None,
-        "counts": {status.value: view.jobs.get(status, 0) for status in JobStatus},
-        "cost": usd(view.charged_micros),
-        "estimatedCost": usd(view.batch.quoted_micros),
-        "progress": view.progress,
-        "createdAt": rfc3339(view.batch.created_at),
-    }
-
-
-def _address(batch: Batch) -> str:
-    return f"/api/batches/{batch.id}"

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, jsonify
-
 from app.api.http import examples, paging, services
 from app.api.http.access import needs
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import budgets as schemas
-from app.api.schemas.images import ErrorAnswer
 from app.domain import budget
 from app.domain.api_key import Scope
 from app.domain.budget import Budget
-from app.domain.pricing import usd
 
 blueprint = ApiBlueprint("budgets", __name__, url_prefix="/api/budgets", description="What may be spent in a month")
 
@@ -24,54 +20,36 @@ blueprint = ApiBlueprint("budgets", __name__, url_prefix="/api/budgets", descrip
 @needs(Scope.ADMIN)
 @blueprint.arguments(schemas.BudgetsQuery, location="query")
 @blueprint.response(200, schemas.BudgetsAnswer)
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(403, schema=ErrorAnswer)
-def list_budgets(query: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401, 403)
+def list_budgets(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List the budgets in force with what is spent and held in the current month (administrators)."""
     limit = query["limit"]
     found = services().budgets.after(paging.place_of(query["cursor"], _is_id) or "", limit=limit + 1)
     page, cursor = paging.page_of(found, limit)
-    return paging.with_links(jsonify({"budgets": [budget_view(each) for each in page], "cursor": cursor}), cursor)
+    return {"budgets": page, "cursor": cursor}, paging.links(cursor)
 
 
 @blueprint.put("")
 @needs(Scope.ADMIN)
 @blueprint.arguments(schemas.BudgetBody, examples=examples.BUDGET)
 @blueprint.response(200, schemas.BudgetAnswer)
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(403, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
-def set_budget(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401, 403, 404)
+def set_budget(body: dict[str, Any]) -> Budget:
     """Set or change the monthly budget of a user or an API key (administrators).
 
     It counts from now on. Below what is spent and held already it only refuses new work, with 402 `budget_exceeded`.
     """
-    return jsonify(budget_view(services().budgets.set_monthly(_named(body), body["monthly"])))
+    return services().budgets.set_monthly(_named(body), body["monthly"])
 
 
 @blueprint.delete("")
 @needs(Scope.ADMIN)
 @blueprint.arguments(schemas.BudgetQuery, location="query")
 @blueprint.response(204)
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(403, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
+@blueprint.errors(400, 401, 403, 404)
 def remove_budget(query: dict[str, Any]) -> None:
     """Remove a budget (administrators): nothing limits its user or key any more."""
     services().budgets.remove(_named(query))
-
-
-def budget_view(found: Budget) -> dict[str, Any]:
-    return {
-        "userId": found.user_id,
-        "keyId": found.key_id,
-        "monthly": usd(found.limit_micros),
-        "spent": usd(found.spent_micros),
-        "held": usd(found.held_micros),
-    }
 
 
 def _named(fields: Mapping[str, Any]) -> str:

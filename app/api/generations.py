@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import IO, Any
 
 import marshmallow as ma
-from flask import Response, request
+from flask import request
 
-from app.api.generation_views import item_view, queued_view
 from app.api.http import examples, paging, services
 from app.api.http.access import needs_user, open_to_all
+from app.api.http.answers import envelope_of, enveloped
 from app.api.http.auth import signed_in
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json, uploaded_file
-from app.api.http.envelope import envelope_of, enveloped
 from app.api.http.limits import submits
-from app.api.http.ordering import count_accept, marked, order_key_of
+from app.api.http.ordering import count_accept, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint, refusal_of, refuse_repeated
 from app.api.schemas import generations as schemas
-from app.api.schemas.images import ErrorAnswer
 from app.domain.api_key import Scope
 from app.domain.errors import FieldError, InvalidRequest
 from app.domain.job import JobStatus
 from app.domain.job_filter import JobFilter
+from app.services.events.announcements import COMPLETED, FAILED, PROGRESS
+from app.services.orders.submit import Accepted
 from app.services.orders.web_generation import ReferenceRequest, TextRequest
 
 blueprint = ApiBlueprint("generations", __name__, url_prefix="/api/generate", description="Generations of signed-in users")
@@ -31,6 +32,8 @@ templates = ApiBlueprint("templates", __name__, url_prefix="/api/prompt-template
 
 NO_REFERENCE = "Either upload an image file or provide referenceImageId"
 TWO_REFERENCES = "Provide either an image file or referenceImageId, not both"
+#: What is told, and its headers.
+Answered = tuple[dict[str, Any], dict[str, str]]
 OPEN, DONE = (JobStatus.PENDING, JobStatus.PROCESSING), (JobStatus.COMPLETED,)
 LOST = (JobStatus.FAILED, JobStatus.CANCELED)
 
@@ -40,18 +43,15 @@ LOST = (JobStatus.FAILED, JobStatus.CANCELED)
 @submits
 @blueprint.arguments(schemas.TextToImageBody, examples=examples.TEXT_TO_IMAGE)
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(402, schema=ErrorAnswer)
-def text_to_image(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401, 402)
+def text_to_image(body: dict[str, Any]) -> Answered:
     """Generate from words: 100 tokens an image, held now and charged for what is delivered."""
     user = signed_in()
     key = order_key_of(body)
     body["project_id"] = _text(body["project_id"])
     accepted = services().web_generation.text_to_image(user.id, TextRequest(**body, key=key))
     count_accept(accepted)
-    view = queued_view(accepted.job, accepted.message("Text to image generation queued successfully"))
-    return marked(enveloped(accepted.message("Job queued successfully"), view, 202), replayed=accepted.replayed)
+    return _queued(accepted, "Text to image generation queued successfully")
 
 
 @blueprint.post("/image-reference")
@@ -59,12 +59,8 @@ def text_to_image(body: dict[str, Any]) -> Response:
 @submits
 @blueprint.doc(requestBody={"required": True, "content": schemas.image_reference_content()})
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(402, schema=ErrorAnswer)
-@blueprint.alt_response(500, schema=ErrorAnswer)
-@blueprint.alt_response(413, schema=ErrorAnswer)
-def image_reference() -> Response:
+@blueprint.errors(400, 401, 402, 500, 413)
+def image_reference() -> Answered:
     """Generate after a reference image: 150 tokens an image.
 
     Send the picture itself as the multipart part `image`, or name an earlier upload or generated image by `referenceImageId`.
@@ -73,52 +69,63 @@ def image_reference() -> Response:
     wanted = _reference_request()
     accepted = services().web_generation.image_reference(user.id, wanted)
     count_accept(accepted)
-    uploaded_new = wanted.image is not None
-    view = queued_view(accepted.job, accepted.message("Image reference generation queued successfully"), uploaded_new=uploaded_new)
-    return marked(enveloped(accepted.message("Job queued successfully"), view, 202), replayed=accepted.replayed)
+    return _queued(accepted, "Image reference generation queued successfully", {"uploadedNewImage": wanted.image is not None})
 
 
 @blueprint.get("/queue/<generation_id>")
 @needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.GenerationAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
-def show_generation(generation_id: str) -> Response:
+@blueprint.errors(401, 404)
+def show_generation(generation_id: str) -> dict[str, Any]:
     """Show how far one of your generations is, with its images once they are there."""
-    job = services().job_actions.job(generation_id, user_id=signed_in().id)
-    return enveloped("OK", item_view(job, services().storage))
+    return enveloped("OK", services().job_actions.job(generation_id, user_id=signed_in().id))
 
 
 @blueprint.get("/my-generations")
 @needs_user(Scope.READ)
 @blueprint.arguments(schemas.GenerationsQuery, location="query")
 @blueprint.response(200, envelope_of(schemas.GenerationsAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def my_generations(query: dict[str, Any]) -> Response:
+@blueprint.errors(401)
+def my_generations(query: dict[str, Any]) -> Answered:
     """List your generations of every kind, newest first: those on their way, the finished ones and, on request, the failed."""
     limit, statuses = query["limit"], OPEN + DONE + (LOST if query["include_failed"] else ())
     wanted = JobFilter(user_id=signed_in().id, statuses=statuses)
     found = services().history.older(wanted, before_id=paging.id_of(query["cursor"]), limit=limit + 1)
     page, cursor = paging.page_of(found, limit)
-    items = [(job.status, item_view(job, services().storage)) for job in page]
     data: dict[str, Any] = {
-        "queue": [item for status, item in items if status in OPEN],
-        "completed": [item for status, item in items if status in DONE],
-        "results": [item for _, item in items],
+        "queue": [job for job in page if job.status in OPEN],
+        "completed": [job for job in page if job.status in DONE],
+        "results": page,
         "cursor": cursor,
     }
     if query["include_failed"]:
-        data["failed"] = [item for status, item in items if status in LOST]
-    return paging.with_links(enveloped("OK", data), cursor)
+        data["failed"] = [job for job in page if job.status in LOST]
+    return enveloped("OK", data), paging.links(cursor)
 
 
 @templates.get("")
 @open_to_all
 @templates.response(200, envelope_of(schemas.TemplatesAnswer))
-def list_templates() -> Response:
+def list_templates() -> dict[str, Any]:
     """List the prompt templates that `promptTemplateId` of text-to-image may name."""
-    found = [{"id": t.id, "name": t.name, "description": t.description, "preview": t.preview} for t in services().templates.templates]
-    return enveloped("OK", {"templates": found})
+    return enveloped("OK", {"templates": services().templates.templates})
+
+
+def _queued(accepted: Accepted, message: str, also: Mapping[str, Any] = {}) -> Answered:
+    job, metadata = accepted.job, schemas.GenerationMetadata.of(accepted.job)
+    told = {name: value for name, value in metadata.items() if name not in ("numberOfImages", "referenceImageId")}
+    data = {
+        "job_id": job.id,
+        "generation_id": job.id,
+        "reference_image_id": metadata.get("referenceImageId", ma.missing),
+        "status": JobStatus.PENDING,  # As first answered; a repeated order is answered the same.
+        "message": accepted.message(message),
+        "num_images": job.num_images,
+        "metadata": {**told, **also},
+        "events": {"progress": PROGRESS, "completed": COMPLETED, "failed": FAILED},
+        "status_endpoint": f"/api/generate/queue/{job.id}",
+    }
+    return enveloped(accepted.message("Job queued successfully"), data), replay_headers(replayed=accepted.replayed)
 
 
 def _reference_request() -> ReferenceRequest:

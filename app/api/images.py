@@ -13,16 +13,15 @@ from app.api.http.auth import caller
 from app.api.http.deferred import Deferred, Preference, preference_of
 from app.api.http.errors import error_body, status_of
 from app.api.http.limits import counted_wait, submits
-from app.api.http.ordering import count_accept, count_answer, marked, order_key_of
+from app.api.http.ordering import count_accept, count_answer, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import images as schemas
-from app.api.views import image_view, model_detail_view, model_view
-from app.domain import clock
 from app.domain.api_key import Scope
 from app.domain.errors import NotFound, ProviderError
 from app.domain.job import Job, JobStatus
-from app.domain.pricing import usd
+from app.domain.pricing import Quote
 from app.services.orders.order import Order, OrderKey
+from registry.spec import ModelSpec
 
 GOES_ON = "The generation goes on; ask statusUrl for the result"
 
@@ -32,39 +31,34 @@ blueprint = ApiBlueprint("images", __name__, url_prefix="/api/images", descripti
 @blueprint.get("/models")
 @needs(Scope.READ)
 @blueprint.response(200, schemas.ModelsAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
+@blueprint.errors(401)
 def list_models() -> dict[str, Any]:
     """List the models of the registry with their price of one image at default options."""
-    now = clock.now()
-    models = [model_view(spec, now) for spec in services().registry]
-    return jsonify({"total": len(models), "models": models})  # type: ignore[return-value]
+    models = list(services().registry)
+    return {"total": len(models), "models": models}
 
 
 @blueprint.get("/models/<name>")
 @needs(Scope.READ)
 @blueprint.response(200, schemas.ModelDetailAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
-def show_model(name: str) -> Response:
+@blueprint.errors(401, 404)
+def show_model(name: str) -> ModelSpec:
     """Show one model with the JSON Schema that its requests are checked against, its prices and limits."""
     spec = services().registry.get(name)
     if spec is None:
         raise NotFound(f"No such model. Valid models: {', '.join(services().registry.names)}")
-    usual_s = services().durations.usual_s(name) or spec.usual_seconds
-    return jsonify({**model_detail_view(services().registry, spec, clock.now()), "usualSeconds": usual_s})
+    return spec
 
 
 @blueprint.post("/estimate-cost")
 @needs(Scope.READ)
 @blueprint.arguments(schemas.EstimateBody, examples=examples.ESTIMATE)
 @blueprint.response(200, schemas.EstimateAnswer)
-@blueprint.alt_response(400, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-def estimate_cost(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401)
+def estimate_cost(body: dict[str, Any]) -> Quote:
     """Price a request without making it. Inputs may be left out; the same code prices the job."""
     caller().order_limits.require_model(body["model"])
-    quote = services().orders.estimate(body["model"], body["inputs"], body["options"])
-    return jsonify({"costPerImage": usd(quote.unit_micros), "totalCost": usd(quote.micros), "numImages": quote.num_images})
+    return services().orders.estimate(body["model"], body["inputs"], body["options"])
 
 
 @blueprint.post("/generate")
@@ -73,11 +67,7 @@ def estimate_cost(body: dict[str, Any]) -> Response:
 @blueprint.arguments(schemas.GenerateBody, examples=examples.GENERATE)
 @blueprint.response(201, schemas.GenerateAnswer)
 @blueprint.alt_response(202, schema=schemas.GenerateAnswer)
-@blueprint.alt_response(400, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(402, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(500, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(413, schema=schemas.ErrorAnswer)
+@blueprint.errors(400, 401, 402, 500, 413)
 def generate(body: dict[str, Any]) -> Response:
     """Generate images with any model of the registry.
 
@@ -94,7 +84,7 @@ def generate(body: dict[str, Any]) -> Response:
         wait = counted_wait(functools.partial(services().waiters.wait, accepted.job.id), wait_s)
         return Deferred(wait, functools.partial(_waited, preference, replayed=accepted.replayed))
     body = _accepted(accepted.job, accepted.message(GOES_ON)) | {"status": JobStatus.PENDING.value}
-    return marked(_located(body, 202, accepted.job, preference), replayed=accepted.replayed)
+    return _located(body, 202, accepted.job, preference, replayed=accepted.replayed)
 
 
 def _order(body: dict[str, Any], key: OrderKey | None) -> Order:
@@ -112,54 +102,29 @@ def _wait_s(preference: Preference, *, wanted_async: bool) -> float:
 
 
 def _waited(preference: Preference, job: Job, *, replayed: bool) -> Response:
-    answer = marked(_answer(job, preference), replayed=replayed)
     if not replayed:
         count_answer(job)
-    return answer
-
-
-def _answer(job: Job, preference: Preference) -> Response:
     if job.status is JobStatus.COMPLETED:
-        return _located(_delivered(job), 201, job, preference)
+        return _located(schemas.GenerateAnswer.of(job), 201, job, preference, replayed=replayed)
     if job.is_terminal:
-        return _located(_failed(job), 500, job, preference)
-    return _located(_accepted(job, GOES_ON), 202, job, preference)
+        return _located(_failed(job), 500, job, preference, replayed=replayed)
+    return _located(_accepted(job, GOES_ON), 202, job, preference, replayed=replayed)
 
 
-def _located(body: dict[str, Any], status: int, job: Job, preference: Preference) -> Response:
+def _located(body: dict[str, Any], status: int, job: Job, preference: Preference, *, replayed: bool) -> Response:
     response = jsonify(body)
     response.status_code = status
+    response.headers.extend({"Location": f"/api/jobs/{job.id}", "Vary": "Prefer", **replay_headers(replayed=replayed)})
     if status == 202:
         response.headers["Retry-After"] = "2"
-    response.headers["Location"] = f"/api/jobs/{job.id}"
-    response.headers["Vary"] = "Prefer"
     if preference.applied:
         response.headers["Preference-Applied"] = preference.applied
     return response
 
 
-def _delivered(job: Job) -> dict[str, Any]:
-    count = len(job.images)
-    return {
-        "success": True,
-        "jobId": job.id,
-        "status": job.status.value,
-        "model": job.model,
-        "images": [image_view(image, services().storage) for image in job.images],
-        "cost": usd(job.charged_micros),
-        "message": job.message if count < job.num_images else f"Generated {count} image{'s' if count > 1 else ''}",
-    }
-
-
 def _accepted(job: Job, message: str) -> dict[str, Any]:
-    return {
-        "success": True,
-        "jobId": job.id,
-        "status": job.status.value,
-        "statusUrl": f"/api/jobs/{job.id}",
-        "message": message,
-        "images": [],
-    }
+    known = {"success": True, "id": job.id, "status": job.status, "status_url": f"/api/jobs/{job.id}", "message": message}
+    return schemas.GenerateAnswer.of(known) | {"images": []}
 
 
 def _failed(job: Job) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -13,13 +13,11 @@ from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.exports import documented, exported
 from app.api.http.limits import submits
-from app.api.http.ordering import count_accept, marked, order_key_of
+from app.api.http.ordering import count_accept, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
-from app.api.job_exports import COLUMNS, job_rows
-from app.api.schemas import history
-from app.api.schemas import images as schemas
-from app.api.views import job_view
+from app.api.schemas import jobs as schemas
 from app.domain.api_key import Scope
+from app.domain.job import Job
 from app.domain.job_filter import JobFilter
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/jobs", description="Jobs and their history")
@@ -27,12 +25,10 @@ blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/jobs", description="
 
 @blueprint.get("")
 @needs(Scope.READ)
-@blueprint.arguments(history.JobsQuery, location="query")
-@blueprint.response(200, history.JobsAnswer)
-@blueprint.alt_response(400, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(403, schema=schemas.ErrorAnswer)
-def list_jobs(query: dict[str, Any]) -> Response:
+@blueprint.arguments(schemas.JobsQuery, location="query")
+@blueprint.response(200, schemas.JobsAnswer)
+@blueprint.errors(400, 401, 403)
+def list_jobs(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List jobs, newest first, page by page.
 
     Each filter narrows the list; all must hold. Where no index serves all of them (several at once, `operation`, `metadata.<key>`,
@@ -41,24 +37,22 @@ def list_jobs(query: dict[str, Any]) -> Response:
     wanted = _filter_of(query)
     page = services().history.page(wanted, cursor=paging.position_of(query["cursor"], wanted), limit=query["limit"])
     cursor = paging.cursors_of(page, wanted)
-    body: dict[str, Any] = {"jobs": [job_view(job, services().storage) for job in page.jobs], "cursor": cursor}
+    body: dict[str, Any] = {"jobs": page.jobs, "cursor": cursor}
     if query["count"]:
         total = services().history.total(wanted)
-        body |= {"total": total.number, "totalIsExact": total.is_exact}
-    return paging.with_links(jsonify(body), cursor)
+        body |= {"total": total.number, "total_is_exact": total.is_exact}
+    return body, paging.links(cursor)
 
 
 @blueprint.get("/export")
 @needs(Scope.READ)
-@blueprint.arguments(history.JobsExportQuery, location="query")
+@blueprint.arguments(schemas.JobsExportQuery, location="query")
 @blueprint.doc(responses=documented("The jobs, newest first: flat as CSV, as `GET /api/jobs/{jobId}` shows them as NDJSON."))
-@blueprint.alt_response(400, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(403, schema=schemas.ErrorAnswer)
+@blueprint.errors(400, 401, 403)
 def export_jobs(query: dict[str, Any]) -> Response:
     """Export all jobs that the filters leave, however many, as CSV or NDJSON."""
-    rows = job_rows(services().history.all(_filter_of(query)), services().storage, query["format"])
-    return exported("jobs", query["format"], rows, COLUMNS)
+    rows = schemas.job_rows(services().history.all(_filter_of(query)), services().storage, query["format"])
+    return exported("jobs", query["format"], rows, schemas.JobRow.keys())
 
 
 def _filter_of(query: Mapping[str, Any]) -> JobFilter:
@@ -70,12 +64,11 @@ def _filter_of(query: Mapping[str, Any]) -> JobFilter:
 @blueprint.get("/<job_id>")
 @needs(Scope.READ)
 @blueprint.response(200, schemas.JobAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
+@blueprint.errors(401, 404)
 def show_job(job_id: str) -> Response:
     """Show one job: its state, its images, what it cost, why it failed."""
     job = services().job_actions.job(job_id, user_id=caller().sees)
-    response = jsonify(job_view(job, services().storage))
+    response = jsonify(schemas.JobAnswer.of(job))
     # Links end: an answer that holds other ones is another answer.
     response.set_etag("-".join(filter(None, (job.id, str(job.rev), services().storage.link_period()))), weak=True)
     return response.make_conditional(request)  # type: ignore[return-value]
@@ -85,46 +78,35 @@ def show_job(job_id: str) -> Response:
 @needs(Scope.GENERATE)
 @blueprint.response(200, schemas.JobAnswer)
 @blueprint.alt_response(202, schema=schemas.JobAnswer, description="Asked for: fal is working on it, and its answer decides.")
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(409, schema=schemas.ErrorAnswer)
-def cancel_job(job_id: str) -> tuple[Response, int]:
+@blueprint.errors(401, 404, 409)
+def cancel_job(job_id: str) -> tuple[Job, int]:
     """Cancel a job that has not finished. What fal had not begun is canceled and free: 200.
 
     Where fal is working on it, fal is asked to stop: 202 with `cancelRequested`. The job then ends as fal ends it: canceled and free,
     or completed and charged for what was delivered. Its price stays held until then. Asking again is harmless.
     """
     job = services().job_actions.cancel(job_id, user_id=caller().sees)
-    return jsonify(job_view(job, services().storage)), 200 if job.is_terminal else 202
+    return job, 200 if job.is_terminal else 202
 
 
 @blueprint.post("/<job_id>/retry")
 @needs(Scope.GENERATE)
 @submits
 @blueprint.response(202, schemas.JobAnswer)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(402, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(409, schema=schemas.ErrorAnswer)
-def retry_job(job_id: str) -> Response:
+@blueprint.errors(401, 402, 404, 409)
+def retry_job(job_id: str) -> tuple[Job, int, dict[str, str]]:
     """Order a finished job's images again, as a new job at today's price. Takes an Idempotency-Key."""
     who = caller()
     accepted = services().job_actions.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id, limits=who.order_limits)
     count_accept(accepted)
-    view = job_view(accepted.job, services().storage)
-    response = jsonify(view | {"message": accepted.message(view["message"])})
-    response.status_code = 202
-    response.headers["Location"] = f"/api/jobs/{accepted.job.id}"
-    return marked(response, replayed=accepted.replayed)
+    job = replace(accepted.job, message=accepted.message(accepted.job.message))
+    return job, 202, {"Location": f"/api/jobs/{job.id}", **replay_headers(replayed=accepted.replayed)}
 
 
 @blueprint.delete("/<job_id>")
 @needs(Scope.GENERATE)
 @blueprint.response(204)
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(409, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(410, schema=schemas.ErrorAnswer)
+@blueprint.errors(401, 404, 409, 410)
 def delete_job(job_id: str) -> None:
     """Delete a finished job and its images for good. What it cost stays in the usage; the job answers 410 from then on."""
     services().job_actions.delete(job_id, user_id=caller().sees)

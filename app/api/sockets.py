@@ -17,7 +17,7 @@ from redis import Redis
 from app.api.http import services, services_of
 from app.api.http.auth import CHECK_EVERY_S, Caller, of_key, of_token
 from app.api.http.origins import require_right_host
-from app.api.schemas.images import MAX_USER_ID_CHARS
+from app.api.schemas.fields import MAX_USER_ID_CHARS
 from app.clients.events import SocketManager, room_of
 from app.domain.api_key import Scope
 from app.domain.errors import GatewayError, InvalidRequest, Unauthorized

@@ -13,7 +13,6 @@ from app.api.http.access import needs
 from app.api.http.auth import CHECK_EVERY_S, caller
 from app.api.http.limits import hold_stream
 from app.api.http.requests import ApiBlueprint
-from app.api.schemas import images as schemas
 from app.bootstrap import Services
 from app.domain.api_key import Scope
 from app.domain.job import Job
@@ -40,8 +39,7 @@ ANSWER = {
 @blueprint.get("/<job_id>/events")
 @needs(Scope.READ)
 @blueprint.doc(responses={"200": ANSWER}, parameters=[LAST_EVENT_ID])
-@blueprint.alt_response(401, schema=schemas.ErrorAnswer)
-@blueprint.alt_response(404, schema=schemas.ErrorAnswer)
+@blueprint.errors(401, 404)
 def job_events(job_id: str) -> Response:
     """Stream a job's events until it has ended; `Last-Event-ID` continues after an event seen before.
 

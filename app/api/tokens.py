@@ -5,20 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flask import Response
-
 from app.api.http import examples, paging, services
 from app.api.http.access import needs_user
+from app.api.http.answers import envelope_of, enveloped
 from app.api.http.auth import signed_in
-from app.api.http.envelope import envelope_of, enveloped
-from app.api.http.ordering import HEADER, idempotency_key, marked
+from app.api.http.ordering import HEADER, idempotency_key, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import accounts as schemas
-from app.api.schemas.images import ErrorAnswer
 from app.domain.api_key import Scope
-from app.domain.clock import rfc3339
 from app.domain.errors import FieldError, InvalidRequest
-from app.domain.ledger import Entry
 
 blueprint = ApiBlueprint("tokens", __name__, url_prefix="/api/tokens", description="What users may spend")
 
@@ -28,46 +23,43 @@ SORT_ID = re.compile(r"\d{13}:.{1,300}")
 @blueprint.get("/balance")
 @needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.BalanceAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def balance() -> Response:
+@blueprint.errors(401)
+def balance() -> dict[str, Any]:
     """Show what can be spent, and what is held for generations on their way."""
     user_id = signed_in().id
     found = services().billing.balance(user_id)
-    return enveloped("OK", {"userId": user_id, "balance": found.tokens, "held": found.held})
+    return enveloped("OK", {"user_id": user_id, "tokens": found.tokens, "held": found.held})
 
 
 @blueprint.get("/history")
 @needs_user(Scope.READ)
 @blueprint.arguments(schemas.HistoryQuery, location="query")
 @blueprint.response(200, envelope_of(schemas.HistoryAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def history(query: dict[str, Any]) -> Response:
+@blueprint.errors(401)
+def history(query: dict[str, Any]) -> dict[str, Any]:
     """List the ledger's entries, newest first: signup, topup, hold, capture, release."""
     user_id, limit = signed_in().id, query["limit"]
     before = paging.place_of(query["cursor"], SORT_ID.fullmatch)
     found = services().billing.history(user_id, kind=query["type"], before_id=before, limit=limit + 1)
     more = len(found) > limit
     following = paging.opaque(found[limit - 1][0]) if more else None
-    entries = [entry_view(entry) for _, entry in found[:limit]]
-    return enveloped("OK", {"entries": entries, "cursor": {"next": following, "hasMore": more}})
+    entries = [entry for _, entry in found[:limit]]
+    return enveloped("OK", {"entries": entries, "cursor": {"next": following, "has_more": more}})
 
 
 @blueprint.post("/topup")
 @needs_user(Scope.ADMIN)
 @blueprint.arguments(schemas.TopupBody, examples=examples.TOPUP)
 @blueprint.response(201, envelope_of(schemas.TopupAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(403, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
-def topup(body: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401, 403, 404)
+def topup(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Add tokens to a user's balance (administrators). The same key again adds nothing and answers the same.
 
     The key comes as `idempotencyKey` or in the header `Idempotency-Key`.
     """
     entry, replayed = services().billing.topup_once(body["user_id"], body["amount"], key=_key_of(body), notes=body["notes"])
     tokens = services().billing.balance(body["user_id"]).tokens
-    return marked(enveloped("Tokens added", {"entry": entry_view(entry), "balance": tokens}, 201), replayed=replayed)
+    return enveloped("Tokens added", {"entry": entry, "balance": tokens}), replay_headers(replayed=replayed)
 
 
 def _key_of(body: dict[str, Any]) -> str:
@@ -77,15 +69,3 @@ def _key_of(body: dict[str, Any]) -> str:
         return str(keys.pop())
     detail = f"The header {HEADER} is another key." if keys else f"Send a key, here or in the header {HEADER}."
     raise InvalidRequest(f"idempotencyKey: {detail}", [FieldError("/idempotencyKey", detail)])
-
-
-def entry_view(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "type": entry.type.value,
-        "amount": entry.balance,
-        "held": entry.held,
-        "jobId": entry.job_id,
-        "notes": entry.notes,
-        "createdAt": rfc3339(entry.at),
-    }

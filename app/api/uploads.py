@@ -8,16 +8,12 @@ from flask import Response, request
 
 from app.api.http import paging, services
 from app.api.http.access import needs_user
+from app.api.http.answers import envelope_of, enveloped
 from app.api.http.auth import signed_in
 from app.api.http.bodies import UnsupportedMediaType, uploaded_file
-from app.api.http.envelope import envelope_of, enveloped
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import uploads as schemas
-from app.api.schemas.images import ErrorAnswer
-from app.clients.storage import Storage
 from app.domain.api_key import Scope
-from app.domain.asset import Upload
-from app.domain.clock import rfc3339
 from app.domain.errors import FieldError, InvalidRequest
 from app.services.orders.web_generation import REFERENCE_SIDES
 
@@ -28,12 +24,8 @@ blueprint = ApiBlueprint("uploads", __name__, url_prefix="/api/uploads", descrip
 @needs_user(Scope.GENERATE)
 @blueprint.doc(requestBody=schemas.upload_body())
 @blueprint.response(201, envelope_of(schemas.UploadAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(413, schema=ErrorAnswer)
-@blueprint.alt_response(415, schema=ErrorAnswer)
-@blueprint.alt_response(503, schema=ErrorAnswer)
-def create_upload() -> Response:
+@blueprint.errors(400, 401, 413, 415, 503)
+def create_upload() -> tuple[dict[str, Any], dict[str, str]]:
     """Upload an image, to be the reference of later generations.
 
     One file part, `file` or `image`: JPEG, PNG, WEBP, GIF or BMP by its bytes, 32 to 4096 pixels a side, at most 10 MB. Its metadata
@@ -45,9 +37,7 @@ def create_upload() -> Response:
         raise _no_file()
     services().readiness.require()  # Without its unique index one picture would get two records.
     kept = services().uploads.keep(user.id, file.stream, sides=REFERENCE_SIDES, file_name=file.filename)
-    response = enveloped("Image uploaded", upload_view(kept.upload, services().storage), 201)
-    response.headers["Location"] = f"/api/uploads/{kept.upload.id}"
-    return response
+    return enveloped("Image uploaded", kept.upload), {"Location": f"/api/uploads/{kept.upload.id}"}
 
 
 def _no_file() -> InvalidRequest | UnsupportedMediaType:
@@ -61,51 +51,29 @@ def _no_file() -> InvalidRequest | UnsupportedMediaType:
 @needs_user(Scope.READ)
 @blueprint.arguments(schemas.UploadsQuery, location="query")
 @blueprint.response(200, envelope_of(schemas.UploadsAnswer))
-@blueprint.alt_response(400, schema=ErrorAnswer)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-def list_uploads(query: dict[str, Any]) -> Response:
+@blueprint.errors(400, 401)
+def list_uploads(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List your uploads, newest first: `generation_input` are brought along, `generation_output` were generated."""
     limit, before_id = query["limit"], paging.id_of(query["cursor"])
     found = services().uploads.list(signed_in().id, purpose=query["purpose"], before_id=before_id, limit=limit + 1)
     page, cursor = paging.page_of(found, limit)
-    data = {"uploads": [upload_view(upload, services().storage) for upload in page], "cursor": cursor}
-    return paging.with_links(enveloped("OK", data), cursor)
+    return enveloped("OK", {"uploads": page, "cursor": cursor}), paging.links(cursor)
 
 
 @blueprint.get("/<upload_id>")
 @needs_user(Scope.READ)
 @blueprint.response(200, envelope_of(schemas.UploadAnswer))
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
-def show_upload(upload_id: str) -> Response:
+@blueprint.errors(401, 404)
+def show_upload(upload_id: str) -> dict[str, Any]:
     """Show one of your uploads."""
-    upload = services().uploads.get(upload_id, user_id=signed_in().id)
-    return enveloped("OK", upload_view(upload, services().storage))
+    return enveloped("OK", services().uploads.get(upload_id, user_id=signed_in().id))
 
 
 @blueprint.delete("/<upload_id>")
 @needs_user(Scope.GENERATE)
 @blueprint.response(204)
-@blueprint.alt_response(401, schema=ErrorAnswer)
-@blueprint.alt_response(404, schema=ErrorAnswer)
-@blueprint.alt_response(503, schema=ErrorAnswer)
+@blueprint.errors(401, 404, 503)
 def delete_upload(upload_id: str) -> Response:
     """Delete one of your uploads, its file included. Generations that were to use it fail; those that did keep their images."""
     services().uploads.delete(upload_id, user_id=signed_in().id)
     return Response(status=204)
-
-
-def upload_view(upload: Upload, storage: Storage) -> dict[str, Any]:
-    return {
-        "id": upload.id,
-        "purpose": upload.purpose.value,
-        "url": storage.url(upload.key),
-        "mimeType": upload.content_type,
-        "width": upload.width,
-        "height": upload.height,
-        "sizeBytes": upload.size_bytes,
-        "sha256": upload.sha256,
-        "fileName": upload.file_name,
-        "jobId": upload.job_id,
-        "createdAt": rfc3339(upload.created_at),
-    }

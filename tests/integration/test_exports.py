@@ -13,8 +13,7 @@ from flask import Flask, Response, g
 
 from app.api.http import errors
 from app.api.http.exports import INCOMPLETE, PIECE_CHARS, exported
-from app.api.job_exports import COLUMNS, job_rows
-from app.api.schemas.history import ExportFormat
+from app.api.schemas.jobs import ExportFormat, JobRow, job_rows
 from app.clients.storage import LocalStorage
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure
@@ -143,8 +142,8 @@ def test_jobs_are_exported_flat_for_a_table_and_whole_for_a_script(database: Dat
         assert jobs.insert(job)
     found = list(History(jobs=jobs).all(JobFilter(user_id="user-1")))
 
-    table = answer_of(job_rows(found, storage, CSV), CSV, COLUMNS).get_data(as_text=True)
-    lines = answer_of(job_rows(found, storage, NDJSON), NDJSON, COLUMNS).get_data(as_text=True)
+    table = answer_of(job_rows(found, storage, CSV), CSV, JobRow.keys()).get_data(as_text=True)
+    lines = answer_of(job_rows(found, storage, NDJSON), NDJSON, JobRow.keys()).get_data(as_text=True)
 
     second, first = csv.DictReader(io.StringIO(table, newline=""))
     assert (first["jobId"], first["images"], first["cost"], first["prompt"]) == (done.id, "2", "0.05", "a red bicycle")

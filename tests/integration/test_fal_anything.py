@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from app.api.views import job_view
+from app.api.schemas.jobs import JobAnswer
 from app.bootstrap import Services
 from app.clients.fal.status import FalStatusClient
 from app.config import Settings
@@ -137,7 +137,7 @@ def test_whatever_fal_answers_the_job_ends_and_the_promise_holds(lab: Lab) -> No
 
 def problems(services: Services, job: Job, script: Script) -> list[str]:
     """Return every way in which the promise is broken for an order of one picture."""
-    told = json.dumps(job_view(job, services.storage), ensure_ascii=False, allow_nan=False)
+    told = json.dumps(JobAnswer.of(job, services.storage), ensure_ascii=False, allow_nan=False)
     record = services.database["usage"].find_one({"_id": job.id}) or {}
     delivered = len(job.images) if job.status is JobStatus.COMPLETED else 0
     right = job.quote.unit_micros * delivered

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.api.views import cost_view
+from app.api.schemas.jobs import CostDetailAnswer
 from app.domain.costs import ActualCost, CostSource, billed_units
 from app.domain.fal_request import Failure
 from app.domain.job import Job, SweepTimeouts
@@ -217,7 +217,7 @@ def test_bad_units_never_fail_a_job_and_leave_its_cost_unknown(header: str | Non
     job = collected(submitted_job(requests=(1, 1)), "1", header)
 
     assert (job.status.value, job.actual, job.charged_micros) == ("completed", None, 50_000)
-    assert cost_view(job) == {"estimated": 0.05, "actual": None, "source": "estimate"}
+    assert CostDetailAnswer.of(job) == {"estimated": 0.05, "actual": None, "source": "estimate"}
 
 
 def test_the_cost_is_unknown_until_the_job_has_ended() -> None:
@@ -237,18 +237,18 @@ def test_a_part_that_was_sent_and_failed_may_have_been_billed() -> None:
 def test_a_job_of_which_nothing_was_sent_has_cost_nothing() -> None:
     canceled = certain(make_job().cancel_requested(now=after(1)))
 
-    assert cost_view(canceled) == {"estimated": 0.025, "actual": 0.0, "source": "units"}
+    assert CostDetailAnswer.of(canceled) == {"estimated": 0.025, "actual": 0.0, "source": "units"}
 
 
 @pytest.mark.parametrize("late", [submitted_job(), certain(make_job().submitting(0, now=after(1)))])
 def test_what_was_sent_and_not_collected_has_an_unknown_cost(late: Job) -> None:
     failed = certain(late.given_up(OOPS, now=after(2)))
 
-    assert cost_view(failed) == {"estimated": 0.025, "actual": None, "source": "estimate"}
+    assert CostDetailAnswer.of(failed) == {"estimated": 0.025, "actual": None, "source": "estimate"}
 
 
 def test_what_fal_has_stopped_may_have_been_billed_all_the_same() -> None:
-    assert cost_view(canceled_job()) == {"estimated": 0.025, "actual": None, "source": "estimate"}
+    assert CostDetailAnswer.of(canceled_job()) == {"estimated": 0.025, "actual": None, "source": "estimate"}
 
 
 # -- the invoice, and what is stored ----------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_an_invoice_takes_the_place_of_the_units_once() -> None:
 
     invoiced = certain(job.invoiced(24_000, now=after(60)))
 
-    assert cost_view(invoiced) == {"estimated": 0.025, "actual": 0.024, "source": "invoice"}
+    assert CostDetailAnswer.of(invoiced) == {"estimated": 0.025, "actual": 0.024, "source": "invoice"}
     assert invoiced.invoiced(24_000, now=after(90)) is None
     assert certain(invoiced.invoiced(23_000, now=after(90))).actual == ActualCost(23_000, CostSource.INVOICE)
     assert (invoiced.charged_micros, invoiced.status, invoiced.history) == (job.charged_micros, job.status, job.history)
@@ -284,7 +284,7 @@ def test_a_job_from_before_operators_prices_keeps_what_it_was_quoted() -> None:
     job = from_document(document, SweepTimeouts())
 
     assert (job.quote.provider_amount, job.actual) == (None, None)
-    assert cost_view(job) == {"estimated": 0.025, "actual": None, "source": "estimate"}
+    assert CostDetailAnswer.of(job) == {"estimated": 0.025, "actual": None, "source": "estimate"}
     assert to_document(job)["cost"] == {**document["cost"], "actualMicros": None}
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import marshmallow as ma
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
+from app.api.http.answers import Answer
 from app.api.http.bodies import UnsupportedMediaType
 from app.domain import errors
 from app.domain.errors import GatewayError, InvalidRequest
@@ -45,6 +47,25 @@ HTTP_CODES = {
 }
 
 
+class FieldErrorAnswer(Answer):
+    pointer = ma.fields.String()
+    detail = ma.fields.String()
+
+
+class ErrorAnswer(Answer):
+    """The one error body."""
+
+    success = ma.fields.Boolean(metadata={"description": "Always false."})
+    status = ma.fields.Integer()
+    code = ma.fields.String(metadata={"description": "Stable: switch on this, not on the message."})
+    message = ma.fields.String()
+    retryable = ma.fields.Boolean()
+    request_id = ma.fields.String(data_key="requestId")
+    details = ma.fields.Dict()
+    errors = ma.fields.List(ma.fields.Nested(FieldErrorAnswer))
+    job_id = ma.fields.UUID(data_key="jobId")
+
+
 def init_app(app: Flask) -> None:
     app.register_error_handler(GatewayError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -56,21 +77,10 @@ def status_of(error: GatewayError) -> int:
 
 
 def error_body(
-    status: int, code: str, message: str, *, retryable: bool = False, details: Any = None, job_id: str | None = None
+    status: int, code: str, message: str, *, retryable: bool = False, errors: Any = None, details: Any = None, job_id: str | None = None
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "success": False,
-        "status": status,
-        "code": code,
-        "message": message,
-        "retryable": retryable,
-        "requestId": g.get("request_id"),
-    }
-    if details:
-        body["details"] = details
-    if job_id:
-        body["jobId"] = job_id
-    return body
+    said = {"success": False, "status": status, "code": code, "message": message, "retryable": retryable, "request_id": g.get("request_id")}
+    return ErrorAnswer.of(said | {name: value for name, value in (("details", details), ("errors", errors), ("job_id", job_id)) if value})
 
 
 def _domain_error(error: GatewayError) -> Response:
@@ -79,10 +89,10 @@ def _domain_error(error: GatewayError) -> Response:
         log.warning("%s", error.message)
     elif status >= 500:
         log.error("%s: %s", error.code, error.message, exc_info=error)
-    body = error_body(status, error.code, error.message, retryable=error.retryable, details=error.details)
-    if isinstance(error, InvalidRequest) and error.errors:
-        body["errors"] = [{"pointer": entry.pointer, "detail": entry.detail} for entry in error.errors]
-    response = _answer(body, status)
+    wrong = error.errors if isinstance(error, InvalidRequest) else None
+    response = _answer(
+        error_body(status, error.code, error.message, retryable=error.retryable, errors=wrong, details=error.details), status
+    )
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.RateLimited):

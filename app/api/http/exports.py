@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Response
 
-from app.api.schemas.history import ExportFormat
+from app.api.schemas.jobs import ExportFormat
 from app.domain import clock
 
 #: What begins a formula, full-width forms too: spreadsheets take those for the plain ones.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, g, request
+from flask import g, request
 
 from app.api.http import services
 from app.api.http.auth import caller
@@ -43,11 +43,9 @@ def order_key_of(body: Mapping[str, Any]) -> OrderKey | None:
     return order_key(caller=caller().identity, route=f"{request.method} {request.path}", key=key, body=body)
 
 
-def marked(response: Response, *, replayed: bool) -> Response:
-    """Say so where the answer is an earlier request's."""
-    if replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
+def replay_headers(*, replayed: bool) -> dict[str, str]:
+    """Return the header that says so where the answer is an earlier request's."""
+    return {"Idempotent-Replayed": "true"} if replayed else {}
 
 
 def count_accept(accepted: Accepted) -> None:

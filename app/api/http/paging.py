@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import marshmallow as ma
-from flask import Response, request
+from flask import request
 
+from app.api.http.answers import Answer
 from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
 from app.domain.job_filter import JobFilter
@@ -31,6 +32,17 @@ def limit_field() -> ma.fields.Integer:
 
 def cursor_field() -> ma.fields.String:
     return ma.fields.String(load_default=None, metadata={"description": "`cursor.next` of the page before."})
+
+
+class CursorAnswer(Answer):
+    next = ma.fields.String(allow_none=True)
+    has_more = ma.fields.Boolean(data_key="hasMore")
+
+
+class TwoWayCursorAnswer(Answer):
+    next = ma.fields.String(allow_none=True, metadata={"description": "Leads to older jobs."})
+    previous = ma.fields.String(allow_none=True, metadata={"description": "Leads back to newer jobs."})
+    has_more = ma.fields.Boolean(data_key="hasMore", metadata={"description": "Whether there is a `next`."})
 
 
 def id_of(cursor: str | None) -> str | None:
@@ -66,7 +78,7 @@ def page_of(found: Sequence[Any], limit: int) -> tuple[list[Any], dict[str, Any]
     page = list(found[:limit])
     more = len(found) > limit
     last = opaque(page[-1].id) if more else None
-    return page, {"next": last, "hasMore": more}
+    return page, {"next": last, "has_more": more}
 
 
 def position_of(cursor: str | None, wanted: JobFilter) -> PageCursor | None:
@@ -85,17 +97,15 @@ def position_of(cursor: str | None, wanted: JobFilter) -> PageCursor | None:
 
 
 def cursors_of(page: JobPage, wanted: JobFilter) -> dict[str, Any]:
-    return {"next": _text(page.next, wanted), "previous": _text(page.previous, wanted), "hasMore": page.next is not None}
+    return {"next": _text(page.next, wanted), "previous": _text(page.previous, wanted), "has_more": page.next is not None}
 
 
-def with_links(response: Response, cursor: dict[str, Any]) -> Response:
-    """Add `Link: <…>; rel="next", <…>; rel="prev"` (RFC 8288) as far as there are such pages."""
+def links(cursor: dict[str, Any]) -> dict[str, str]:
+    """Return the header `Link: <…>; rel="next", <…>; rel="prev"` (RFC 8288) as far as there are such pages."""
     query = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
     places = (("next", cursor["next"]), ("prev", cursor.get("previous")))
-    links = [f'<{request.path}?{urlencode([*query, ("cursor", place)])}>; rel="{rel}"' for rel, place in places if place]
-    if links:
-        response.headers["Link"] = ", ".join(links)
-    return response
+    found = [f'<{request.path}?{urlencode([*query, ("cursor", place)])}>; rel="{rel}"' for rel, place in places if place]
+    return {"Link": ", ".join(found)} if found else {}
 
 
 def _text(place: PageCursor | None, wanted: JobFilter) -> str | None:

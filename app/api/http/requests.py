@@ -6,7 +6,8 @@ import logging
 import re
 import time
 import uuid
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import marshmallow as ma
 import structlog
@@ -17,8 +18,11 @@ from werkzeug.datastructures import MultiDict
 
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
 from app.api.http.deferred import Deferred
+from app.api.http.errors import ErrorAnswer
 from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 log = logging.getLogger("http")
 
@@ -100,6 +104,16 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
     """The base of every documented blueprint."""
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def errors(self, *statuses: int) -> Callable[[F], F]:
+        """Document with which statuses the one error body may be answered."""
+
+        def documented(view: F) -> F:
+            for status in statuses:
+                view = self.alt_response(status, schema=ErrorAnswer)(view)
+            return view
+
+        return documented
 
 
 class BodySchema(ma.Schema):

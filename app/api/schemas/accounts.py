@@ -7,9 +7,10 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.http.paging import limit_field
+from app.api.http.answers import Answer
+from app.api.http.paging import CursorAnswer, limit_field
 from app.api.http.requests import BodySchema
-from app.api.schemas.images import CursorAnswer, no_nul
+from app.api.schemas.fields import no_nul
 from app.domain.credentials import MAX_EMAIL_CHARS, MAX_PASSWORD_CHARS, MAX_TYPED_CHARS, MIN_PASSWORD_CHARS, normal_email, normal_password
 from app.domain.ledger import EntryType
 
@@ -63,11 +64,11 @@ class PasswordBody(BodySchema):
     new_password = _password(MIN_PASSWORD_CHARS, data_key="newPassword")
 
 
-class NothingAnswer(ma.Schema):
+class NothingAnswer(Answer):
     """An empty object."""
 
 
-class UserAnswer(ma.Schema):
+class UserAnswer(Answer):
     id = ma.fields.String()
     email = ma.fields.String(allow_none=True)
     role = ma.fields.String()
@@ -75,18 +76,18 @@ class UserAnswer(ma.Schema):
     created_at = ma.fields.AwareDateTime(data_key="createdAt")
 
 
-class SessionAnswer(ma.Schema):
+class SessionAnswer(Answer):
     user = ma.fields.Nested(UserAnswer)
     token = ma.fields.String()
 
 
-class MeAnswer(ma.Schema):
+class MeAnswer(Answer):
     user = ma.fields.Nested(UserAnswer)
 
 
-class BalanceAnswer(ma.Schema):
+class BalanceAnswer(Answer):
     user_id = ma.fields.String(data_key="userId")
-    balance = ma.fields.Integer(metadata={"description": "Tokens that can be spent."})
+    balance = ma.fields.Integer(attribute="tokens", metadata={"description": "Tokens that can be spent."})
     held = ma.fields.Integer(metadata={"description": "Tokens of generations that are on their way."})
 
 
@@ -96,17 +97,17 @@ class HistoryQuery(BodySchema):
     cursor = ma.fields.String(load_default=None)
 
 
-class EntryAnswer(ma.Schema):
+class EntryAnswer(Answer):
     id = ma.fields.String()
     type = ma.fields.Enum(EntryType, by_value=True)
-    amount = ma.fields.Integer(metadata={"description": "What it did to the balance."})
+    amount = ma.fields.Integer(attribute="balance", metadata={"description": "What it did to the balance."})
     held = ma.fields.Integer(metadata={"description": "What it did to the held tokens."})
     job_id = ma.fields.String(data_key="jobId", allow_none=True)
     notes = ma.fields.String(allow_none=True)
-    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+    at = ma.fields.AwareDateTime(data_key="createdAt")
 
 
-class HistoryAnswer(ma.Schema):
+class HistoryAnswer(Answer):
     entries = ma.fields.List(ma.fields.Nested(EntryAnswer))
     cursor = ma.fields.Nested(CursorAnswer)
 
@@ -118,6 +119,6 @@ class TopupBody(BodySchema):
     idempotency_key = ma.fields.String(data_key="idempotencyKey", load_default=None, validate=[ma.validate.Length(1, 255), no_nul])
 
 
-class TopupAnswer(ma.Schema):
+class TopupAnswer(Answer):
     entry = ma.fields.Nested(EntryAnswer)
     balance = ma.fields.Integer()

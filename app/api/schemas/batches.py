@@ -6,10 +6,11 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.http.order_faults import require_user
+from app.api.http.answers import Answer, Usd, shows
 from app.api.http.requests import BodySchema
-from app.api.schemas.images import OrderBody, metadata_field, text_field, user_id_field
-from app.domain.batch import MAX_ITEMS
+from app.api.schemas.fields import metadata_field, text_field, user_id_field
+from app.api.schemas.images import OrderBody, require_user
+from app.domain.batch import MAX_ITEMS, Batch
 from app.domain.job import JobStatus
 
 MAX_COST_USD = 1_000_000_000
@@ -40,15 +41,19 @@ class BatchBody(BodySchema):
         require_user(data)
 
 
-class BatchAccepted(ma.Schema):
-    success = ma.fields.Boolean()
-    batch_id = ma.fields.UUID(data_key="batchId")
+def address_of(batch: Batch) -> str:
+    return f"/api/batches/{batch.id}"
+
+
+class BatchAccepted(Answer):
+    success = shows(ma.fields.Boolean(), lambda _: True)
+    id = ma.fields.UUID(data_key="batchId")
     job_ids = ma.fields.List(ma.fields.UUID(), data_key="jobIds", metadata={"description": "In the order of the items."})
-    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged if every image comes."})
-    status_url = ma.fields.String(data_key="statusUrl")
+    quoted_micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged if every image comes."})
+    status_url = shows(ma.fields.String(data_key="statusUrl"), address_of)
 
 
-class CountsAnswer(ma.Schema):
+class CountsAnswer(Answer):
     pending = ma.fields.Integer()
     processing = ma.fields.Integer()
     completed = ma.fields.Integer()
@@ -56,19 +61,27 @@ class CountsAnswer(ma.Schema):
     canceled = ma.fields.Integer()
 
 
-class BatchAnswer(ma.Schema):
-    batch_id = ma.fields.UUID(data_key="batchId")
-    user_id = ma.fields.String(data_key="userId")
+class BatchAnswer(Answer):
+    batch_id = ma.fields.UUID(data_key="batchId", attribute="batch.id")
+    user_id = ma.fields.String(data_key="userId", attribute="batch.user_id")
     status = ma.fields.Enum(
         JobStatus,
         by_value=True,
         metadata={"description": "`completed` when all jobs have ended and one at least has delivered; see `counts` for the rest."},
     )
-    cancel_requested = ma.fields.Boolean(
-        data_key="cancelRequested", metadata={"description": "It was canceled; jobs that fal works on end as fal ends them."}
+    cancel_requested = shows(
+        ma.fields.Boolean(
+            data_key="cancelRequested", metadata={"description": "It was canceled; jobs that fal works on end as fal ends them."}
+        ),
+        lambda view: view.batch.canceled_at is not None,
     )
-    counts = ma.fields.Nested(CountsAnswer, metadata={"description": "How many of its jobs have which status."})
-    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged so far."})
-    estimated_cost = ma.fields.Float(data_key="estimatedCost", metadata={"description": "USD, the `cost` it was accepted with."})
+    counts = shows(
+        ma.fields.Nested(CountsAnswer, metadata={"description": "How many of its jobs have which status."}),
+        lambda view: {status.value: view.jobs.get(status, 0) for status in JobStatus},
+    )
+    charged_micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged so far."})
+    quoted_micros = Usd(
+        data_key="estimatedCost", attribute="batch.quoted_micros", metadata={"description": "USD, the `cost` it was accepted with."}
+    )
     progress = ma.fields.Integer(metadata={"description": "Percent; a job that has ended counts whole, however it ended."})
-    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+    created_at = ma.fields.AwareDateTime(data_key="createdAt", attribute="batch.created_at")

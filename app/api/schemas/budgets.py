@@ -6,8 +6,10 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.api.http.answers import Answer, Usd
+from app.api.http.paging import CursorAnswer
 from app.api.http.requests import BodySchema
-from app.api.schemas.images import CursorAnswer, no_nul
+from app.api.schemas.fields import no_nul
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 
@@ -41,16 +43,16 @@ class BudgetsQuery(BodySchema):
     cursor = ma.fields.String(load_default=None, metadata={"description": "`cursor.next` of the page before."})
 
 
-class BudgetAnswer(ma.Schema):
+class BudgetAnswer(Answer):
     """With neither user nor key it is the budget of all together, which the service's settings set."""
 
     user_id = ma.fields.String(data_key="userId", allow_none=True)
     key_id = ma.fields.String(data_key="keyId", allow_none=True)
-    monthly = ma.fields.Float(metadata={"description": "USD."})
-    spent = ma.fields.Float(metadata={"description": "USD that finished jobs were charged in the current UTC month."})
-    held = ma.fields.Float(metadata={"description": "USD that running jobs may yet cost."})
+    monthly = Usd(attribute="limit_micros", metadata={"description": "USD."})
+    spent = Usd(attribute="spent_micros", metadata={"description": "USD that finished jobs were charged in the current UTC month."})
+    held = Usd(attribute="held_micros", metadata={"description": "USD that running jobs may yet cost."})
 
 
-class BudgetsAnswer(ma.Schema):
+class BudgetsAnswer(Answer):
     budgets = ma.fields.List(ma.fields.Nested(BudgetAnswer))
     cursor = ma.fields.Nested(CursorAnswer)

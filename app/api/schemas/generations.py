@@ -7,10 +7,12 @@ from typing import Any
 import marshmallow as ma
 
 from app.api.http import examples
-from app.api.http.paging import cursor_field, limit_field
+from app.api.http.answers import Answer, Link, shows
+from app.api.http.paging import CursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
-from app.api.schemas.images import CursorAnswer, no_nul
-from app.domain.job import JobStatus
+from app.api.schemas.fields import no_nul
+from app.api.schemas.jobs import processing_ms
+from app.domain.job import Job, JobStatus
 from app.services.orders.web_generation import ASPECT_RATIOS
 from registry.prompts import FOCUS_MODES
 
@@ -74,70 +76,79 @@ class GenerationsQuery(BodySchema):
     include_failed = ma.fields.Boolean(data_key="includeFailed", load_default=False)
 
 
-class GenerationImage(ma.Schema):
-    image_id = ma.fields.UUID(data_key="imageId")
-    image_url = ma.fields.Url(data_key="imageUrl")
-    mime_type = ma.fields.String(data_key="mimeType")
+def _own(job: Job, name: str) -> Any:
+    """Return what only orders by the web app's own endpoints have; missing for all others."""
+    return (job.web and getattr(job.web, name)) or ma.missing
+
+
+class GenerationImage(Answer):
+    image_id = ma.fields.UUID(data_key="imageId", attribute="upload_id")
+    image_url = Link(data_key="imageUrl", attribute="key")
+    mime_type = ma.fields.String(data_key="mimeType", attribute="content_type")
     size_bytes = ma.fields.Integer(data_key="sizeBytes")
 
 
-class GenerationMetadata(ma.Schema):
-    prompt = ma.fields.String()
-    number_of_images = ma.fields.Integer(data_key="numberOfImages")
-    aspect_ratio = ma.fields.String(data_key="aspectRatio", allow_none=True)
+class GenerationMetadata(Answer):
+    prompt = shows(ma.fields.String(), lambda job: job.web.prompt if job.web else job.inputs.get("prompt"))
+    reference_type = shows(ma.fields.String(data_key="referenceType"), lambda job: _own(job, "reference_type"))
+    num_images = ma.fields.Integer(data_key="numberOfImages")
+    aspect_ratio = shows(
+        ma.fields.String(data_key="aspectRatio", allow_none=True),
+        lambda job: job.web.aspect_ratio if job.web else job.options.get("aspect_ratio"),
+    )
     project_id = ma.fields.String(data_key="projectId", allow_none=True)
-    reference_type = ma.fields.String(data_key="referenceType")
-    reference_image_id = ma.fields.UUID(data_key="referenceImageId")
+    reference_image_id = shows(ma.fields.UUID(data_key="referenceImageId"), lambda job: _own(job, "reference_image_id"))
+    template_id = shows(ma.fields.String(data_key="promptTemplateId"), lambda job: _own(job, "template_id"))
 
 
-class GenerationError(ma.Schema):
+class GenerationError(Answer):
     code = ma.fields.String()
     message = ma.fields.String()
 
 
-class GenerationAnswer(ma.Schema):
-    generation_id = ma.fields.UUID(data_key="generationId")
+class GenerationAnswer(Answer):
+    id = ma.fields.UUID(data_key="generationId")
     status = ma.fields.Enum(JobStatus, by_value=True)
     progress = ma.fields.Integer()
     message = ma.fields.String()
-    cancel_requested = ma.fields.Boolean(data_key="cancelRequested")
-    metadata = ma.fields.Nested(GenerationMetadata)
-    images = ma.fields.List(ma.fields.Nested(GenerationImage))
-    tokens_used = ma.fields.Integer(data_key="tokensUsed")
-    error = ma.fields.Nested(GenerationError)
     created_at = ma.fields.AwareDateTime(data_key="createdAt")
     completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)
-    processing_time_ms = ma.fields.Integer(data_key="processingTimeMs", allow_none=True)
+    metadata = shows(ma.fields.Nested(GenerationMetadata), lambda job: job)
+    images = ma.fields.List(ma.fields.Nested(GenerationImage))
+    tokens_used = ma.fields.Integer(data_key="tokensUsed")
+    processing_time_ms = shows(ma.fields.Integer(data_key="processingTimeMs", allow_none=True), processing_ms)
+    cancel_requested = shows(ma.fields.Boolean(data_key="cancelRequested"), lambda job: job.cancel_requested_at is not None or ma.missing)
+    error = shows(ma.fields.Nested(GenerationError), lambda job: job.failure or ma.missing)
 
 
-class GenerationsAnswer(ma.Schema):
+class GenerationsAnswer(Answer):
     queue = ma.fields.List(ma.fields.Nested(GenerationAnswer))
     completed = ma.fields.List(ma.fields.Nested(GenerationAnswer))
-    failed = ma.fields.List(ma.fields.Nested(GenerationAnswer))
     results = ma.fields.List(ma.fields.Nested(GenerationAnswer))
     cursor = ma.fields.Nested(CursorAnswer)
+    failed = ma.fields.List(ma.fields.Nested(GenerationAnswer))
 
 
-class QueuedAnswer(ma.Schema):
+class QueuedAnswer(Answer):
     job_id = ma.fields.UUID(data_key="jobId")
     generation_id = ma.fields.UUID(data_key="generationId")
     reference_image_id = ma.fields.UUID(data_key="referenceImageId")
     status = ma.fields.String()
     message = ma.fields.String()
-    number_of_images = ma.fields.Integer(data_key="numberOfImages")
+    num_images = ma.fields.Integer(data_key="numberOfImages")
     metadata = ma.fields.Dict()
-    websocket_events = ma.fields.Dict(data_key="websocketEvents")
+    events = ma.fields.Dict(data_key="websocketEvents")
     status_endpoint = ma.fields.String(data_key="statusEndpoint")
 
 
-class TemplateAnswer(ma.Schema):
+class TemplateAnswer(Answer):
     id = ma.fields.String()
     name = ma.fields.String()
     description = ma.fields.String()
     preview = ma.fields.String()
 
 
-class TemplatesAnswer(ma.Schema):
+class TemplatesAnswer(Answer):
     templates = ma.fields.List(ma.fields.Nested(TemplateAnswer))
 
 

@@ -1,53 +1,29 @@
-"""Bodies and answers, as marshmallow checks them and OpenAPI shows them."""
+"""What is ordered and estimated, as marshmallow checks it, and the answers about orders and models."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import marshmallow as ma
 
-from app.api.http.order_faults import add_models_faults, add_places, require_user
+from app.api.http import services
+from app.api.http.answers import Answer, Link, Usd, shows
+from app.api.http.auth import caller
 from app.api.http.requests import BodySchema
-from app.domain.costs import CostSource
-from app.domain.job import JobStatus
+from app.api.schemas.fields import metadata_field, text_field, user_id_field
+from app.domain import clock
+from app.domain.errors import InvalidRequest
+from app.domain.job import Job, JobStatus
+from app.domain.pricing import list_price
+from registry.geometry import takes_size
+from registry.params import known_params
+from registry.request import RequestRefused, UnknownModel, check_options, check_request
+from registry.schema import json_schema
+from registry.spec import MAX_IMAGES, Extra, ModelSpec, Price, Tier
+from registry.table import did_you_mean
 
-MAX_USER_ID_CHARS = 256
-MAX_METADATA_KEYS = 50
-
-
-def no_nul(value: str) -> None:
-    if "\0" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
-        raise ma.ValidationError("Must not contain NUL or lone surrogates.")
-
-
-def metadata_key(key: str) -> None:
-    if not 1 <= len(key) <= 64 or key.startswith("$") or "." in key or "\0" in key:
-        raise ma.ValidationError(f"Key {key!r}: use 1 to 64 characters, no dot, no leading $.")
-
-
-def _metadata(value: dict[str, Any]) -> None:
-    """Flat, small, and without the characters a document store gives a meaning to."""
-    if len(value) > MAX_METADATA_KEYS:
-        raise ma.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
-    for key, item in value.items():
-        metadata_key(key)
-        if not isinstance(item, str | int | float | bool) or len(str(item)) > 500:
-            raise ma.ValidationError(f"Value of {key!r}: use a string, number or boolean of at most 500 characters.")
-        if isinstance(item, str):
-            no_nul(item)
-
-
-def user_id_field(**kwargs: Any) -> ma.fields.String:
-    length = ma.validate.Length(1, MAX_USER_ID_CHARS)
-    return ma.fields.String(data_key="userId", load_default=None, validate=[length, no_nul], **kwargs)
-
-
-def text_field(key: str, longest: int = 128) -> ma.fields.String:
-    return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), no_nul])
-
-
-def metadata_field() -> ma.fields.Dict:
-    return ma.fields.Dict(keys=ma.fields.String(), load_default=dict, validate=_metadata)
+UNKNOWN = "Unknown field."
 
 
 class OrderBody(BodySchema):
@@ -83,79 +59,45 @@ class EstimateBody(OrderBody):
     is_whole = False
 
 
-class EstimateAnswer(ma.Schema):
-    cost_per_image = ma.fields.Float(data_key="costPerImage")
-    total_cost = ma.fields.Float(data_key="totalCost")
+class EstimateAnswer(Answer):
+    cost_per_image = Usd(data_key="costPerImage", attribute="unit_micros")
+    total_cost = Usd(data_key="totalCost", attribute="micros")
     num_images = ma.fields.Integer(data_key="numImages")
 
 
-class CursorAnswer(ma.Schema):
-    next = ma.fields.String(allow_none=True)
-    has_more = ma.fields.Boolean(data_key="hasMore")
-
-
-class ImageAnswer(ma.Schema):
-    url = ma.fields.Url()
+class ImageAnswer(Answer):
+    url = Link(attribute="key")
     width = ma.fields.Integer()
     height = ma.fields.Integer()
     content_type = ma.fields.String(data_key="contentType")
     size_bytes = ma.fields.Integer(data_key="sizeBytes")
     sha256 = ma.fields.String()
-    image_id = ma.fields.UUID(data_key="imageId")
-    flagged = ma.fields.Boolean(metadata={"description": "The model's own safety checker marked this picture."})
-
-
-class GenerateAnswer(ma.Schema):
-    success = ma.fields.Boolean()
-    job_id = ma.fields.UUID(data_key="jobId")
-    status = ma.fields.Enum(JobStatus, by_value=True)
-    model = ma.fields.String()
-    images = ma.fields.List(ma.fields.Nested(ImageAnswer))
-    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged."})
-    status_url = ma.fields.String(data_key="statusUrl")
-    message = ma.fields.String()
-
-
-class CostDetailAnswer(ma.Schema):
-    estimated = ma.fields.Float(metadata={"description": "USD, what the operator was expected to pay fal when the job was ordered."})
-    actual = ma.fields.Float(allow_none=True, metadata={"description": "USD, what fal charges the operator; null while unknown."})
-    source = ma.fields.Enum(CostSource, by_value=True, metadata={"description": "Where the best figure comes from."})
-
-
-class FailureAnswer(ma.Schema):
-    code = ma.fields.String()
-    message = ma.fields.String()
-    details = ma.fields.Dict(allow_none=True)
-
-
-class JobAnswer(ma.Schema):
-    job_id = ma.fields.UUID(data_key="jobId")
-    user_id = ma.fields.String(data_key="userId")
-    type = ma.fields.String()
-    operation = ma.fields.String()
-    model = ma.fields.String()
-    status = ma.fields.Enum(JobStatus, by_value=True)
-    progress = ma.fields.Integer()
-    message = ma.fields.String()
-    cancel_requested = ma.fields.Boolean(
-        data_key="cancelRequested",
-        metadata={"description": "Its user has asked to cancel it; while it has not ended, fal's answer decides how it will."},
+    image_id = ma.fields.UUID(data_key="imageId", attribute="upload_id")
+    flagged = shows(
+        ma.fields.Boolean(metadata={"description": "The model's own safety checker marked this picture."}),
+        lambda image: image.flagged or ma.missing,
     )
-    config = ma.fields.Dict()
+
+
+def _delivered(job: Job) -> str:
+    count = len(job.images)
+    return job.message if count < job.num_images else f"Generated {count} image{'s' if count > 1 else ''}"
+
+
+class GenerateAnswer(Answer):
+    """Of a completed job; of one that goes on, of what is known."""
+
+    success = shows(ma.fields.Boolean(), lambda _: True)
+    id = ma.fields.UUID(data_key="jobId")
+    status = ma.fields.Enum(JobStatus, by_value=True)
+    model = ma.fields.String()
     images = ma.fields.List(ma.fields.Nested(ImageAnswer))
-    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged."})
-    cost_detail = ma.fields.Nested(CostDetailAnswer, data_key="costDetail")
-    error = ma.fields.Nested(FailureAnswer, allow_none=True)
-    project_id = ma.fields.String(data_key="projectId", allow_none=True)
-    metadata = ma.fields.Dict()
-    batch_id = ma.fields.UUID(data_key="batchId", allow_none=True)
-    created_at = ma.fields.AwareDateTime(data_key="createdAt")
-    updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
-    completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)
-    processing_time_ms = ma.fields.Integer(data_key="processingTimeMs", allow_none=True)
+    charged_micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged."})
+    status_url = shows(ma.fields.String(data_key="statusUrl"), lambda _: ma.missing)
+    message = shows(ma.fields.String(), _delivered)
 
 
-class ModelAnswer(ma.Schema):
+class ModelAnswer(Answer):
     name = ma.fields.String()
     category = ma.fields.String()
     description = ma.fields.String()
@@ -163,37 +105,94 @@ class ModelAnswer(ma.Schema):
     required_inputs = ma.fields.List(ma.fields.String(), data_key="requiredInputs")
     optional_inputs = ma.fields.List(ma.fields.String(), data_key="optionalInputs")
     default_options = ma.fields.Dict(data_key="defaultOptions")
-    cost_per_image = ma.fields.Float(data_key="costPerImage")
+    cost_per_image = shows(Usd(data_key="costPerImage"), lambda spec: list_price(spec, clock.now()))
 
 
-class ModelsAnswer(ma.Schema):
+class ModelsAnswer(Answer):
     total = ma.fields.Integer()
     models = ma.fields.List(ma.fields.Nested(ModelAnswer))
 
 
+def _limits(spec: ModelSpec) -> dict[str, Any]:
+    """Return what a model can do at most; its megapixels are None where a request does not say how large the image is."""
+    says_size = takes_size(spec) or {"width", "height"} <= spec.params.keys()
+    largest = spec.max_megapixels if says_size else None
+    return {"maxImagesPerCall": spec.max_images_per_call, "maxImages": MAX_IMAGES, "maxMegapixels": largest}
+
+
+def _price(price: Price) -> dict[str, Any]:
+    """Return a price with what changes it. The amounts are exact decimals in the registry; JSON numbers here."""
+
+    def conditions(entries: Sequence[Tier | Extra]) -> list[dict[str, Any]]:
+        return [{"option": e.option, "equals": e.equals, "amount": float(e.amount)} for e in entries]
+
+    return {
+        "id": price.id,
+        "from": price.start.isoformat(),
+        "unit": price.unit,
+        "amount": float(price.amount),
+        "currency": "USD",
+        "tiers": conditions(price.tiers),
+        "extras": conditions(price.extras),
+        "source": price.source,
+        "checked": price.checked.isoformat() if price.checked else None,
+    }
+
+
 class ModelDetailAnswer(ModelAnswer):
-    input_schema = ma.fields.Dict(data_key="inputSchema", metadata={"description": "JSON Schema 2020-12."})
-    pricing = ma.fields.List(ma.fields.Dict())
-    limits = ma.fields.Dict()
-    usual_seconds = ma.fields.Float(
-        data_key="usualSeconds", allow_none=True, metadata={"description": "Median of the latest generations at fal."}
+    input_schema = shows(
+        ma.fields.Dict(data_key="inputSchema", metadata={"description": "JSON Schema 2020-12."}),
+        lambda spec: json_schema(services().registry, spec),
+    )
+    pricing = shows(ma.fields.List(ma.fields.Dict()), lambda spec: [_price(price) for price in spec.prices])
+    limits = shows(ma.fields.Dict(), _limits)
+    usual_seconds = shows(
+        ma.fields.Float(data_key="usualSeconds", allow_none=True, metadata={"description": "Median of the latest generations at fal."}),
+        lambda spec: services().durations.usual_s(spec.name) or spec.usual_seconds,
     )
 
 
-class FieldErrorAnswer(ma.Schema):
-    pointer = ma.fields.String()
-    detail = ma.fields.String()
+def require_user(data: Mapping[str, Any]) -> None:
+    """Raise ValidationError where nobody tells whom an order is for. Raises Forbidden where the caller may not act for it."""
+    if "user_id" not in data:
+        return  # What is wrong with it is told already.
+    try:
+        caller().acts_for(data["user_id"])
+    except InvalidRequest as exc:
+        raise ma.ValidationError(exc.errors[0].detail, "userId") from exc
 
 
-class ErrorAnswer(ma.Schema):
-    """The one error body."""
+def add_places(messages: dict[Any, Any], known: Sequence[str]) -> None:
+    """Say of each unknown name what was probably meant: `prompt` stands in `inputs`, and `input` is their misspelling."""
+    for name, told in messages.items():
+        if isinstance(name, str) and isinstance(told, list) and any(str(text).startswith(UNKNOWN) for text in told):
+            hint = " It belongs in 'inputs'." if name in known_params() else did_you_mean(name, known)
+            messages[name] = [str(text).replace(UNKNOWN, UNKNOWN + hint) for text in told]
 
-    success = ma.fields.Boolean(metadata={"description": "Always false."})
-    status = ma.fields.Integer()
-    code = ma.fields.String(metadata={"description": "Stable: switch on this, not on the message."})
-    message = ma.fields.String()
-    retryable = ma.fields.Boolean()
-    request_id = ma.fields.String(data_key="requestId")
-    details = ma.fields.Dict()
-    errors = ma.fields.List(ma.fields.Nested(FieldErrorAnswer))
-    job_id = ma.fields.UUID(data_key="jobId")
+
+def add_models_faults(messages: dict[Any, Any], body: Mapping[str, Any], *, whole: bool) -> None:
+    """Add what the model would refuse, where the body is whole enough to tell."""
+    model, inputs, options = (body.get(name) for name in ("model", "inputs", "options"))
+    if not isinstance(model, str) or "model" in messages:
+        return
+    try:
+        (check_request if whole else check_options)(services().registry, model, inputs, options)
+    except UnknownModel as exc:
+        messages["model"] = [str(exc)]
+    except RequestRefused as exc:
+        for problem in exc.problems:
+            place, *below = problem.pointer.split("/")[1:]
+            if place not in messages or (below and isinstance(messages[place], dict)):
+                _put(messages, [place, *below], problem.detail)
+
+
+def _put(messages: dict[Any, Any], path: list[str], detail: str) -> None:
+    """Add a detail at a pointer's steps; marshmallow's messages are as deep as what they are about."""
+    *steps, last = (step.replace("~1", "/").replace("~0", "~") for step in path)
+    for step in steps:
+        below = messages.setdefault(step, {})
+        if not isinstance(below, dict):
+            return
+        messages = below
+    if isinstance(told := messages.setdefault(last, []), list):
+        told.append(detail)

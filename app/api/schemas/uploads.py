@@ -6,9 +6,9 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.http.paging import cursor_field, limit_field
+from app.api.http.answers import Answer, Link
+from app.api.http.paging import CursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
-from app.api.schemas.images import CursorAnswer
 from app.domain.asset import Purpose
 
 UPLOAD_FIELDS = ("file", "image")
@@ -20,11 +20,11 @@ class UploadsQuery(BodySchema):
     cursor = cursor_field()
 
 
-class UploadAnswer(ma.Schema):
+class UploadAnswer(Answer):
     id = ma.fields.UUID(metadata={"description": "Usable as `referenceImageId`, and as `upload:<id>` where a model takes an image."})
     purpose = ma.fields.Enum(Purpose, by_value=True)
-    url = ma.fields.Url(metadata={"description": "Made for this answer; a link into a private bucket ends after a day."})
-    mime_type = ma.fields.String(data_key="mimeType")
+    url = Link(attribute="key", metadata={"description": "Made for this answer; a link into a private bucket ends after a day."})
+    content_type = ma.fields.String(data_key="mimeType")
     width = ma.fields.Integer()
     height = ma.fields.Integer()
     size_bytes = ma.fields.Integer(data_key="sizeBytes", metadata={"description": "Of the stored file, which has no metadata any more."})
@@ -34,7 +34,7 @@ class UploadAnswer(ma.Schema):
     created_at = ma.fields.AwareDateTime(data_key="createdAt")
 
 
-class UploadsAnswer(ma.Schema):
+class UploadsAnswer(Answer):
     uploads = ma.fields.List(ma.fields.Nested(UploadAnswer))
     cursor = ma.fields.Nested(CursorAnswer)
 

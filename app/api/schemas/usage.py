@@ -6,9 +6,10 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.api.http.answers import Answer, Usd
 from app.api.http.requests import BodySchema
-from app.api.schemas.history import check_order, format_field, moment_field
-from app.api.schemas.images import user_id_field
+from app.api.schemas.fields import user_id_field
+from app.api.schemas.jobs import check_order, format_field, moment_field
 from app.domain.usage import GroupBy
 
 
@@ -37,17 +38,33 @@ class UsageExportQuery(_PeriodQuery):
     format = format_field()
 
 
-class TallyAnswer(ma.Schema):
+class TallyAnswer(Answer):
     jobs = ma.fields.Integer(metadata={"description": "Jobs that have ended, however they did."})
     images = ma.fields.Integer(metadata={"description": "Pictures delivered."})
-    cost = ma.fields.Float(metadata={"description": "USD, what the user is charged."})
+    micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged."})
 
 
-class GroupAnswer(TallyAnswer):
+class _Named(Answer):
     key = ma.fields.String(metadata={"description": "The model, UTC day, status or user."})
 
 
-class UsageAnswer(ma.Schema):
+class GroupAnswer(TallyAnswer, _Named):
+    """A tally with its key, which stands first."""
+
+
+class UsageAnswer(Answer):
     user_id = ma.fields.String(data_key="userId", allow_none=True, metadata={"description": "null where it is of all users."})
     totals = ma.fields.Nested(TallyAnswer)
     groups = ma.fields.List(ma.fields.Nested(GroupAnswer), metadata={"description": "Sorted by key."})
+
+
+class UsageRowAnswer(Answer):
+    """A row of the export."""
+
+    day = ma.fields.Raw()
+    user_id = ma.fields.Raw(data_key="userId")
+    model = ma.fields.Raw()
+    status = ma.fields.Raw()
+    jobs = ma.fields.Raw(attribute="tally.jobs")
+    images = ma.fields.Raw(attribute="tally.images")
+    cost = Usd(attribute="tally.micros")

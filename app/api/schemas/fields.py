@@ -1,0 +1,45 @@
+"""Fields that many bodies and queries have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+MAX_USER_ID_CHARS = 256
+MAX_METADATA_KEYS = 50
+
+
+def no_nul(value: str) -> None:
+    if "\0" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+        raise ma.ValidationError("Must not contain NUL or lone surrogates.")
+
+
+def metadata_key(key: str) -> None:
+    if not 1 <= len(key) <= 64 or key.startswith("$") or "." in key or "\0" in key:
+        raise ma.ValidationError(f"Key {key!r}: use 1 to 64 characters, no dot, no leading $.")
+
+
+def _metadata(value: dict[str, Any]) -> None:
+    """Flat, small, and without the characters a document store gives a meaning to."""
+    if len(value) > MAX_METADATA_KEYS:
+        raise ma.ValidationError(f"At most {MAX_METADATA_KEYS} keys.")
+    for key, item in value.items():
+        metadata_key(key)
+        if not isinstance(item, str | int | float | bool) or len(str(item)) > 500:
+            raise ma.ValidationError(f"Value of {key!r}: use a string, number or boolean of at most 500 characters.")
+        if isinstance(item, str):
+            no_nul(item)
+
+
+def user_id_field(**kwargs: Any) -> ma.fields.String:
+    length = ma.validate.Length(1, MAX_USER_ID_CHARS)
+    return ma.fields.String(data_key="userId", load_default=None, validate=[length, no_nul], **kwargs)
+
+
+def text_field(key: str, longest: int = 128) -> ma.fields.String:
+    return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), no_nul])
+
+
+def metadata_field() -> ma.fields.Dict:
+    return ma.fields.Dict(keys=ma.fields.String(), load_default=dict, validate=_metadata)

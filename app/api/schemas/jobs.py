@@ -1,0 +1,234 @@
+"""Jobs: what their lists and exports are asked for, and how one, a list and a row of an export look."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import marshmallow as ma
+
+from app.api.http.answers import Answer, Usd, shows
+from app.api.http.paging import TwoWayCursorAnswer, cursor_field, limit_field
+from app.api.http.requests import BodySchema
+from app.api.schemas.fields import MAX_METADATA_KEYS, metadata_key, no_nul, text_field, user_id_field
+from app.api.schemas.images import ImageAnswer
+from app.clients.storage import Storage
+from app.domain.costs import CostSource
+from app.domain.job import Job, JobStatus, Operation
+from app.domain.job_filter import JOB_TYPE, prompt_of
+from app.domain.pricing import usd
+
+METADATA = "metadata."
+#: Outside of these nothing has happened, and arithmetic with times may leave what a time can be.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
+class _Moment(ma.fields.AwareDateTime):
+    """A time with its offset, or a day: then its start in UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and DAY.fullmatch(value):
+            value = f"{value}T00:00:00Z"
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+#: The same as a pattern, for the API's document; a schema has no ranges of times.
+YEARS = r"^[2-8]\d{3}-"
+
+
+def moment_field(key: str, description: str) -> ma.fields.AwareDateTime:
+    in_range = ma.validate.Range(EARLIEST, LATEST, error="Must be a time from the years 2000 to 8999.")
+    return _Moment(
+        data_key=key, load_default=None, format="iso", validate=in_range, metadata={"description": description, "pattern": YEARS}
+    )
+
+
+def check_order(data: Mapping[str, Any]) -> None:
+    if data.get("created_from") and data.get("created_to") and data["created_from"] >= data["created_to"]:
+        raise ma.ValidationError("Must be later than `from`.", "to")
+
+
+def format_field() -> ma.fields.Enum[ExportFormat]:
+    return ma.fields.Enum(ExportFormat, by_value=True, load_default=ExportFormat.CSV)
+
+
+class JobFilterQuery(BodySchema):
+    """What narrows a list of jobs. `metadata.<key>` is any number of parameters."""
+
+    user_id = user_id_field(metadata={"description": "A signed-in user sees only its own; for a script, none means all users."})
+    type = ma.fields.String(load_default=None, validate=ma.validate.OneOf([JOB_TYPE]))
+    status = ma.fields.Enum(JobStatus, by_value=True, load_default=None)
+    model = text_field("model", 200)
+    project_id = text_field("projectId")
+    batch_id = text_field("batchId")
+    operation = ma.fields.Enum(Operation, by_value=True, load_default=None)
+    prompt = ma.fields.String(
+        load_default=None,
+        validate=[ma.validate.Length(1, 500), no_nul],
+        metadata={"description": "A part of the prompt, upper or lower case alike."},
+    )
+    metadata = ma.fields.Raw(
+        data_key=f"{METADATA}<key>",
+        metadata={"type": "string", "description": "The value of a metadata key, as text: `metadata.campaign=spring`."},
+    )
+    created_from = moment_field("from", "Created at this time or later; a day (2026-10-01) is its start in UTC.")
+    created_to = moment_field("to", "Created before this time.")
+
+    @ma.pre_load
+    def _gather_metadata(self, data: Any, **_: Any) -> dict[str, Any]:
+        """Make one field of the `metadata.<key>` parameters. Raises ValidationError, naming the parameter."""
+        plain = {name: data[name] for name in data}
+        named = [name for name in plain if name.startswith(METADATA)]
+        problems = {name: [problem] for name in named if (problem := _metadata_problem(name, data))}
+        if len(named) > MAX_METADATA_KEYS:
+            problems[METADATA] = [f"At most {MAX_METADATA_KEYS} keys."]
+        if problems:
+            raise ma.ValidationError(problems)
+        pairs = tuple(sorted((name.removeprefix(METADATA), plain.pop(name)) for name in named))
+        return {**plain, f"{METADATA}<key>": pairs} if pairs else plain
+
+    @ma.post_load
+    def _spell_id(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Let a batch's id be written in any case, as in a path."""
+        return data | {"batch_id": data["batch_id"].lower()} if data.get("batch_id") else data
+
+    @ma.validates_schema
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        check_order(data)
+
+
+def _metadata_problem(name: str, data: Any) -> str | None:
+    try:
+        metadata_key(name.removeprefix(METADATA))
+        no_nul(data[name])
+    except ma.ValidationError as exc:
+        return str(exc.messages[0])
+    given = data.getlist(name) if hasattr(data, "getlist") else [data[name]]
+    return "Given more than once." if len(given) > 1 else None
+
+
+class JobsQuery(JobFilterQuery):
+    limit = limit_field()
+    cursor = cursor_field()
+    count = ma.fields.Boolean(load_default=False)
+
+
+class JobsExportQuery(JobFilterQuery):
+    format = format_field()
+
+
+class CostDetailAnswer(Answer):
+    """What a job costs the operator; what its user is charged is `cost`."""
+
+    estimated = Usd(
+        attribute="quote.cost_micros",
+        metadata={"description": "USD, what the operator was expected to pay fal when the job was ordered."},
+    )
+    actual = shows(
+        Usd(allow_none=True, metadata={"description": "USD, what fal charges the operator; null while unknown."}),
+        lambda job: job.actual and job.actual.micros,
+    )
+    source = ma.fields.Enum(
+        CostSource, by_value=True, attribute="cost_source", metadata={"description": "Where the best figure comes from."}
+    )
+
+
+class FailureAnswer(Answer):
+    code = ma.fields.String()
+    message = ma.fields.String()
+    details = ma.fields.Dict(allow_none=True)
+
+
+def processing_ms(job: Job) -> int | None:
+    return None if job.completed_at is None else int((job.completed_at - job.created_at).total_seconds() * 1000)
+
+
+def _config(job: Job) -> dict[str, Any]:
+    return {"model": job.model, "inputs": job.inputs, "options": job.options, "estimatedCost": usd(job.quote.micros)}
+
+
+def _itself(job: Job) -> Job:
+    return job
+
+
+class JobAnswer(Answer):
+    id = ma.fields.UUID(data_key="jobId")
+    user_id = ma.fields.String(data_key="userId")
+    type = shows(ma.fields.String(), lambda _: JOB_TYPE)
+    operation = ma.fields.String()
+    model = ma.fields.String()
+    status = ma.fields.Enum(JobStatus, by_value=True)
+    progress = ma.fields.Integer()
+    message = ma.fields.String()
+    cancel_requested = shows(
+        ma.fields.Boolean(
+            data_key="cancelRequested",
+            metadata={"description": "Its user has asked to cancel it; while it has not ended, fal's answer decides how it will."},
+        ),
+        lambda job: job.cancel_requested_at is not None,
+    )
+    config = shows(ma.fields.Dict(), _config)
+    images = ma.fields.List(ma.fields.Nested(ImageAnswer))
+    charged_micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged."})
+    cost_detail = shows(ma.fields.Nested(CostDetailAnswer, data_key="costDetail"), _itself)
+    failure = ma.fields.Nested(FailureAnswer, data_key="error", allow_none=True)
+    project_id = ma.fields.String(data_key="projectId", allow_none=True)
+    metadata = ma.fields.Dict()
+    batch_id = ma.fields.UUID(data_key="batchId", allow_none=True)
+    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+    updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
+    completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)
+    processing_time_ms = shows(ma.fields.Integer(data_key="processingTimeMs", allow_none=True), processing_ms)
+
+
+class JobsAnswer(Answer):
+    jobs = ma.fields.List(ma.fields.Nested(JobAnswer))
+    cursor = ma.fields.Nested(TwoWayCursorAnswer)
+    total = ma.fields.Integer(metadata={"description": "Only with `count=true`."})
+    total_is_exact = ma.fields.Boolean(
+        data_key="totalIsExact", metadata={"description": "Only with `count=true`; where it is false there are at least `total`."}
+    )
+
+
+def _metadata_text(job: Job) -> str | None:
+    return json.dumps(job.metadata, ensure_ascii=False) if job.metadata else None
+
+
+class JobRow(Answer):
+    """A job in a table: flat, its pictures as their number, since links to them may expire."""
+
+    id = ma.fields.Raw(data_key="jobId")
+    user_id = ma.fields.Raw(data_key="userId")
+    type = shows(ma.fields.Raw(), lambda _: JOB_TYPE)
+    operation = ma.fields.Raw()
+    model = ma.fields.Raw()
+    status = ma.fields.Raw()
+    prompt = shows(ma.fields.Raw(), prompt_of)
+    images = shows(ma.fields.Raw(), lambda job: len(job.images))
+    charged_micros = Usd(data_key="cost")
+    quoted_micros = Usd(data_key="estimatedCost", attribute="quote.micros")
+    error_code = shows(ma.fields.Raw(data_key="errorCode"), lambda job: job.failure and job.failure.code)
+    error_message = shows(ma.fields.Raw(data_key="errorMessage"), lambda job: job.failure and job.failure.message)
+    project_id = ma.fields.Raw(data_key="projectId")
+    batch_id = ma.fields.Raw(data_key="batchId")
+    metadata = shows(ma.fields.Raw(), _metadata_text)
+    created_at = ma.fields.AwareDateTime(data_key="createdAt")
+    updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
+    completed_at = ma.fields.AwareDateTime(data_key="completedAt")
+    processing_time_ms = shows(ma.fields.Raw(data_key="processingTimeMs"), processing_ms)
+
+
+def job_rows(jobs: Iterable[Job], storage: Storage, kind: ExportFormat) -> Iterator[dict[str, Any]]:
+    """Yield jobs as `GET /api/jobs` shows them, or as rows of a table."""
+    answer = JobRow if kind is ExportFormat.CSV else JobAnswer
+    return (answer.of(job, storage) for job in jobs)
