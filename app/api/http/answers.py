@@ -89,6 +89,6 @@ def _conversion(field: ma.fields.Field[Any]) -> Conversion | None:
         return lambda found, storage: [convert(each, storage) for each in found]
     if isinstance(field, Link):
         return lambda key, storage: (storage or services().storage).url(key)
-    plain: Mapping[type, Value] = {Usd: usd, ma.fields.AwareDateTime: rfc3339, ma.fields.Dict: dict, ma.fields.List: list}
+    plain: Mapping[type, Value] = {Usd: usd, ma.fields.AwareDateTime: rfc3339, ma.fields.Dict: dict}
     call = plain.get(type(field))
     return (lambda found, _: call(found)) if call else None
