@@ -50,8 +50,8 @@ def _provider(pauses: Mapping[str, str]) -> str:
     """Say what pauses and why: the reason alone for the whole account, else with each endpoint's name."""
     if not pauses:
         return "ok"
-    told = [reason if name == ACCOUNT else f"{reason} ({name})" for name, reason in pauses.items()]
-    return f"submits are paused: {', '.join(told)}"
+    reasons = [reason if name == ACCOUNT else f"{reason} ({name})" for name, reason in pauses.items()]
+    return f"submits are paused: {', '.join(reasons)}"
 
 
 def _check(ping: Callable[[], None]) -> str:

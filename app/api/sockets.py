@@ -15,7 +15,7 @@ from flask_socketio import SocketIO, emit, join_room
 from redis import Redis
 
 from app.api.http import services, services_of
-from app.api.http.auth import CHECK_EVERY_S, Caller, of_key, of_token
+from app.api.http.auth import CHECK_EVERY_S, Caller, of_bearer, of_key
 from app.api.http.origins import require_right_host
 from app.api.schemas.fields import MAX_USER_ID_CHARS
 from app.clients.events import SocketManager, room_of
@@ -122,7 +122,7 @@ def _user_of(credentials: Mapping[str, Any]) -> tuple[str, Credential | None]:
     """Return whose events to hear, and what proves that the client may."""
     token, key, user_id = (credentials.get(name) for name in ("token", "apiKey", "userId"))
     if isinstance(token, str) and token:
-        who = of_token(token)
+        who = of_bearer(token)
     elif isinstance(key, str) and key:
         who = of_key(key)
     elif services().settings.allow_anonymous and token is None and key is None:

@@ -1,4 +1,4 @@
-"""Where fal calls when a request has ended. Not for people; its path is secret in nothing, its signature is checked."""
+"""Where fal calls when a request has ended. Anybody may know its path: what counts is fal's signature, which is checked."""
 
 from __future__ import annotations
 

@@ -112,20 +112,20 @@ def identified(api_key: str | None, authorization: str | None) -> Caller:
     if api_key:
         return of_key(api_key.strip())
     if authorization:
-        scheme, _, token = authorization.strip().partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        scheme, _, bearer = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer" or not bearer.strip():
             raise Unauthorized(NEED_ANY)
-        return of_token(token.strip())
+        return of_bearer(bearer.strip())
     if services().settings.allow_anonymous:
         return Caller()
     raise Unauthorized(NEED_ANY)
 
 
-def of_token(token: str) -> Caller:
+def of_bearer(text: str) -> Caller:
     """Return whom a bearer text names: an API key or a user's token."""
-    if is_key(token):
-        return of_key(token)
-    account, session = services().sessions.of(token)
+    if is_key(text):
+        return of_key(text)
+    account, session = services().sessions.of(text)
     return Caller(account=account, session=session)
 
 
