@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 import socketio
 
-NODE_FOLDER = Path(__file__).resolve().parents[1] / "node"
-INSTALLED = Path(__file__).resolve().parents[2] / "var" / "node-client"
+from tests.support.node import node_folder
+
 EVENTS = ("generation_progress", "generation_completed", "generation_failed")
 Event = tuple[str, dict[str, Any]]
 T = TypeVar("T")
@@ -78,7 +74,7 @@ def listening_in_javascript(address: str, auth: Mapping[str, Any], *, transports
     """Connect as a web app does; `connect`, `connect_error` and `disconnect` are among what it hears."""
     heard = Heard()
     command = ["node", "listen.mjs", address, json.dumps(auth), *([json.dumps(transports)] if transports else [])]
-    with subprocess.Popen(command, cwd=node_client(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=node_folder(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         reader = threading.Thread(target=_read, args=(process, heard), daemon=True)
         reader.start()
@@ -97,25 +93,3 @@ def _read(process: subprocess.Popen[str], heard: Heard) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         heard.add(*json.loads(line))
-
-
-def node_client() -> Path:
-    """Return the folder of the installed JavaScript client, made at first use. Skips without Node, except in CI."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs node and npm for the JavaScript client")
-        pytest.skip("node and npm are not installed")
-    lock = (NODE_FOLDER / "package-lock.json").read_bytes()
-    kept = INSTALLED / "installed-lock.json"
-    if not kept.exists() or kept.read_bytes() != lock:
-        INSTALLED.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy2(NODE_FOLDER / name, INSTALLED / name)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True, timeout=90, check=False)
-        if done.returncode and not os.environ.get("CI"):
-            pytest.skip(f"npm cannot install the JavaScript client: {done.stderr.strip()[-300:]}")
-        assert done.returncode == 0, done.stderr
-        kept.write_bytes(lock)
-    shutil.copy2(NODE_FOLDER / "listen.mjs", INSTALLED / "listen.mjs")
-    return INSTALLED
