@@ -17,7 +17,7 @@ from app.clients.fal.breaker import Breaker
 from app.clients.fal.download import Downloader
 from app.clients.fal.platform import FalPlatform
 from app.clients.fal.queue import FalQueue
-from app.clients.fal.webhook_keys import WebhookVerifier
+from app.clients.fal.webhooks import WebhookArrivals, WebhookVerifier
 from app.clients.metrics import Metrics
 from app.clients.queue import TASK_TIMEOUT_S, TaskQueue
 from app.clients.receipt_box import ReceiptBox
@@ -30,7 +30,6 @@ from app.services.events.waiting import JobWaiters
 from app.services.fulfilment.cancellation import Cancellation
 from app.services.fulfilment.collection import Collector
 from app.services.fulfilment.dispatch import Dispatcher
-from app.services.fulfilment.expiry import Expiry
 from app.services.fulfilment.receipts import Receipts, RetryingWrites
 from app.services.fulfilment.recovery import Recovery
 from app.services.fulfilment.settlement import Settler
@@ -168,6 +167,10 @@ class Services:
     @built_once
     def breaker(self) -> Breaker:
         return Breaker(self.redis)
+
+    @built_once
+    def webhook_arrivals(self) -> WebhookArrivals:
+        return WebhookArrivals(self.redis)
 
     @built_once
     def metrics(self) -> Metrics:
@@ -373,7 +376,7 @@ class Services:
             queue=self.queue,
             fal=self.fal,
             announcer=self.announcer,
-            breaker=self.breaker,
+            arrivals=self.webhook_arrivals,
             metrics=self.metrics,
         )
 
@@ -413,12 +416,8 @@ class Services:
         return Cancellation(jobs=self.jobs, queue=self.queue, fal=self.fal)
 
     @built_once
-    def expiry(self) -> Expiry:
-        return Expiry(jobs=self.jobs, cancellation=self.cancellation, settler=self._settler)
-
-    @built_once
     def recovery(self) -> Recovery:
-        return Recovery(jobs=self.jobs, queue=self.queue, settler=self._settler, funds=self.funds)
+        return Recovery(jobs=self.jobs, queue=self.queue, cancellation=self.cancellation, settler=self._settler, funds=self.funds)
 
     @built_once
     def task_errors(self) -> TaskErrors:

@@ -52,7 +52,7 @@ def main() -> int:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2
     configure_logging(settings, process="worker")
-    return Parent(settings).run()
+    return Parent(settings).supervise()
 
 
 class Parent:
@@ -64,7 +64,7 @@ class Parent:
         self._stopping = False
         self._status = 0
 
-    def run(self) -> int:
+    def supervise(self) -> int:
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
         while not self._stopping or self._children:

@@ -88,7 +88,7 @@ def collect(job_id: str, index: int, noticed_at: float | None = None, at_work_at
 
 @task()
 def expire(job_id: str) -> None:
-    services().expiry.expire(job_id)
+    services().recovery.expire(job_id)
 
 
 @task()

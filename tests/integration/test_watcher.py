@@ -57,7 +57,7 @@ def watching(services: Services) -> Iterator[None]:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         watcher = Watcher(services, stop)
         is_ready.set()
-        await watcher.run()
+        await watcher.watch()
 
     with ThreadPoolExecutor(1) as thread:
         ended = thread.submit(asyncio.run, watch())

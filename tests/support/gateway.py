@@ -62,7 +62,7 @@ class Gateway:
         """Do what the watcher's sweep does, and what a worker does with an overdue job that the sweep has found."""
         self.services.recovery.sweep()
         if self.job(job.id).expiry_at:
-            self.services.expiry.expire(job.id)
+            self.services.recovery.expire(job.id)
         return self.job(job.id)
 
     def wait(self, job: Job, seconds: float) -> Job:

@@ -113,7 +113,7 @@ def polled(
         tracker = SimpleNamespace(requests=in_flight, changed=asyncio.Event(), told=told)
         poller = Poller(cast("Any", fal), cast("Any", tracker), polls_per_second=budget)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(poller.run(), for_s)
+            await asyncio.wait_for(poller.poll(), for_s)
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         runner.run(poll())

@@ -11,7 +11,7 @@ from pathlib import Path
 import mongomock
 import pytest
 
-from app.clients.fal.webhook_keys import WebhookVerifier
+from app.clients.fal.webhooks import WebhookVerifier
 from app.domain.errors import Unauthorized
 from app.services.fulfilment.webhooks_in import FalUser
 from app.stores.fal_users import FalUserStore

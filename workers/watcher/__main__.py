@@ -57,7 +57,7 @@ class Watcher:
         """Run a blocking store or queue call beside the event loop."""
         return await self._loop.run_in_executor(self._threads, call)
 
-    async def run(self) -> None:
+    async def watch(self) -> None:
         async with FalStatusClient(self._services.settings.fal_key) as client:
             poller = Poller(client, self._tracker, polls_per_second=self._services.settings.polls_per_second)
             threading.Thread(target=self._hear, name="in-flight", daemon=True).start()
@@ -71,7 +71,7 @@ class Watcher:
                         self._sweep(),
                         self._mend(),
                         self._trust(poller),
-                        poller.run(),
+                        poller.poll(),
                     )
                 ]
                 await self._stop.wait()
@@ -140,7 +140,7 @@ class Watcher:
     async def _trust(self, poller: Poller) -> None:
         """Poll slowly while webhooks work; take over when they do not."""
         while self._services.settings.public_url:
-            works = await self.in_thread(self._services.breaker.webhooks_work)
+            works = await self.in_thread(self._services.webhook_arrivals.are_recent)
             poller.floor_s = WEBHOOK_FLOOR_S if works else FLOOR_S
             await asyncio.sleep(TRUST_S)
 
@@ -178,7 +178,7 @@ async def watch(services: Services) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watcher = Watcher(services, stop)
-    await watcher.run()
+    await watcher.watch()
     return 2 if watcher.is_refused else 0
 
 

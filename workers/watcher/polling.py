@@ -45,7 +45,7 @@ class Poller:
         self._free_at = float("-inf")
         self._loop = asyncio.get_running_loop()
 
-    async def run(self) -> None:
+    async def poll(self) -> None:
         while True:
             if not self._tracker.requests:
                 self._tracker.changed.clear()

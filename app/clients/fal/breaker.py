@@ -12,16 +12,13 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-PAUSED, FAILURES, OPENINGS, FORBIDDEN, WEBHOOK = (
-    f"imagegw:fal-{name}" for name in ("paused", "failures", "openings", "forbidden", "webhook-seen")
-)
+PAUSED, FAILURES, OPENINGS, FORBIDDEN = (f"imagegw:fal-{name}" for name in ("paused", "failures", "openings", "forbidden"))
 #: Which endpoints may be pausing: Redis cannot be asked for the keys that begin with something without walking over all.
 ENDPOINTS = "imagegw:fal-paused-endpoints"
 #: So many refused submits in a row, within a minute of each other, are fal's trouble and not a request's.
 THRESHOLD = 5
 WINDOW_S = 60
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
-WEBHOOK_TRUST_S = 60
 #: What is paused where the whole account is: nothing else can be named so.
 ACCOUNT = "account"
 
@@ -104,20 +101,6 @@ class Breaker:
         except RedisError:
             return {}
         return {name: _text(reason) for name, reason in zip([ACCOUNT, *endpoints], reasons, strict=True) if reason is not None}
-
-    def webhook_seen(self) -> None:
-        """Note that fal's webhooks reach us: polling may slow down."""
-        try:
-            self._redis.set(WEBHOOK, 1, ex=WEBHOOK_TRUST_S)
-        except RedisError:
-            log.debug("webhook not noted", exc_info=True)
-
-    def webhooks_work(self) -> bool:
-        """Tell whether a webhook reached us within the last minute."""
-        try:
-            return bool(self._redis.exists(WEBHOOK))
-        except RedisError:
-            return False
 
 
 def _key(name: str, endpoint: str | None) -> str:

@@ -1,6 +1,9 @@
-"""What the sweep does: finds what a crash, a lost task or a silent fal left behind, and goes on from there.
+"""The sweep: finds what a crash, a lost task or a silent fal left behind, or what is out of time, and goes on from there.
 
 MongoDB alone knows enough; Redis may come back empty. Each job is looked at when its `attentionAt` has come, longest waiting first.
+
+At a job's deadline, fal is asked and not guessed at: after a downtime its requests may have been finished long ago. Whatever it has
+finished by then is paid for and is still fetched; only the rest is given up.
 """
 
 from __future__ import annotations
@@ -9,11 +12,13 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from app.clients.fal.queue import Stopped
 from app.clients.queue import TaskQueue
 from app.domain import clock
 from app.domain.errors import GatewayError
 from app.domain.fal_request import Failure, FalRequest, RequestState
-from app.domain.job import Job, JobStatus
+from app.domain.job import DEADLINE_CODE, Job, JobStatus
+from app.services.fulfilment.cancellation import Cancellation
 from app.services.fulfilment.collection import GIVE_UP_AFTER
 from app.services.fulfilment.settlement import Settler
 from app.services.money.funds import Funds
@@ -26,10 +31,10 @@ BATCH = 200
 TASK_LOST_AFTER = timedelta(seconds=30)
 
 EXPIRY_LOST_AFTER = timedelta(seconds=60)
-
 #: Whoever collects gives up after a day and says why. After this nobody does: each of its tasks is cut off before it can tell.
 COLLECT_LIMIT = GIVE_UP_AFTER + timedelta(hours=1)
 
+DEADLINE = Failure(DEADLINE_CODE, "The generation did not finish in time; nothing was charged")
 UNFETCHED = Failure("result_unavailable", "The finished picture could not be fetched for a day; nothing was charged")
 UNPAID = Failure("not_accepted", "The service was interrupted before the job was paid for; nothing was charged. Send it again")
 UNKNOWN = Failure(
@@ -44,12 +49,14 @@ class Recovery:
         *,
         jobs: JobStore,
         queue: TaskQueue,
+        cancellation: Cancellation,
         settler: Settler,
         funds: Funds,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         self._jobs = jobs
         self._queue = queue
+        self._cancellation = cancellation
         self._settler = settler
         self._funds = funds
         self._now = now
@@ -89,6 +96,20 @@ class Recovery:
         for request in job.requests:
             if not request.is_closed and request.next_at is not None and request.next_at <= self._now():
                 self._attend_request(job, request)
+
+    def expire(self, job_id: str) -> None:
+        """End an overdue job: stop at fal what runs there, collect what is finished, fail the rest. May be repeated and may race."""
+        job = self._jobs.get(job_id)
+        if job is None or job.is_terminal or self._now() < job.deadline_at:
+            return
+        if job.unanswered:
+            log.error("out of time without an answer to its submit: look for it in fal's dashboard", extra={"job_id": job.id})
+        verdicts = [self._cancellation.stop(job.id, r) for r in job.requests if r.state is RequestState.SUBMITTED]
+        # Results are kept for days, but a job must end.
+        if Stopped.SILENT in verdicts and self._now() - job.created_at < GIVE_UP_AFTER:
+            log.warning("overdue, but fal does not answer: what may be paid for is not given up yet", extra={"job_id": job.id})
+            return
+        self._settle_if_over(self._jobs.change(job.id, lambda j: j.deadline_passed(DEADLINE, now=self._now())))
 
     def _attend_request(self, job: Job, request: FalRequest) -> None:
         index, now = request.index, self._now()

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from app.clients.fal.breaker import Breaker
 from app.clients.fal.queue import REQUEST_ID, FalQueue
-from app.clients.fal.webhook_keys import WebhookVerifier
+from app.clients.fal.webhooks import WebhookArrivals, WebhookVerifier
 from app.clients.metrics import Metrics
 from app.clients.queue import TaskQueue
 from app.domain import clock
@@ -68,7 +67,7 @@ class Webhooks:
         queue: TaskQueue,
         fal: FalQueue,
         announcer: Announcer,
-        breaker: Breaker,
+        arrivals: WebhookArrivals,
         metrics: Metrics,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
@@ -78,7 +77,7 @@ class Webhooks:
         self._queue = queue
         self._fal = fal
         self._announcer = announcer
-        self._breaker = breaker
+        self._arrivals = arrivals
         self._metrics = metrics
         self._now = now
 
@@ -99,7 +98,7 @@ class Webhooks:
         try:
             user_id = self._verifier.verify(headers, body, now_s=self._now().timestamp())
             self._fal_user.require(user_id)
-            self._breaker.webhook_seen()
+            self._arrivals.note()
             news = self._collected(job_id, index, user_id, body)
         except Unauthorized:
             self._metrics.count("imagegw_webhook_deliveries_total", outcome="refused")

@@ -1,7 +1,7 @@
-"""fal's webhook signatures: ED25519 over request id, user id, timestamp and hex SHA-256 of the raw body, one a line.
+"""fal's webhooks: whether they arrive at all, and whose they are.
 
+A signature is ED25519 over request id, user id, timestamp and hex SHA-256 of the raw body, one a line.
 Source: fal.ai docs, "Webhooks" (read 2026-09).
-
 It is not HMAC and there is no shared secret; the public keys come from fal's JWKS, kept for an hour at most.
 """
 
@@ -20,6 +20,8 @@ from typing import Any
 import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from redis import Redis
+from redis.exceptions import RedisError
 
 from app.domain.errors import Unauthorized
 
@@ -34,6 +36,31 @@ FRESH_S, KEYS_LIFETIME_S = 1800, 3600
 #: A signature no known key fits may mean new keys; a flood of forgeries must not mean a flood of look-ups.
 REFRESH_PAUSE_S = 60
 FORGED = "The webhook's signature does not fit"
+
+
+ARRIVED_KEY = "imagegw:fal-webhook-seen"
+TRUST_S = 60
+
+
+class WebhookArrivals:
+    """Whether fal's webhooks reach us, known to all processes through Redis: while they do, polling may slow down."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def note(self) -> None:
+        """Note that one has reached us."""
+        try:
+            self._redis.set(ARRIVED_KEY, 1, ex=TRUST_S)
+        except RedisError:
+            log.debug("webhook not noted", exc_info=True)
+
+    def are_recent(self) -> bool:
+        """Tell whether one reached us within the last minute."""
+        try:
+            return bool(self._redis.exists(ARRIVED_KEY))
+        except RedisError:
+            return False
 
 
 @dataclass
