@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from app.clients.fal import queue as fal_module
 from app.clients.fal.queue import FalQueue, Stopped
 from app.domain.errors import (
     GatewayError,
@@ -123,10 +122,9 @@ def test_a_cancel_that_reaches_nobody_says_so(fal: FalQueue) -> None:
     ],
 )
 def test_a_submit_is_posted_once_whatever_comes_back(
-    fal_place: FalPlace, fal_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, kind: str, expected: type[GatewayError]
+    fal_place: FalPlace, fal_emulator: Emulator, kind: str, expected: type[GatewayError]
 ) -> None:
-    monkeypatch.setattr(fal_module, "SUBMIT_TIMEOUT_S", 1.0)
-    fal = FalQueue(KEY, frozenset({fal_place.host}))
+    fal = FalQueue(KEY, frozenset({fal_place.host}), timeout_s=1.0)
     fal_emulator.fault("submit", kind, times=None)
 
     with pytest.raises(GatewayError) as refused:
@@ -212,9 +210,8 @@ def test_a_result_that_cannot_be_had_now_is_had_later(fal: FalQueue, fal_emulato
     assert len(fal.result(receipt).pictures) == 1
 
 
-def test_a_silent_result_is_had_later(fal_place: FalPlace, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fal_module, "RESULT_TIMEOUT_S", 0.2)
-    fal = FalQueue(KEY, frozenset({fal_place.host}))
+def test_a_silent_result_is_had_later(fal_place: FalPlace, server: Server) -> None:
+    fal = FalQueue(KEY, frozenset({fal_place.host}), timeout_s=0.2)
     server.call(result_url(server), lambda call: wait_until(lambda: call.wfile.closed, seconds=0.5))
 
     with pytest.raises(ResultUnavailable):
@@ -299,8 +296,8 @@ def test_a_cookie_of_odd_letters_breaks_no_request_after_it(fal: FalQueue, serve
     assert len(fal.result(receipt_at(server)).pictures) == 1
 
 
-def test_a_result_that_never_ends_is_given_up(fal: FalQueue, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fal_module, "MAX_RESULT_BYTES", 100_000)
+def test_a_result_that_never_ends_is_given_up(fal_place: FalPlace, server: Server) -> None:
+    fal = FalQueue(KEY, frozenset({fal_place.host}), max_result_bytes=100_000)
 
     def endless(call: Call) -> None:
         call.start(200)
@@ -311,3 +308,4 @@ def test_a_result_that_never_ends_is_given_up(fal: FalQueue, server: Server, mon
 
     with pytest.raises(ResultUnusable, match="too large"):
         fal.result(receipt_at(server))
+    fal.close()

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.clients.fal.openapi import read_schema
-from app.clients.fal.params import describe
+from app.clients.fal.openapi import describe, read_schema
 from app.domain.errors import ProviderError
 from registry.params import build_param
 from registry.table import Table

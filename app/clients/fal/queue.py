@@ -1,4 +1,4 @@
-"""fal's queue: submit, result, cancel. Polling is in `fal_status.py`.
+"""fal's queue: submit, result, cancel. Polling is in `status.py`.
 
 A submit goes through fal-client and is posted exactly once: fal has no idempotency key, and fal-client alone retries blindly (ten posts
 were seen from one `submit()`) and loses the status of an answer that it cannot read. Its transport is ours for both reasons.
@@ -30,8 +30,7 @@ __all__ = ["FalOutput", "FalPicture", "FalQueue", "Stopped"]
 #: It prints every URL, with the webhook's address in it.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
-SUBMIT_TIMEOUT_S = 30.0
-RESULT_TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0
 MAX_RESULT_BYTES = 256 << 20  # sync_mode answers carry pictures as data URIs.
 #: The answer to a submit is a few addresses, and a refusal some lines, even where it repeats what was sent.
 MAX_SUBMIT_BYTES = 4 << 20
@@ -57,10 +56,11 @@ class Stopped(StrEnum):
 class FalQueue:
     """One account's access to fal's queue. Connections are kept; safe for threads; make one after a fork, not before."""
 
-    def __init__(self, key: str, hosts: frozenset[str]) -> None:
+    def __init__(self, key: str, hosts: frozenset[str], *, timeout_s: float = TIMEOUT_S, max_result_bytes: int = MAX_RESULT_BYTES) -> None:
         self._hosts = hosts
-        self._submits = _SubmitClient(key, SUBMIT_TIMEOUT_S)
-        self._results = httpx.Client(headers={"Authorization": f"Key {key}"}, cookies=_no_cookies(), timeout=RESULT_TIMEOUT_S)
+        self._max_result_bytes = max_result_bytes
+        self._submits = _SubmitClient(key, timeout_s)
+        self._results = httpx.Client(headers={"Authorization": f"Key {key}"}, cookies=_no_cookies(), timeout=timeout_s)
 
     def close(self) -> None:
         self._submits.close()
@@ -72,11 +72,14 @@ class FalQueue:
         Raises ProviderBusy where fal surely did not take it, ProviderRefused where it never will, SubmitOutcomeUnknown where it may have
         been taken: then it must not be posted again. An answer's status decides, whatever its body is.
         """
-        handle = self._submits.submit(endpoint, dict(arguments), webhook_url=webhook_url)
-        urls = {name: getattr(handle, name) for name in RECEIPT_URLS}
-        if all(self._is_fals(url) for url in urls.values()):
-            return Receipt(request_id=handle.request_id, **urls)
-        return self.receipt(endpoint, handle.request_id)
+        receipt = _receipt(self._submits.submit(endpoint, dict(arguments), webhook_url=webhook_url))
+        if all(self._is_fals(url) for url in (receipt.status_url, receipt.response_url, receipt.cancel_url)):
+            return receipt
+        return self.receipt(endpoint, receipt.request_id)
+
+    def receipt(self, endpoint: str, request_id: str) -> Receipt:
+        """Return the receipt of a request of which only the id is known."""
+        return _receipt(self._submits.get_handle(endpoint, request_id))
 
     def result(self, receipt: Receipt) -> FalOutput:
         """Fetch a finished request's output. Raises ResultUnavailable, ResultUnusable or ProviderRefused (the model's own failure).
@@ -85,7 +88,7 @@ class FalQueue:
         """
         try:
             with self._results.stream("GET", receipt.response_url) as response:
-                body = parsed(read_bounded(response, MAX_RESULT_BYTES))
+                body = parsed(read_bounded(response, self._max_result_bytes))
         except TooLong as exc:
             raise ResultUnusable("fal's result is too large") from exc
         except NO_ANSWER as exc:
@@ -123,12 +126,6 @@ class FalQueue:
         if 200 <= status < 300 or status == 404:
             return Stopped.YES
         return Stopped.TOO_LATE if status == 400 else Stopped.SILENT
-
-    @staticmethod
-    def receipt(endpoint: str, request_id: str) -> Receipt:
-        """Return the receipt of a request of which only the id is known."""
-        base = _request_url(endpoint, request_id)
-        return Receipt(request_id=request_id, status_url=f"{base}/status", response_url=base, cancel_url=f"{base}/cancel")
 
     def _is_fals(self, url: Any) -> bool:
         """Tell whether a value is an address our key may be sent to, in characters that every client sends as they are."""
@@ -189,11 +186,8 @@ def _no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
-def _request_url(endpoint: str, request_id: str) -> str:
-    """Return where a request lives: under its owner and app only, as fal's own clients build it (fal-client 1.0.3, fal-js)."""
-    app = fal_client.client.AppId.from_endpoint_id(endpoint)
-    namespace = f"{app.namespace}/" if app.namespace else ""
-    return f"{fal_client.client.QUEUE_URL_FORMAT}{namespace}{app.owner}/{app.alias}/requests/{request_id}"
+def _receipt(handle: fal_client.SyncRequestHandle) -> Receipt:
+    return Receipt(request_id=handle.request_id, **{name: getattr(handle, name) for name in RECEIPT_URLS})
 
 
 def _body_of(response: httpx.Response) -> Any:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.clients.fal.openapi import EndpointSchema, read_schema
-from app.clients.fal.params import OUR_OWN, Description
+from app.clients.fal.openapi import OUR_OWN, Description, EndpointSchema, read_schema
 from app.clients.fal.platform import MAX_IDS, FalPlatform, ListPrice
 from app.domain.pricing import price_at
 from registry.params import build_param
