@@ -57,8 +57,7 @@ from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
 from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, connect
-from app.stores.durations import DurationStore
-from app.stores.fal_users import FalUserStore
+from app.stores.fal import DurationStore, FalUserStore
 from app.stores.jobs import BatchJobStore, JobStore, Tombstones
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from redis import Redis
@@ -55,10 +56,8 @@ class TaskQueue:
 
         The watcher and fal's webhook often tell of the same end: the second is dropped while the first is fresh, unless it asks `again`.
         """
-        try:
+        with _translated():
             fresh = self._redis.set(f"imagegw:collect:{job_id}:{index}", 1, nx=True, ex=COLLECT_FRESH_S)
-        except RedisError as exc:
-            raise QueueUnavailable("The task queue does not answer") from exc
         if fresh or again:
             self._enqueue(COLLECT_QUEUE, "workers.tasks.collect", job_id, index, *_moments(notice))
 
@@ -78,26 +77,20 @@ class TaskQueue:
         """Ask for canceled jobs of a batch to be settled, and for fal to be told of others, in one round trip. Raises QueueUnavailable."""
         names = dict.fromkeys(over, "workers.tasks.settle") | dict.fromkeys(at_fal, "workers.tasks.cancel")
         tasks = [Queue.prepare_data(name, args=[job_id], result_ttl=0, failure_ttl=86400) for job_id, name in names.items()]
-        try:
+        with _translated():
             self._queues[BATCH_QUEUE].enqueue_many(tasks)
-        except RedisError as exc:
-            raise QueueUnavailable("The task queue does not answer") from exc
 
     def enqueue_turns(self) -> None:
         """Ask for batches to be given their turns; dropped while the same is asked for already. Raises QueueUnavailable."""
-        try:
+        with _translated():
             fresh = self._redis.set(TURNS_KEY, 1, nx=True, ex=TURNS_FRESH_S)
-        except RedisError as exc:
-            raise QueueUnavailable("The task queue does not answer") from exc
         if fresh:
             self._enqueue(BATCH_QUEUE, "workers.tasks.give_turns")
 
     def turns_begun(self) -> None:
         """Let turns be asked for anew: whatever happens from now on, this round may not see."""
-        try:
+        with _translated():
             self._redis.delete(TURNS_KEY)
-        except RedisError as exc:
-            raise QueueUnavailable("The task queue does not answer") from exc
 
     def depths(self) -> dict[str, tuple[int, float]]:
         """Return each queue's length and how long its oldest task waits, in seconds; nothing where Redis does not answer."""
@@ -107,10 +100,8 @@ class TaskQueue:
             return {}
 
     def _enqueue(self, queue: str, task: str, *args: str | float | None) -> None:
-        try:
+        with _translated():
             self._queues[queue].enqueue_call(task, args=args, result_ttl=0, failure_ttl=86400)
-        except RedisError as exc:
-            raise QueueUnavailable("The task queue does not answer") from exc
 
 
 def _moments(notice: FinishedNotice | None) -> list[float | None]:
@@ -126,3 +117,11 @@ def _oldest_s(queue: Queue) -> float:
     if job is None or job.enqueued_at is None:
         return 0.0
     return max(0.0, (datetime.now(UTC) - job.enqueued_at.replace(tzinfo=UTC)).total_seconds())
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as exc:
+        raise QueueUnavailable("The task queue does not answer") from exc

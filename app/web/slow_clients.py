@@ -24,8 +24,7 @@ import eventlet.websocket
 import eventlet.wsgi
 
 from app.domain.addresses import Network, address_of, client_address, household, is_within
-from app.web.crowd import Crowd
-from app.web.gate import Gate
+from app.web.crowd import Crowd, Gate
 from app.web.http_head import Refusal, refusal_of, refused
 from app.web.http_input import DRAINED_AT_ONCE, BodyInput, PacedReader, PacedWriter
 

@@ -29,7 +29,7 @@ from app.stores.accounts import AccountStore, KeyStore
 from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, Document, connect, ping
-from app.stores.durations import DurationStore
+from app.stores.fal import DurationStore
 from app.stores.indexes import ensure_indexes
 from app.stores.jobs import BatchJobStore, JobFilter, JobStore, Tombstones
 from app.stores.ledger import LedgerStore

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.toml_text import toml_key, toml_table, toml_value
+from app.services.catalog.model_import import toml_key, toml_table, toml_value
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 DECIMALS = st.decimals(-(10**6), 10**6, allow_nan=False, places=9)

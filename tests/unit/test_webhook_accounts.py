@@ -14,7 +14,7 @@ import pytest
 from app.clients.fal.webhooks import WebhookVerifier
 from app.domain.errors import Unauthorized
 from app.services.fulfilment.webhooks_in import FalUser
-from app.stores.fal_users import FalUserStore
+from app.stores.fal import FalUserStore
 from scripts.fal_emulator.webhooks import Signer
 
 HOUR_S = 3600.0

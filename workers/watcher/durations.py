@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from app.services.fulfilment.progress import DEFAULT_SECONDS
-from app.stores.durations import DurationStore
+from app.stores.fal import DurationStore
 from registry.loader import Registry
 
 MAX_PENDING = 100

@@ -18,7 +18,7 @@ from app.domain.errors import Unauthorized
 from app.domain.fal_request import BOUGHT_STATES, FinishedNotice
 from app.domain.job import Job
 from app.services.events.announcements import Announcer
-from app.stores.fal_users import FalUserStore
+from app.stores.fal import FalUserStore
 from app.stores.jobs import JobStore
 
 log = logging.getLogger(__name__)

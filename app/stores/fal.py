@@ -1,0 +1,54 @@
+"""What is known of fal: how long models take there (`modelDurations`), and whose the operator's keys are (`falUsers`)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from datetime import datetime
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from app.stores.database import Database, store
+
+KEPT_SAMPLES = 100
+#: Fewer say too little: the registry's own guess counts until then.
+ENOUGH_SAMPLES = 5
+
+
+@store
+class DurationStore:
+    def __init__(self, database: Database) -> None:
+        self._durations = database["modelDurations"]
+
+    def add(self, model: str, seconds: Sequence[float]) -> None:
+        """Remember the latest durations of a model; older ones are forgotten."""
+        samples = [round(value, 2) for value in seconds]
+        self._durations.update_one({"_id": model}, {"$push": {"samples": {"$each": samples, "$slice": -KEPT_SAMPLES}}}, upsert=True)
+
+    def usual_s(self, model: str) -> float | None:
+        """Return the median of a model's latest durations in seconds, or None while too few are known."""
+        doc = self._durations.find_one({"_id": model})
+        samples = doc["samples"] if doc else []
+        return float(statistics.median(samples)) if len(samples) >= ENOUGH_SAMPLES else None
+
+
+@store
+class FalUserStore:
+    """Which account at fal each of the operator's keys was first seen to belong to."""
+
+    def __init__(self, database: Database) -> None:
+        self._users = database["falUsers"]
+
+    def get(self, key_digest: str) -> str | None:
+        doc = self._users.find_one({"_id": key_digest})
+        return str(doc["userId"]) if doc else None
+
+    def pin(self, key_digest: str, user_id: str, at: datetime) -> str:
+        """Write down whose key it is unless that is known; return whose it is. Of any number at once the first counts."""
+        first = {"$setOnInsert": {"userId": user_id, "seenAt": at}}
+        try:
+            doc = self._users.find_one_and_update({"_id": key_digest}, first, upsert=True, return_document=ReturnDocument.AFTER)
+        except DuplicateKeyError:
+            doc = self._users.find_one({"_id": key_digest})
+        return str(doc["userId"]) if doc else user_id
