@@ -243,7 +243,7 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
 
     stated = {rule.endpoint: access_of(app, rule.endpoint) for rule in app.url_map.iter_rules()}
     unstated = [endpoint for endpoint, access in stated.items() if access is None]
-    open_rules = {rule.rule for rule in app.url_map.iter_rules() if (access := stated[rule.endpoint]) and access.scope is None}
+    open_rules = {rule.rule for rule in app.url_map.iter_rules() if (access := stated[rule.endpoint]) and access.is_open}
 
     assert unstated == []
     assert open_rules == {

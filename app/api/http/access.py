@@ -21,10 +21,18 @@ ATTRIBUTE = "needed_access"
 
 @dataclass(frozen=True)
 class Access:
-    """`scope` None: a route for everybody, without any credential. `user`: only for somebody who has signed in."""
+    """`scope` None: a route for everybody, without any credential. `user`: only for somebody who has signed in.
+
+    `any_scope`: for every caller; the view itself asks for the scope of what it is told to do.
+    """
 
     scope: Scope | None
     user: bool = False
+    any_scope: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.scope is None and not self.any_scope
 
 
 def needs(scope: Scope) -> Callable[[F], F]:
@@ -35,6 +43,11 @@ def needs(scope: Scope) -> Callable[[F], F]:
 def needs_user(scope: Scope) -> Callable[[F], F]:
     """Let signed-in users in, and nobody else."""
     return _stating(Access(scope, user=True))
+
+
+def needs_caller(view: F) -> F:
+    """Let every caller in; the view asks for scopes, each of its tools for another."""
+    return _stating(Access(None, any_scope=True))(view)
 
 
 def open_to_all(view: F) -> F:
@@ -59,12 +72,13 @@ def _let_in() -> None:
     if request.endpoint is None or request.method == "OPTIONS":
         return
     access = access_of(current_app, request.endpoint) or Access(Scope.ADMIN)
-    if access.scope is None:
+    if access.is_open:
         return
     who = caller()
     if access.user:
         who.require_account()
-    who.require_scope(access.scope)
+    if access.scope is not None:
+        who.require_scope(access.scope)
     spend_request_of(who)
 
 

@@ -51,6 +51,15 @@ class Caller:
         return f"key:{self.key_id}" if self.key else "anonymous"
 
     @property
+    def orders_for(self) -> str:
+        """Whose orders these are at the façades, where nobody names a user: the signed-in user's, the key's first user's, or its own."""
+        if self.account:
+            return self.account.id
+        if self.key and self.key.terms.users:
+            return self.key.terms.users[0]
+        return self.identity
+
+    @property
     def order_limits(self) -> OrderLimits:
         return self.key.terms.orders if self.key else NO_LIMITS
 
