@@ -11,13 +11,13 @@ from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.deferred import Deferred, Preference, preference_of
-from app.api.http.errors import error_body, status_of
+from app.api.http.errors import job_fault, told
 from app.api.http.limits import counted_wait, submits
 from app.api.http.ordering import count_accept, count_answer, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import images as schemas
 from app.domain.api_key import Scope
-from app.domain.errors import NotFound, ProviderError
+from app.domain.errors import NotFound
 from app.domain.job import Job, JobStatus
 from app.domain.pricing import Quote
 from app.services.orders.order import Order, OrderKey
@@ -107,16 +107,20 @@ def _waited(preference: Preference, job: Job, *, replayed: bool) -> Response:
     if job.status is JobStatus.COMPLETED:
         return _located(schemas.GenerateAnswer.of(job), 201, job, preference, replayed=replayed)
     if job.is_terminal:
-        return _located(_failed(job), 500, job, preference, replayed=replayed)
+        return _headed(told(job_fault(job)), job, preference, replayed=replayed)
     return _located(_accepted(job, GOES_ON), 202, job, preference, replayed=replayed)
 
 
 def _located(body: dict[str, Any], status: int, job: Job, preference: Preference, *, replayed: bool) -> Response:
     response = jsonify(body)
     response.status_code = status
-    response.headers.extend({"Location": f"/api/jobs/{job.id}", "Vary": "Prefer", **replay_headers(replayed=replayed)})
     if status == 202:
         response.headers["Retry-After"] = "2"
+    return _headed(response, job, preference, replayed=replayed)
+
+
+def _headed(response: Response, job: Job, preference: Preference, *, replayed: bool) -> Response:
+    response.headers.extend({"Location": f"/api/jobs/{job.id}", "Vary": "Prefer", **replay_headers(replayed=replayed)})
     if preference.applied:
         response.headers["Preference-Applied"] = preference.applied
     return response
@@ -125,10 +129,3 @@ def _located(body: dict[str, Any], status: int, job: Job, preference: Preference
 def _accepted(job: Job, message: str) -> dict[str, Any]:
     known = {"success": True, "id": job.id, "status": job.status, "status_url": f"/api/jobs/{job.id}", "message": message}
     return schemas.GenerateAnswer.of(known) | {"images": []}
-
-
-def _failed(job: Job) -> dict[str, Any]:
-    failure = job.failure
-    code, message = (failure.code, failure.message) if failure else (job.status.value, job.message)
-    status = status_of(ProviderError(message))
-    return error_body(status, code, message, details=failure.details if failure else None, job_id=job.id)

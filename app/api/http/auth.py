@@ -99,8 +99,13 @@ class Caller:
 def caller() -> Caller:
     """Return who makes this request. Raises Unauthorized, or Forbidden for a key that is not for this address."""
     if "caller" not in g:
-        g.caller = identified(request.headers.get("X-API-Key"), request.headers.get("Authorization"))
+        g.caller = identified(offered_key(), request.headers.get("Authorization"))
     return g.caller  # type: ignore[no-any-return]
+
+
+def offered_key() -> str | None:
+    """Return the API key that this request sends in a header of its own: ours, or that of Azure's clients."""
+    return request.headers.get("X-API-Key") or request.headers.get("api-key")
 
 
 def own_session() -> tuple[Account, Session]:

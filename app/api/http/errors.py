@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import marshmallow as ma
-from flask import Flask, Response, g, jsonify
+from flask import Flask, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from app.api.http.answers import Answer
 from app.api.http.bodies import UnsupportedMediaType
 from app.domain import errors
-from app.domain.errors import GatewayError, InvalidRequest
+from app.domain.errors import FieldError, GatewayError, InvalidRequest, ProviderError
+from app.domain.job import Job
 
 log = logging.getLogger("http")
 
@@ -66,7 +69,25 @@ class ErrorAnswer(Answer):
     job_id = ma.fields.UUID(data_key="jobId")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What is told of an error, in whatever shape."""
+
+    status: int
+    code: str
+    message: str
+    retryable: bool = False
+    errors: Sequence[FieldError] = ()
+    details: Mapping[str, Any] | None = None
+    job_id: str | None = None
+
+
+Shape = Callable[[Fault], Response]
+SHAPES = "error_shapes"
+
+
 def init_app(app: Flask) -> None:
+    app.extensions[SHAPES] = {}
     app.register_error_handler(GatewayError, _domain_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _bug)
@@ -76,11 +97,33 @@ def status_of(error: GatewayError) -> int:
     return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
 
 
-def error_body(
-    status: int, code: str, message: str, *, retryable: bool = False, errors: Any = None, details: Any = None, job_id: str | None = None
-) -> dict[str, Any]:
-    said = {"success": False, "status": status, "code": code, "message": message, "retryable": retryable, "request_id": g.get("request_id")}
-    return ErrorAnswer.of(said | {name: value for name, value in (("details", details), ("errors", errors), ("job_id", job_id)) if value})
+def shape_errors(app: Flask, shape: Shape, *prefixes: str) -> None:
+    """Let every error below these paths be told in another shape: those of routes that do not exist, and of bad credentials, too."""
+    app.extensions[SHAPES].update(dict.fromkeys(prefixes, shape))
+
+
+def job_fault(job: Job) -> Fault:
+    """Return what is told of a job that ended without pictures."""
+    failure = job.failure
+    code, message = (failure.code, failure.message) if failure else (job.status.value, job.message)
+    details = failure.details if failure else None
+    return Fault(status=status_of(ProviderError(message)), code=code, message=message, details=details, job_id=job.id)
+
+
+def told(fault: Fault) -> Response:
+    """Return the answer that tells of an error, in the shape that the clients of this path know."""
+    shapes: Mapping[str, Shape] = current_app.extensions[SHAPES]
+    shape = next((shape for prefix, shape in shapes.items() if request.path.startswith(prefix)), _usual)
+    return shape(fault)
+
+
+def _usual(fault: Fault) -> Response:
+    """Answer with the one error body."""
+    said = {**vars(fault), "success": False, "request_id": g.get("request_id")}
+    optional = ("details", "errors", "job_id")
+    response = jsonify(ErrorAnswer.of({name: value for name, value in said.items() if value or name not in optional}))
+    response.status_code = fault.status
+    return response
 
 
 def _domain_error(error: GatewayError) -> Response:
@@ -89,10 +132,9 @@ def _domain_error(error: GatewayError) -> Response:
         log.warning("%s", error.message)
     elif status >= 500:
         log.error("%s: %s", error.code, error.message, exc_info=error)
-    wrong = error.errors if isinstance(error, InvalidRequest) else None
-    response = _answer(
-        error_body(status, error.code, error.message, retryable=error.retryable, errors=wrong, details=error.details), status
-    )
+    wrong = error.errors if isinstance(error, InvalidRequest) else ()
+    fault = Fault(status=status, code=error.code, message=error.message, retryable=error.retryable, errors=wrong, details=error.details)
+    response = told(fault)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.RateLimited):
@@ -107,9 +149,10 @@ def _http_error(error: HTTPException) -> Response:
     if status < 400:
         return error.get_response()  # type: ignore[return-value]
     if status == 429:
-        return _answer(error_body(status, "rate_limited", "Too many requests; wait as long as Retry-After says", retryable=True), status)
+        message = "Too many requests; wait as long as Retry-After says"
+        return told(Fault(status=status, code="rate_limited", message=message, retryable=True))
     code = HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request")
-    response = _answer(error_body(status, code, error.description or error.name), status)
+    response = told(Fault(status=status, code=code, message=error.description or error.name))
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
@@ -118,10 +161,4 @@ def _http_error(error: HTTPException) -> Response:
 
 def _bug(error: Exception) -> Response:
     log.error("unhandled error", exc_info=error)
-    return _answer(error_body(500, "internal_error", "Something went wrong here; the operator's log has the details"), 500)
-
-
-def _answer(body: dict[str, Any], status: int) -> Response:
-    response = jsonify(body)
-    response.status_code = status
-    return response
+    return told(Fault(status=500, code="internal_error", message="Something went wrong here; the operator's log has the details"))

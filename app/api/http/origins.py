@@ -11,7 +11,7 @@ from flask import Flask, Response, request
 from flask_cors import CORS
 
 from app.api.http import services
-from app.api.http.auth import caller
+from app.api.http.auth import caller, offered_key
 from app.domain.errors import MisdirectedRequest
 
 log = logging.getLogger("http")
@@ -114,6 +114,6 @@ def _right_host() -> None:
     try:
         require_right_host(request.headers.get("Host", ""))
     except MisdirectedRequest:
-        if "X-API-Key" in request.headers or "Authorization" in request.headers:
+        if offered_key() or "Authorization" in request.headers:
             caller()  # An unknown credential is 401 under every name.
         raise
