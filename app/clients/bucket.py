@@ -52,6 +52,7 @@ class S3Storage:
         public_base: str | None,
         region: str | None = None,
         addressing_style: str = "auto",
+        read_timeout_s: float = READ_S,
     ) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
@@ -60,14 +61,14 @@ class S3Storage:
         try:
             session = boto3.Session(region_name=region)
             self._credentials = session.get_credentials()
-            self._s3 = session.client("s3", endpoint_url=endpoint_url, config=_config(addressing_style, endpoint_url))
+            self._s3 = session.client("s3", endpoint_url=endpoint_url, config=_config(addressing_style, endpoint_url, read_timeout_s))
         except (BotoCoreError, ValueError) as exc:  # A region that is none, a profile that is not there: the text names it.
             raise BadSettings([f"STORAGE_URL: boto3 does not take its settings: {exc}"]) from exc
         self._proof_key = f"{PROOF_FOLDER}/{uuid.uuid4().hex}"
         self._proof_due = float("-inf")
         self._disproof: str | None = None
         self._proving = threading.Lock()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def put(self, key: str, body: IO[bytes], content_type: str) -> None:
         # A link of the bucket's own is one caller's secret; behind a public address caches in between may keep what they see.
@@ -127,7 +128,7 @@ class S3Storage:
             if _status_of(exc) not in REFUSALS:
                 raise
             if versioned:
-                self._tell("deleted pictures stay in the bucket as versions: allow s3:ListBucketVersions and s3:DeleteObjectVersion")
+                self._warn_once("deleted pictures stay in the bucket as versions: allow s3:ListBucketVersions and s3:DeleteObjectVersion")
 
     # -- links ----------------------------------------------------------------------------------------------------------------------
 
@@ -156,9 +157,9 @@ class S3Storage:
         ends = self._credentials_end()
         if ends is None:
             if self._credentials is not None and self._credentials.token:
-                self._tell("links end with the session token that signs them: set AWS_CREDENTIAL_EXPIRATION, so that they say when")
+                self._warn_once("links end with the session token that signs them: set AWS_CREDENTIAL_EXPIRATION, so that they say when")
             return LINK_LIFETIME_S
-        self._tell("links end with the temporary credentials that sign them; with an access key of the service's own they live a day")
+        self._warn_once("links end with the temporary credentials that sign them; with an access key of the service's own they live a day")
         return max(1, min(LINK_LIFETIME_S, int((ends - datetime.now(UTC)).total_seconds())))
 
     def _credentials_end(self) -> datetime | None:
@@ -233,14 +234,14 @@ class S3Storage:
                 return None
             raise
 
-    def _tell(self, what: str) -> None:
+    def _warn_once(self, what: str) -> None:
         """Log once in this process's life what the operator should know of the bucket."""
-        if what not in self._told:
-            self._told.add(what)
+        if what not in self._warned:
+            self._warned.add(what)
             log.warning(what)
 
 
-def _config(addressing_style: str, endpoint_url: str | None) -> Config:
+def _config(addressing_style: str, endpoint_url: str | None, read_timeout_s: float) -> Config:
     """Return botocore's settings. Its own defaults suit Amazon only.
 
     A checksum goes out as `Content-MD5`, which all stores take, and not as botocore's own, over https a trailer of an `aws-chunked` body:
@@ -254,7 +255,7 @@ def _config(addressing_style: str, endpoint_url: str | None) -> Config:
         response_checksum_validation="when_required",
         s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"},  # type: ignore[arg-type]
         connect_timeout=CONNECT_S,
-        read_timeout=READ_S,
+        read_timeout=read_timeout_s,
         max_pool_connections=32,
         retries={"max_attempts": TRIES, "mode": "standard"},
     )

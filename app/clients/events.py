@@ -25,16 +25,24 @@ log = logging.getLogger(__name__)
 SOCKETIO_CHANNEL = "flask-socketio"
 JOB_CHANNEL = "imagegw:jobs"
 IN_FLIGHT_CHANNEL = "imagegw:in-flight"
-#: A listener that hears nothing for so long asks whether anybody is there, and again at each further second; ...
-PULSE_S = 10.0
-#: ... and one that hears not even an answer to that listens anew: a half-open connection looks just like a quiet channel.
-SILENCE_S = 20.0
-LOOK_S = 1.0
 RETRY_S = 1.0
 
 
 def room_of(user_id: str) -> str:
     return f"user:{user_id}"
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How a listener finds out that its connection is half-open, which looks just like a quiet channel.
+
+    One that hears nothing for `pulse_s` asks whether anybody is there, and again at each look, every `look_s`; one that hears not even
+    an answer to that for `silence_s` listens anew.
+    """
+
+    pulse_s: float = 10.0
+    silence_s: float = 20.0
+    look_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +113,10 @@ class SocketManager(socketio.PubSubManager):  # type: ignore[misc]
 
     name = "redis"
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, listening: Listening = Listening()) -> None:
         super().__init__(channel=SOCKETIO_CHANNEL)
         self._redis = redis
+        self._listening = listening
 
     def _publish(self, data: Mapping[str, Any]) -> None:
         try:
@@ -118,14 +127,16 @@ class SocketManager(socketio.PubSubManager):  # type: ignore[misc]
     def _listen(self) -> Iterator[dict[str, Any]]:
         while True:
             try:
-                yield from listen(self._redis, self.channel, on_subscribed=lambda: None, stop=lambda: False)
+                yield from listen(self._redis, self.channel, on_subscribed=lambda: None, stop=lambda: False, listening=self._listening)
             except RedisError:
                 log.warning("Redis does not answer, Socket.IO clients hear nothing until it is back")
                 time.sleep(RETRY_S)
 
 
-def listen(redis: Redis, channel: str, *, on_subscribed: Callable[[], None], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    """Yield a channel's messages until `stop()`; blocks the calling (green) thread, reads at most a second at a time.
+def listen(
+    redis: Redis, channel: str, *, on_subscribed: Callable[[], None], stop: Callable[[], bool], listening: Listening = Listening()
+) -> Iterator[dict[str, Any]]:
+    """Yield a channel's messages until `stop()`; blocks the calling (green) thread, looks for the end every `look_s`.
 
     `on_subscribed` runs after each (re)subscription: what was published meanwhile is lost, so the caller reads its documents again.
     Raises RedisError when the connection breaks or falls silent; the caller listens anew.
@@ -134,9 +145,9 @@ def listen(redis: Redis, channel: str, *, on_subscribed: Callable[[], None], sto
         pubsub.subscribe(channel)
         heard_at = time.monotonic()
         while not stop():
-            message = pubsub.get_message(timeout=LOOK_S)
+            message = pubsub.get_message(timeout=listening.look_s)
             if message is None:
-                _feel_pulse(pubsub, time.monotonic() - heard_at)
+                _feel_pulse(pubsub, time.monotonic() - heard_at, listening)
                 continue
             heard_at = time.monotonic()
             if message["type"] == "subscribe":
@@ -145,11 +156,11 @@ def listen(redis: Redis, channel: str, *, on_subscribed: Callable[[], None], sto
                 yield body
 
 
-def _feel_pulse(pubsub: PubSub, silent_s: float) -> None:
+def _feel_pulse(pubsub: PubSub, silent_s: float, listening: Listening) -> None:
     """Ask for a sign of life on a quiet connection. Raises redis' ConnectionError where none came for too long."""
-    if silent_s > SILENCE_S:
+    if silent_s > listening.silence_s:
         raise RedisConnectionError(f"Nothing was heard for {silent_s:.0f} s, not even an answer")
-    if silent_s > PULSE_S:
+    if silent_s > listening.pulse_s:
         pubsub.ping()
 
 

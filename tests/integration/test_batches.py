@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +29,6 @@ from app.domain.errors import (
 from app.domain.job import JobStatus
 from app.domain.job_filter import JobFilter
 from app.domain.ledger import Balance
-from app.services.orders import batches as service
 from app.services.orders.order import KEY_LIFETIME, Order
 from tests.support.factories import picture
 from tests.support.gateway import Gateway
@@ -147,13 +147,14 @@ def test_of_many_requests_with_one_key_one_orders(shop: Shop) -> None:
     assert shop.left() == {"batches": 1, "jobs": 3}
 
 
-def test_a_repeat_waits_for_the_first_and_then_says_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeat_waits_for_the_first_and_then_says_so(shop: Shop) -> None:
     with pytest.raises(Crash):
         shop.with_crash("_funds", "hold", after=True).submit(orders(3), key=key(), max_cost_micros=None)
-    monkeypatch.setattr(service, "REPEAT_WAIT_S", 0.15)
+    impatient = copy.copy(shop.batches)
+    impatient._repeat_wait_s = 0.15
 
     with pytest.raises(NotFinished):
-        shop.batches.submit(orders(3), key=key(), max_cost_micros=None)
+        impatient.submit(orders(3), key=key(), max_cost_micros=None)
 
 
 def test_five_hundred_orders_are_accepted_and_held_for_at_once(shop: Shop) -> None:

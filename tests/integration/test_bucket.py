@@ -76,7 +76,7 @@ def versioned(storages: dict[str, S3Storage], strict: StrictBucket) -> S3Storage
 def as_new(storage: S3Storage) -> S3Storage:
     """Forget what the storage has proved and told; a client of its own for each test would take a second."""
     storage._proof_due = float("-inf")
-    storage._told.clear()
+    storage._warned.clear()
     return storage
 
 

@@ -194,8 +194,8 @@ def test_a_picture_over_the_limit_is_given_up_while_it_comes(downloader: Downloa
     assert failure(downloader, first_file(fal_emulator)).code == "file_too_large"
 
 
-def test_the_limit_is_the_last_size_allowed(downloader: Downloader, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "MAX_BYTES", len(PICTURE))
+def test_the_limit_is_the_last_size_allowed(server: Server) -> None:
+    downloader = Downloader(frozenset({server.host}), max_bytes=len(PICTURE))
 
     assert content(downloader, server.on("/a.png", body=PICTURE)) == PICTURE
     assert failure(downloader, server.on("/b.png", body=PICTURE + b"x")).code == "file_too_large"
@@ -257,7 +257,7 @@ def test_a_data_uri_that_cannot_be_read_is_unusable(stranger: Downloader, url: s
     assert isinstance(failure(stranger, url), ResultUnusable)
 
 
-def test_a_data_uri_over_the_limit_is_refused(stranger: Downloader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "MAX_BYTES", 30)
+def test_a_data_uri_over_the_limit_is_refused() -> None:
+    small = Downloader(frozenset({"fal.run"}), max_bytes=30)
 
-    assert isinstance(failure(stranger, "data:image/png;base64," + "A" * 100), ResultUnusable)
+    assert isinstance(failure(small, "data:image/png;base64," + "A" * 100), ResultUnusable)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.clients.fal import status as fal_status
 from app.clients.fal.queue import FalQueue
 from app.clients.fal.status import FalState, FalStatus, FalStatusClient
 from app.domain.errors import ProviderBusy
@@ -32,9 +31,9 @@ def server(fal_place: FalPlace) -> Iterator[Server]:
         yield running
 
 
-def ask(*receipts: Receipt) -> list[FalStatus]:
+def ask(*receipts: Receipt, timeout_s: float = 10.0) -> list[FalStatus]:
     async def all_at_once() -> list[FalStatus]:
-        async with FalStatusClient(KEY) as client:
+        async with FalStatusClient(KEY, timeout_s=timeout_s) as client:
             return await asyncio.gather(*(client.status(receipt) for receipt in receipts))
 
     return asyncio.run(all_at_once())
@@ -113,13 +112,12 @@ def test_a_redirect_is_not_followed_with_our_key(server: Server) -> None:
     assert server.seen[0][2]["Authorization"] == f"Key {KEY}"
 
 
-def test_silence_ends_in_time(fal: FalQueue, fal_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fal_status, "STATUS_TIMEOUT_S", 0.3)
+def test_silence_ends_in_time(fal: FalQueue, fal_emulator: Emulator) -> None:
     receipt = fal.submit(FLUX, {"prompt": "x"})
     fal_emulator.fault("status", "hang")
 
     with pytest.raises(ProviderBusy):
-        ask(receipt)
+        ask(receipt, timeout_s=0.3)
 
 
 def test_a_host_that_is_away_is_asked_again() -> None:

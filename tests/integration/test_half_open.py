@@ -14,9 +14,9 @@ from moto.server import ThreadedMotoServer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.clients import bucket, events
+from app.clients import bucket
 from app.clients.bucket import S3Storage
-from app.clients.events import SocketManager, listen
+from app.clients.events import Listening, SocketManager, listen
 from app.clients.redis import connect_redis
 from tests.support.fal_calls import wait_until
 from tests.support.proxies import Proxy, proxied
@@ -45,18 +45,14 @@ def far_redis(way_to_redis: Proxy, backing: Backing) -> Iterator[Redis]:
     client.close()
 
 
-def test_a_listener_on_a_half_open_connection_gives_up_and_says_so(
-    way_to_redis: Proxy, far_redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "PULSE_S", 0.5)
-    monkeypatch.setattr(events, "SILENCE_S", 3.0)
-    monkeypatch.setattr(events, "LOOK_S", 0.1)
+def test_a_listener_on_a_half_open_connection_gives_up_and_says_so(way_to_redis: Proxy, far_redis: Redis) -> None:
+    impatient = Listening(pulse_s=0.5, silence_s=3.0, look_s=0.1)
     failures: list[Exception] = []
     subscribed = threading.Event()
 
     def hear() -> None:
         try:
-            next(listen(far_redis, "some-channel", on_subscribed=subscribed.set, stop=lambda: False))
+            next(listen(far_redis, "some-channel", on_subscribed=subscribed.set, stop=lambda: False, listening=impatient))
         except RedisError as exc:
             failures.append(exc)
 
@@ -69,15 +65,14 @@ def test_a_listener_on_a_half_open_connection_gives_up_and_says_so(
     assert "Nothing was heard" in str(failures[0])
 
 
-def test_a_listener_on_a_quiet_channel_stays(redis: Redis, far_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "PULSE_S", 0.1)
-    monkeypatch.setattr(events, "SILENCE_S", 1.0)
-    monkeypatch.setattr(events, "LOOK_S", 0.05)
+def test_a_listener_on_a_quiet_channel_stays(redis: Redis, far_redis: Redis) -> None:
+    impatient = Listening(pulse_s=0.1, silence_s=1.0, look_s=0.05)
     subscriptions: list[float] = []
     heard: list[object] = []
 
     def hear() -> None:
-        heard.append(next(listen(far_redis, "a-channel", on_subscribed=lambda: subscriptions.append(time.monotonic()), stop=lambda: False)))
+        subscribed = lambda: subscriptions.append(time.monotonic())  # noqa: E731
+        heard.append(next(listen(far_redis, "a-channel", on_subscribed=subscribed, stop=lambda: False, listening=impatient)))
 
     thread = threading.Thread(target=hear)
     thread.start()
@@ -89,13 +84,8 @@ def test_a_listener_on_a_quiet_channel_stays(redis: Redis, far_redis: Redis, mon
     assert (heard, len(subscriptions)) == ([{"found": True}], 1)
 
 
-def test_socketio_hears_again_after_its_connection_became_half_open(
-    way_to_redis: Proxy, redis: Redis, far_redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "PULSE_S", 0.3)
-    monkeypatch.setattr(events, "SILENCE_S", 1.5)
-    monkeypatch.setattr(events, "LOOK_S", 0.1)
-    manager = SocketManager(far_redis)
+def test_socketio_hears_again_after_its_connection_became_half_open(way_to_redis: Proxy, redis: Redis, far_redis: Redis) -> None:
+    manager = SocketManager(far_redis, Listening(pulse_s=0.3, silence_s=1.5, look_s=0.1))
     heard: list[object] = []
     threading.Thread(target=lambda: heard.append(next(manager._listen())), daemon=True).start()
     wait_until(lambda: redis.pubsub_numsub(manager.channel)[0][1] == 1)
@@ -128,7 +118,6 @@ def test_a_redis_that_answers_nobody_is_known_within_half_a_minute(way_to_redis:
 
 
 def test_a_picture_whose_stores_answer_is_lost_is_stored_over_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket, "READ_S", 1)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -137,7 +126,7 @@ def test_a_picture_whose_stores_answer_is_lost_is_stored_over_a_new_connection(m
         address = f"http://127.0.0.1:{way.port}"
         client = boto3.client("s3", endpoint_url=address, region_name="us-east-1")
         client.create_bucket(Bucket="pictures")
-        storage = S3Storage("pictures", "", endpoint_url=address, public_base=None, region="us-east-1")
+        storage = S3Storage("pictures", "", endpoint_url=address, public_base=None, region="us-east-1", read_timeout_s=1)
         way.fatal_words = b"PUT /pictures/key"
 
         storage.put("key", io.BytesIO(b"a picture"), "image/png")

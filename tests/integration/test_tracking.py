@@ -20,8 +20,7 @@ from app.domain.job import Job
 from tests.support.factories import STOPPED, certain, make_receipt, submitted_job
 from tests.support.gateway import Gateway
 from tests.support.services import with_parts
-from workers.watcher import tracking
-from workers.watcher.tracking import EARLY_SHARE, Tracked, Tracker
+from workers.watcher.tracking import EARLY_SHARE, Pace, Tracked, Tracker
 
 T = TypeVar("T")
 QUEUED = FalStatus(FalState.IN_QUEUE, 3)
@@ -46,14 +45,14 @@ def in_flight(services: Services) -> Callable[..., Job]:
     return insert
 
 
-def tracking_with(services: Services, scenario: Scenario[T]) -> T:
+def tracking_with(services: Services, scenario: Scenario[T], **pace: float) -> T:
     """Run a scenario with a tracker that is at work."""
 
     async def in_thread(call: Callable[[], Any]) -> Any:
         return await asyncio.to_thread(call)
 
     async def run() -> T:
-        tracker = Tracker(services, in_thread)
+        tracker = Tracker(services, in_thread, Pace(**pace))
         tracker.activate(active=True)
         return await scenario(tracker)
 
@@ -65,11 +64,8 @@ async def tracked(tracker: Tracker, job: Job) -> Tracked:
     return tracker.requests[(job.id, 0)]
 
 
-def test_progress_of_a_request_is_written_so_often_at_most(
-    services: Services, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_of_a_request_is_written_so_often_at_most(services: Services, in_flight: Callable[..., Job]) -> None:
     """fal tells a new place in its queue with every answer."""
-    monkeypatch.setattr(tracking, "PROGRESS_EVERY_S", 0.4)
     job = in_flight()
 
     async def scenario(tracker: Tracker) -> float:
@@ -78,11 +74,11 @@ def test_progress_of_a_request_is_written_so_often_at_most(
         begun, place = loop.time(), 10_000
         while loop.time() - begun < 1.9:
             place -= 50
-            await tracker.told(request, FalStatus(FalState.IN_QUEUE, place))
+            await tracker.take(request, FalStatus(FalState.IN_QUEUE, place))
             await asyncio.sleep(0.01)
         return loop.time() - begun
 
-    took_s = tracking_with(services, scenario)
+    took_s = tracking_with(services, scenario, progress_every_s=0.4)
 
     entries = certain(services.jobs.get(job.id)).history[job.seq :]
     gaps = [(later.at - earlier.at).total_seconds() for earlier, later in itertools.pairwise(entries)]
@@ -91,13 +87,10 @@ def test_progress_of_a_request_is_written_so_often_at_most(
 
 
 def test_progress_is_written_once_a_second_at_most() -> None:
-    assert tracking.PROGRESS_EVERY_S >= 1.0
+    assert Pace().progress_every_s >= 1.0
 
 
-def test_progress_of_many_is_written_a_bounded_number_of_times_a_second(
-    services: Services, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking, "PROGRESS_PER_SECOND", 20.0)
+def test_progress_of_many_is_written_a_bounded_number_of_times_a_second(services: Services, in_flight: Callable[..., Job]) -> None:
     jobs = [in_flight() for _ in range(60)]
 
     async def scenario(tracker: Tracker) -> float:
@@ -107,18 +100,18 @@ def test_progress_of_many_is_written_a_bounded_number_of_times_a_second(
         while loop.time() - begun < 2.0:
             place -= 50
             for request in list(tracker.requests.values()):
-                await tracker.told(request, FalStatus(FalState.IN_QUEUE, place))
+                await tracker.take(request, FalStatus(FalState.IN_QUEUE, place))
             await asyncio.sleep(0.02)
         return loop.time() - begun
 
-    took_s = tracking_with(services, scenario)
+    took_s = tracking_with(services, scenario, progress_per_second=20.0)
 
     written = sum(certain(services.jobs.get(job.id)).seq - job.seq for job in jobs)
     assert 20 <= written <= 20.0 * took_s + 20.0
 
 
 def test_the_bound_of_all_progress_leaves_few_requests_alone() -> None:
-    assert tracking.PROGRESS_PER_SECOND * tracking.PROGRESS_EVERY_S >= 50
+    assert Pace().progress_per_second * Pace().progress_every_s >= 50
 
 
 def test_an_answer_that_says_nothing_new_is_not_written(services: Services, in_flight: Callable[..., Job]) -> None:
@@ -128,7 +121,7 @@ def test_an_answer_that_says_nothing_new_is_not_written(services: Services, in_f
         request = await tracked(tracker, job)
         for _ in range(3):
             request.progress_at = 0.0
-            await tracker.told(request, QUEUED)
+            await tracker.take(request, QUEUED)
 
     tracking_with(services, scenario)
 
@@ -143,11 +136,11 @@ def test_an_ended_request_is_enqueued_once_with_when_that_was_noticed(
 
     async def scenario(tracker: Tracker) -> tuple[Tracked, float]:
         request = await tracked(tracker, job)
-        await tracker.told(request, RUNNING)
+        await tracker.take(request, RUNNING)
         seen_at = clock.now().timestamp()
-        await tracker.told(request, end)
+        await tracker.take(request, end)
         # Webhooks, a second watcher and late answers say the same again.
-        await tracker.told(request, end)
+        await tracker.take(request, end)
         await tracker.add(job.id)
         await tracker.reload()
         assert tracker.requests == {}, "while it is being collected it is not asked for again"
@@ -167,7 +160,7 @@ def test_a_request_never_seen_at_work_is_enqueued_without_that_time(gateway: Gat
     job = in_flight()
 
     async def scenario(tracker: Tracker) -> None:
-        await tracker.told(await tracked(tracker, job), COMPLETED)
+        await tracker.take(await tracked(tracker, job), COMPLETED)
 
     tracking_with(gateway.services, scenario)
 
@@ -176,18 +169,15 @@ def test_a_request_never_seen_at_work_is_enqueued_without_that_time(gateway: Gat
     assert at_work_at is None
 
 
-def test_a_collection_that_was_lost_is_enqueued_again(
-    gateway: Gateway, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking, "COLLECT_LOST_AFTER_S", 0.0)
+def test_a_collection_that_was_lost_is_enqueued_again(gateway: Gateway, in_flight: Callable[..., Job]) -> None:
     job = in_flight()
 
     async def scenario(tracker: Tracker) -> bool:
-        await tracker.told(await tracked(tracker, job), COMPLETED)
+        await tracker.take(await tracked(tracker, job), COMPLETED)
         await tracker.reload()
         return (job.id, 0) in tracker.requests
 
-    assert tracking_with(gateway.services, scenario)
+    assert tracking_with(gateway.services, scenario, collect_lost_after_s=0.0)
 
 
 def test_a_reload_tracks_what_was_never_heard_of_and_drops_what_has_ended(services: Services, in_flight: Callable[..., Job]) -> None:
@@ -206,15 +196,14 @@ def test_a_reload_tracks_what_was_never_heard_of_and_drops_what_has_ended(servic
     assert after == {(unheard.id, 0), (unheard.id, 1), (unheard.id, 2)}
 
 
-def test_a_reload_reads_more_than_one_batch(services: Services, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "BATCH", 3)
+def test_a_reload_reads_more_than_one_batch(services: Services, in_flight: Callable[..., Job]) -> None:
     jobs = [in_flight() for _ in range(7)]
 
     async def scenario(tracker: Tracker) -> set[Any]:
         await tracker.reload()
         return set(tracker.requests)
 
-    assert tracking_with(services, scenario) == {(job.id, 0) for job in jobs}
+    assert tracking_with(services, scenario, batch=3) == {(job.id, 0) for job in jobs}
 
 
 def test_a_reload_keeps_what_is_known_of_a_request(services: Services, in_flight: Callable[..., Job]) -> None:
@@ -272,16 +261,13 @@ def test_a_request_may_be_done_from_a_share_of_its_models_usual_duration_on(serv
     assert old_s < 0
 
 
-def test_a_queue_that_is_away_costs_a_repetition_and_not_the_request(
-    services: Services, in_flight: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking, "COLLECT_LOST_AFTER_S", 0.0)
+def test_a_queue_that_is_away_costs_a_repetition_and_not_the_request(services: Services, in_flight: Callable[..., Job]) -> None:
     job = in_flight()
     away = with_parts(services, queue=TaskQueue(connect_redis("redis://127.0.0.1:9/0")))
 
     async def scenario(tracker: Tracker) -> set[Any]:
-        await tracker.told(await tracked(tracker, job), COMPLETED)
+        await tracker.take(await tracked(tracker, job), COMPLETED)
         await tracker.reload()
         return set(tracker.requests)
 
-    assert tracking_with(away, scenario) == {(job.id, 0)}
+    assert tracking_with(away, scenario, collect_lost_after_s=0.0) == {(job.id, 0)}

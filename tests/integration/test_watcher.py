@@ -15,7 +15,6 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import Services
-from app.clients.fal import status as fal_status
 from app.clients.fal.status import MAX_CONNECTIONS
 from app.clients.queue import COLLECT_QUEUE, SUBMIT_QUEUE
 from app.domain import clock
@@ -26,7 +25,6 @@ from tests.support.factories import certain, make_job, make_receipt
 from tests.support.fal_calls import submit, wait_until
 from tests.support.fal_place import FalPlace
 from tests.support.gateway import Gateway
-from workers.watcher import polling
 from workers.watcher.__main__ import Watcher
 
 IN_FLIGHT = 200
@@ -39,12 +37,6 @@ MOST = MAX_CONNECTIONS + 8
 RECEIPT = ("request_id", "status_url", "response_url", "cancel_url")
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fal_status, "STATUS_TIMEOUT_S", TIMEOUT_S)
-    monkeypatch.setattr(polling, "TROUBLE_PAUSE_S", 0.5)
-
-
 @contextmanager
 def watching(services: Services) -> Iterator[None]:
     """Run a watcher beside the test."""
@@ -55,7 +47,7 @@ def watching(services: Services) -> Iterator[None]:
     async def watch() -> None:
         nonlocal stop, loop
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        watcher = Watcher(services, stop)
+        watcher = Watcher(services, stop, status_timeout_s=TIMEOUT_S, trouble_pause_s=0.5)
         is_ready.set()
         await watcher.watch()
 

@@ -12,13 +12,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
 from app.clients.fal.status import FalState, FalStatus
 from app.domain.errors import ProviderBusy
 from app.domain.fal_request import Receipt, RequestState
 from tests.support.factories import make_job, make_receipt
-from workers.watcher import polling
 from workers.watcher.polling import FLOOR_S, MAX_POLLS_AT_ONCE, Poller
 from workers.watcher.tracking import Tracked
 
@@ -102,16 +99,17 @@ def polled(
     budget: float = 1_000_000.0,
     due_at: Seconds = lambda index: 0.0,
     late_at: Seconds = lambda index: -1.0,
+    trouble_pause_s: float = 2.0,
 ) -> Fal:
     """Poll so many requests for so long; without `due_at` they have all just come in."""
 
-    async def told(tracked: Tracked, status: FalStatus) -> None:
+    async def take(tracked: Tracked, status: FalStatus) -> None:
         """What fal says changes nothing here."""
 
     async def poll() -> None:
         in_flight = {tracked.key: tracked for tracked in tracked_requests(count, due_at, late_at)}
-        tracker = SimpleNamespace(requests=in_flight, changed=asyncio.Event(), told=told)
-        poller = Poller(cast("Any", fal), cast("Any", tracker), polls_per_second=budget)
+        tracker = SimpleNamespace(requests=in_flight, changed=asyncio.Event(), take=take)
+        poller = Poller(cast("Any", fal), cast("Any", tracker), polls_per_second=budget, trouble_pause_s=trouble_pause_s)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(poller.poll(), for_s)
 
@@ -183,10 +181,8 @@ def test_a_request_is_never_asked_for_twice_at_once_and_all_not_by_more_than_the
     assert fal.most_at_once == MAX_POLLS_AT_ONCE
 
 
-def test_what_fal_did_not_answer_is_asked_for_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "TROUBLE_PAUSE_S", 0.5)
-
-    fal = polled(Fal(is_down=True), 5, for_s=1.3)
+def test_what_fal_did_not_answer_is_asked_for_again_after_a_pause() -> None:
+    fal = polled(Fal(is_down=True), 5, for_s=1.3, trouble_pause_s=0.5)
 
     assert min(fal.gaps()) >= 0.5 - EARLY_TIMER_S
     assert len(fal.asked) >= 10

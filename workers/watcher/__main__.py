@@ -21,14 +21,14 @@ from redis.exceptions import RedisError
 
 from app.bootstrap import Services, check_addresses
 from app.clients.events import IN_FLIGHT_CHANNEL, listen
-from app.clients.fal.status import FalStatusClient
+from app.clients.fal.status import STATUS_TIMEOUT_S, FalStatusClient
 from app.config import BadSettings, load_settings
 from app.domain.errors import GatewayError, StoreRefused
 from app.logs import configure_logging
 from registry.loader import RegistryError
 from workers import alive
 from workers.watcher.lease import Lease
-from workers.watcher.polling import FLOOR_S, WEBHOOK_FLOOR_S, Poller
+from workers.watcher.polling import FLOOR_S, TROUBLE_PAUSE_S, WEBHOOK_FLOOR_S, Poller
 from workers.watcher.tracking import Tracker
 
 log = logging.getLogger("watcher")
@@ -44,8 +44,17 @@ T = TypeVar("T")
 class Watcher:
     """Loops beside each other: polling, sweeping, mending, and hearing of new requests. None waits for another."""
 
-    def __init__(self, services: Services, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        services: Services,
+        stop: asyncio.Event,
+        *,
+        status_timeout_s: float = STATUS_TIMEOUT_S,
+        trouble_pause_s: float = TROUBLE_PAUSE_S,
+    ) -> None:
         self._services = services
+        self._status_timeout_s = status_timeout_s
+        self._trouble_pause_s = trouble_pause_s
         self._stop = stop
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
@@ -58,8 +67,9 @@ class Watcher:
         return await self._loop.run_in_executor(self._threads, call)
 
     async def watch(self) -> None:
-        async with FalStatusClient(self._services.settings.fal_key) as client:
-            poller = Poller(client, self._tracker, polls_per_second=self._services.settings.polls_per_second)
+        settings = self._services.settings
+        async with FalStatusClient(settings.fal_key, timeout_s=self._status_timeout_s) as client:
+            poller = Poller(client, self._tracker, polls_per_second=settings.polls_per_second, trouble_pause_s=self._trouble_pause_s)
             threading.Thread(target=self._hear, name="in-flight", daemon=True).start()
             async with asyncio.TaskGroup() as group:
                 tasks = [

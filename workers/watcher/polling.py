@@ -34,8 +34,11 @@ BURST_S = 0.1
 class Poller:
     """Asks for each tracked request again and again, spread by jitter, over a bounded number of connections."""
 
-    def __init__(self, client: FalStatusClient, tracker: Tracker, *, polls_per_second: float) -> None:
+    def __init__(
+        self, client: FalStatusClient, tracker: Tracker, *, polls_per_second: float, trouble_pause_s: float = TROUBLE_PAUSE_S
+    ) -> None:
         self._client = client
+        self._trouble_pause_s = trouble_pause_s
         self.floor_s = FLOOR_S
         self._tracker = tracker
         self._budget = polls_per_second
@@ -102,8 +105,8 @@ class Poller:
             await self._asked_once(tracked)
         except Exception:
             # As at a task's boundary: it is asked again, more slowly, and the deadline ends it.
-            tracked.due_at = self._loop.time() + max(TROUBLE_PAUSE_S, self.interval_s())
-            log.exception("our own code fails at fal's news", extra={"job_id": tracked.job.id, "index": tracked.index})
+            tracked.due_at = self._loop.time() + max(self._trouble_pause_s, self.interval_s())
+            log.exception("our own code fails at what fal answered", extra={"job_id": tracked.job.id, "index": tracked.index})
         finally:
             tracked.is_asked = False
 
@@ -114,6 +117,6 @@ class Poller:
         try:
             status = await self._client.status(receipt)
         except ProviderBusy:
-            tracked.due_at = self._loop.time() + max(TROUBLE_PAUSE_S, self.interval_s())
+            tracked.due_at = self._loop.time() + max(self._trouble_pause_s, self.interval_s())
             return
-        await self._tracker.told(tracked, status)
+        await self._tracker.take(tracked, status)

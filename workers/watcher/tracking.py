@@ -21,18 +21,27 @@ from workers.watcher.durations import Durations
 
 log = logging.getLogger("watcher")
 
-BATCH = 500
-#: A collect task that has not ended its request by then counts as lost: the request is asked for again, and enqueued again.
-COLLECT_LOST_AFTER_S = 30.0
-#: A request's progress is published this often at most, and all requests' together so many times a second: each is a write and an event.
-PROGRESS_EVERY_S = 1.0
-PROGRESS_PER_SECOND = 100.0
 #: Before this share of its model's usual duration a request is hardly ever done.
 EARLY_SHARE = 0.7
 
 T = TypeVar("T")
 Evolve = Callable[[Job], Job | None]
 InThread = Callable[[Callable[[], T]], Awaitable[T]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much the tracker does at a time.
+
+    A collect task that has not ended its request after `collect_lost_after_s` counts as lost: the request is asked for again, and
+    enqueued again. A request's progress is published each `progress_every_s` at most, and all requests' together `progress_per_second`
+    times: each is a write and an event. `batch` jobs are read at once.
+    """
+
+    batch: int = 500
+    collect_lost_after_s: float = 30.0
+    progress_every_s: float = 1.0
+    progress_per_second: float = 100.0
 
 
 @dataclass
@@ -61,8 +70,9 @@ class Tracked:
 
 
 class Tracker:
-    def __init__(self, services: Services, in_thread: InThread) -> None:  # type: ignore[type-arg]
+    def __init__(self, services: Services, in_thread: InThread, pace: Pace = Pace()) -> None:  # type: ignore[type-arg]
         self._services = services
+        self._pace = pace
         self._in_thread = in_thread
         self._loop = asyncio.get_running_loop()
         self.active = False
@@ -90,7 +100,7 @@ class Tracker:
         before = set(self.requests)
         after: str | None = ""
         while after is not None:
-            read = functools.partial(self._services.jobs.processing_after, after, limit=BATCH)
+            read = functools.partial(self._services.jobs.processing_after, after, limit=self._pace.batch)
             jobs, after = await self._in_thread(read)
             for job in jobs:
                 seen.update(self._track(job))
@@ -123,37 +133,37 @@ class Tracker:
         )
 
     def _progress_interval_s(self) -> float:
-        return max(PROGRESS_EVERY_S, len(self.requests) / PROGRESS_PER_SECOND)
+        return max(self._pace.progress_every_s, len(self.requests) / self._pace.progress_per_second)
 
-    async def told(self, tracked: Tracked, status: FalStatus) -> None:
+    async def take(self, tracked: Tracked, status: FalStatus) -> None:
         """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
         if status.state in (FalState.COMPLETED, FalState.GONE):
             self._note_duration(tracked)
-            self._collecting[tracked.key] = self._loop.time() + COLLECT_LOST_AFTER_S
+            self._collecting[tracked.key] = self._loop.time() + self._pace.collect_lost_after_s
             self.requests.pop(tracked.key, None)
             notice = FinishedNotice(noticed_at=clock.now(), at_work_at=tracked.at_work_at)
             await self._call(lambda: self._services.queue.enqueue_collect(tracked.job.id, tracked.index, notice))
             return
         tracked.at_work_at = clock.now()
-        if self._loop.time() >= tracked.progress_at and (progressed := self._news(tracked, status)):
+        if self._loop.time() >= tracked.progress_at and (progressed := self._progressed(tracked, status)):
             tracked.progress_at = self._loop.time() + self._progress_interval_s()
-            await self._call(lambda: self._say(tracked, progressed))
+            await self._call(lambda: self._publish(tracked, progressed))
 
     def _note_duration(self, tracked: Tracked) -> None:
         if tracked.request.submitted_at:
             self.durations.seen(tracked.job.model, tracked.request.seconds_at_fal(clock.now()))
 
-    def _news(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
+    def _progressed(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
         """Return the change that tells how far a request is, or None: most polls say nothing new, and cost no thread."""
         now = clock.now()
-        told = progress_of(tracked.request, status, usual_s=self.durations.usual_s(tracked.job.model), now=now)
+        progress = progress_of(tracked.request, status, usual_s=self.durations.usual_s(tracked.job.model), now=now)
 
         def progressed(job: Job) -> Job | None:
-            return job.progressed(told.percent, told.message, now=now, queue_position=told.queue_position)
+            return job.progressed(progress.percent, progress.message, now=now, queue_position=progress.queue_position)
 
         return progressed if progressed(tracked.job) else None
 
-    def _say(self, tracked: Tracked, progressed: Evolve) -> None:
+    def _publish(self, tracked: Tracked, progressed: Evolve) -> None:
         if changed := self._services.jobs.change(tracked.job, progressed):
             tracked.job = changed
             self._services.announcer.announce(changed)
@@ -162,5 +172,4 @@ class Tracker:
         try:
             await self._in_thread(call)
         except GatewayError:
-            tracked_later = "the request's news could not be passed on, trying again"
-            log.warning(tracked_later, exc_info=True)
+            log.warning("a request's state could not be passed on, trying again", exc_info=True)

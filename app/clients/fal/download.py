@@ -33,7 +33,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 class Downloader:
     """Keeps its connections; safe for threads."""
 
-    def __init__(self, exempt_hosts: frozenset[str]) -> None:
+    def __init__(self, exempt_hosts: frozenset[str], *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=64,
@@ -51,7 +52,7 @@ class Downloader:
         Raises ResultUnavailable where it may work later, ResultUnusable where it never will.
         """
         if url.startswith("data:"):
-            return _decoded(url)
+            return _decoded(url, self._max_bytes)
         address = _https_address(url)
         for _ in range(MAX_REDIRECTS + 1):
             outcome = self._get(address)
@@ -69,7 +70,8 @@ class Downloader:
                     return headers[b"location"].decode("ascii", "replace")
                 if response.status != 200:
                     raise _refusal(response.status)
-                return _unpacked(_spooled(response.iter_stream()), headers.get(b"content-encoding", b""))
+                packed = _spooled(response.iter_stream(), self._max_bytes)
+                return _unpacked(packed, headers.get(b"content-encoding", b""), self._max_bytes)
         except (
             httpcore.NetworkError,
             httpcore.TimeoutException,
@@ -137,14 +139,14 @@ def _refusal(status: int) -> ResultUnavailable | ResultUnusable:
     return ResultUnavailable(f"The picture cannot be downloaded right now (HTTP {status})")
 
 
-def _spooled(chunks: Iterable[bytes]) -> IO[bytes]:
+def _spooled(chunks: Iterable[bytes], max_bytes: int) -> IO[bytes]:
     file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - handed to the caller
     size = 0
     try:
         for chunk in chunks:
             size += len(chunk)
-            if size > MAX_BYTES:
-                raise ResultUnusable("The picture is larger than 50 MB", code="file_too_large")
+            if size > max_bytes:
+                raise ResultUnusable(f"The picture is larger than {max_bytes >> 20} MB", code="file_too_large")
             file.write(chunk)
     except BaseException:
         file.close()
@@ -153,7 +155,7 @@ def _spooled(chunks: Iterable[bytes]) -> IO[bytes]:
     return file
 
 
-def _unpacked(file: IO[bytes], encoding: bytes) -> IO[bytes]:
+def _unpacked(file: IO[bytes], encoding: bytes, max_bytes: int) -> IO[bytes]:
     """Return the file that was packed with gzip or deflate on its way, within the same bounds; what cannot be unpacked stays as it is.
 
     Its first bytes decide: no picture begins as gzip does, and headers say what they like.
@@ -164,7 +166,7 @@ def _unpacked(file: IO[bytes], encoding: bytes) -> IO[bytes]:
     if not is_gzip and encoding.strip().lower() != b"deflate":
         return file
     try:
-        unpacked = _spooled(_inflated(file, 31 if is_gzip else 15))
+        unpacked = _spooled(_inflated(file, 31 if is_gzip else 15), max_bytes)
     except zlib.error:
         file.seek(0)
         return file
@@ -186,11 +188,11 @@ def _inflated(file: IO[bytes], window_bits: int) -> Iterator[bytes]:
             packed = inflater.unconsumed_tail or inflater.unused_data
 
 
-def _decoded(url: str) -> IO[bytes]:
+def _decoded(url: str, max_bytes: int) -> IO[bytes]:
     head, _, payload = url.partition(",")
-    if not head.endswith(";base64") or len(payload) > MAX_BYTES * 4 // 3 + 4:
+    if not head.endswith(";base64") or len(payload) > max_bytes * 4 // 3 + 4:
         raise ResultUnusable("The picture's data URI cannot be used")
     try:
-        return _spooled([base64.b64decode(payload, validate=True)])
+        return _spooled([base64.b64decode(payload, validate=True)], max_bytes)
     except ValueError as exc:
         raise ResultUnusable("The picture's data URI cannot be used") from exc

@@ -41,15 +41,15 @@ class FalStatus:
 class FalStatusClient:
     """An async context manager bound to one event loop; connections are bounded and kept."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, timeout_s: float = STATUS_TIMEOUT_S) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._headers = {"Authorization": f"Key {key}"}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=httpx.create_ssl_context(), keepalive_timeout=60)
-        timeout = aiohttp.ClientTimeout(total=STATUS_TIMEOUT_S)
         jar = aiohttp.DummyCookieJar()  # No cookie of fal's matters here, and a jar would be searched for every poll.
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers, cookie_jar=jar)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, headers=self._headers, cookie_jar=jar)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:

@@ -74,7 +74,9 @@ class Batches:
         queue: TaskQueue,
         announcer: Announcer,
         now: Callable[[], datetime] = clock.now,
+        repeat_wait_s: float = REPEAT_WAIT_S,
     ) -> None:
+        self._repeat_wait_s = repeat_wait_s
         self._prices = prices
         self._orders = orders
         self._references = references
@@ -116,7 +118,7 @@ class Batches:
 
     def _earlier(self, key: OrderKey | None) -> Batch | None:
         """Return the batch that this key has ordered. Raises IdempotencyMismatch, or NotFinished while its first request is at work."""
-        give_up_at = time.monotonic() + REPEAT_WAIT_S
+        give_up_at = time.monotonic() + self._repeat_wait_s
         while key is not None and (batch := self._batches.by_order_key(key.id)):
             if self._now() - batch.created_at > KEY_LIFETIME:
                 self._batches.free_order_key(batch)
