@@ -59,13 +59,14 @@ VENDORS = {
     "bson": ("app/stores/*",),
     "boto3": ("app/clients/bucket.py",),
     "botocore": ("app/clients/bucket.py",),
-    "fal_client": ("app/clients/fal/*.py",),
+    "fal_client": ("app/clients/fal/*.py", "app/imagegen/fal.py"),
     "aiohttp": ("app/clients/fal/*.py",),
     "rq": ("app/clients/queue.py", "workers/*"),
 }
 ENTRIES = {"__init__.py", "__main__.py", "operator/cli.py", "web/serving.py"}
 ENVIRONMENT = {
     "app/imagegen/cli.py",
+    "app/imagegen/fal.py",  # It is called by other people's processes, and sets FAL_KEY there.
     "app/operator/running.py",
     "workers/__main__.py",
     "workers/alive.py",
@@ -163,7 +164,7 @@ def test_the_registry_needs_nothing_but_the_standard_library(path: str) -> None:
 def test_imagegen_needs_only_http_and_a_terminal(path: str) -> None:
     tops = {name.partition(".")[0] for name in imported(path)}
 
-    assert tops <= sys.stdlib_module_names | {"imagegen", "click", "httpx", "rich"}
+    assert tops <= sys.stdlib_module_names | ({"fal_client"} if path == "app/imagegen/fal.py" else {"imagegen", "click", "httpx", "rich"})
 
 
 @pytest.mark.parametrize("path", MODULES)
