@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 from flask_smorest import Api
@@ -31,6 +33,9 @@ from app.api.http.errors import ErrorAnswer
 from app.bootstrap import Services
 from app.config import Settings
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 MAX_BODY_BYTES = 32 * 1024 * 1024
 DESCRIPTION = """One endpoint for every fal.ai image model, with stored pictures, job history and cost per user.
 
@@ -50,7 +55,8 @@ def build(settings: Settings, services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["services"] = services
-    origins.init_app(app, settings.cors_origins)
+    app.wsgi_app = ShortAddresses(app.wsgi_app)  # type: ignore[method-assign]
+    origins.init_app(app, settings.cors_origins, local=not settings.is_production)
     requests.init_app(app)
     errors.init_app(app)
     origins.check_hosts(app)
@@ -67,6 +73,18 @@ def build(settings: Settings, services: Services) -> Flask:
     for plain in (files, monitoring, webhooks):
         app.register_blueprint(plain.blueprint)
     return app
+
+
+class ShortAddresses:
+    """Takes `/generate/…` for `/api/generate/…`: a client that has one address for `fetch` and for Socket.IO may leave out `/api`."""
+
+    def __init__(self, called: WSGIApplication) -> None:
+        self._called = called
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/generate/"):
+            environ["PATH_INFO"] = "/api" + environ["PATH_INFO"]
+        return self._called(environ, start_response)
 
 
 class DocumentedApi(Api):  # type: ignore[misc]

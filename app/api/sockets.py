@@ -18,7 +18,7 @@ from app.api.http import services, services_of
 from app.api.http.auth import CHECK_EVERY_S, Caller, of_bearer, of_key
 from app.api.http.origins import require_right_host
 from app.api.schemas.fields import MAX_USER_ID_CHARS
-from app.clients.events import SocketManager, room_of
+from app.clients.events import NAMESPACES, SocketManager, room_of
 from app.domain.api_key import Scope
 from app.domain.errors import GatewayError, InvalidRequest, Unauthorized
 from app.services.people.sessions import Credential, Sessions
@@ -87,8 +87,9 @@ def init_app(app: Flask, redis: Redis, *, ping_s: tuple[float, float], stranger_
     sockets.server.eio.limits = SessionLimits(stranger_s=stranger_s)
     sockets.server.eio.is_member = functools.partial(_is_member, sockets.server.manager)
     held = OpenSockets(sockets.server, services_of(app).sessions)
-    sockets.on_event("connect", functools.partial(_connected, held))
-    sockets.on_event("disconnect", functools.partial(_left, held))
+    for namespace in NAMESPACES:
+        sockets.on_event("connect", functools.partial(_connected, held), namespace=namespace)
+        sockets.on_event("disconnect", functools.partial(_left, held), namespace=namespace)
     sockets.start_background_task(held.watch)
     sockets.on_error_default(_failed)
     return sockets

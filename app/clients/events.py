@@ -28,6 +28,10 @@ IN_FLIGHT_CHANNEL = "imagegw:in-flight"
 RETRY_S = 1.0
 
 
+#: What the web app's own address is to Socket.IO: `io(address)` takes a path for a namespace. In all of them the same is heard.
+NAMESPACES = ("/", "/api")
+
+
 def room_of(user_id: str) -> str:
     return f"user:{user_id}"
 
@@ -117,6 +121,10 @@ class SocketManager(socketio.PubSubManager):  # type: ignore[misc]
         super().__init__(channel=SOCKETIO_CHANNEL)
         self._redis = redis
         self._listening = listening
+
+    def _handle_emit(self, message: Mapping[str, Any]) -> None:
+        for namespace in NAMESPACES:
+            super()._handle_emit({**message, "namespace": namespace})
 
     def _publish(self, data: Mapping[str, Any]) -> None:
         try:

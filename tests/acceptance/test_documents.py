@@ -36,7 +36,6 @@ NOT_RUN = {
     "scripts/demo ": "starts a service of its own: tests/tooling/test_scripts.py",
     "scripts/dev$": "runs until it is stopped; what it starts is the very stack these tests run against",
     "REGISTRY_PATH=./models scripts/dev$": "as scripts/dev; a folder of models is tests/acceptance/test_registry_folder.py",
-    "CORS_ORIGINS=http://localhost:8000 scripts/dev$": "as scripts/dev; pages of other origins are tests/integration/test_web_origins.py",
     "curl http://localhost:5000/api/images/models/your-new-model ": "needs a service with that file: tests/acceptance/test_registry_folder.py",
     '''curl -X POST http://localhost:5000/api/images/generate -H "Content-Type: application/json" -d '{"model": "your-new-model"''': (
         "needs a service with that file: tests/acceptance/test_registry_folder.py"

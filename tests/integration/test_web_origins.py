@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.api.application import build
+from app.api.http.access import open_to_all
 from app.api.http.origins import MAX_NAMED, Origins
 from app.bootstrap import Services
 from app.config import load_settings
@@ -62,6 +63,48 @@ def test_the_services_own_pages_may_always_connect(allowed: tuple[str, ...]) -> 
     assert not origins.accepts("null", environ)
     assert origins.accepts(None, environ)
     assert origins.accepts(OURS, environ) is bool(allowed)
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:3000", "http://127.0.0.1:8080", "https://localhost", "http://[::1]:5173", "HTTP://LOCALHOST:1"]
+)
+def test_in_development_pages_of_any_local_port_may_call_and_never_in_production(services: Services, origin: str) -> None:
+    here, there = client_of(services, app_env="development"), client_of(services, app_env="production")
+
+    allowed, refused = (client.get("/healthz", headers={"Origin": origin}).headers for client in (here, there))
+
+    assert (allowed["Access-Control-Allow-Origin"], allowed["Vary"]) == (origin, "Origin")
+    assert "Access-Control-Allow-Origin" not in refused
+    assert here.application.extensions["origins"].accepts(origin, {})
+    assert not there.application.extensions["origins"].accepts(origin, {})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://localhost.evil.example", "http://localhost:5000.evil.example", "http://evil.example/localhost", "file://localhost", "null"],
+)
+def test_in_development_what_only_looks_local_may_not_call(services: Services, origin: str) -> None:
+    client = client_of(services, app_env="development")
+
+    assert "Access-Control-Allow-Origin" not in client.get("/healthz", headers={"Origin": origin}).headers
+    assert not client.application.extensions["origins"].accepts(origin, {})
+
+
+@pytest.mark.parametrize("path", ["/api/images/generate", "/generate/image-reference"])
+def test_what_a_preflight_has_answered_may_be_kept(services: Services, path: str) -> None:
+    asked = {"Origin": OURS, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+
+    answer = client_of(services, cors_origins=(OURS,)).options(path, headers=asked)
+
+    assert (answer.status_code, answer.headers["Access-Control-Max-Age"]) == (200, "7200")
+    assert answer.headers["Access-Control-Allow-Headers"] == "authorization, content-type"
+
+
+def test_an_answer_without_content_has_no_type(services: Services) -> None:
+    app = build(services.settings, services)
+    app.add_url_rule("/nothing", "nothing", open_to_all(lambda: ("", 204)))
+
+    assert "Content-Type" not in app.test_client().get("/nothing").headers
 
 
 def test_a_flood_of_origins_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:

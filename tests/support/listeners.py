@@ -53,15 +53,17 @@ class Heard:
 
 
 @contextmanager
-def listening(address: str, auth: Mapping[str, Any], *, transports: tuple[str, ...] = ("websocket",)) -> Iterator[Heard]:
+def listening(
+    address: str, auth: Mapping[str, Any], *, transports: tuple[str, ...] = ("websocket",), namespace: str = "/"
+) -> Iterator[Heard]:
     """Connect as a Python client. Raises socketio's ConnectionError where the service does not let it in."""
     heard = Heard()
     client = socketio.Client(reconnection=False)
     for name in EVENTS:
-        client.on(name, lambda data, name=name: heard.add(name, data))
-    client.on("connect_error", lambda data=None: heard.add("connect_error", data))
+        client.on(name, lambda data, name=name: heard.add(name, data), namespace=namespace)
+    client.on("connect_error", lambda data=None: heard.add("connect_error", data), namespace=namespace)
     try:
-        client.connect(address, auth=dict(auth), transports=list(transports), wait_timeout=5)
+        client.connect(address, auth=dict(auth), transports=list(transports), namespaces=[namespace], wait_timeout=5)
         yield heard
     finally:
         client.disconnect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,21 +29,28 @@ EXPOSED_HEADERS = (
     "RateLimit-Policy",
 )
 ANY = "*"
+#: What a developer's own pages are served from, whatever the port.
+LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?\Z", re.IGNORECASE)
+#: How long a browser may keep what a preflight has answered; Chromium keeps none for longer.
+PREFLIGHT_S = 7200
 #: Anybody can send any origin: the log is not for filling.
 MAX_NAMED = 100
 MAX_ORIGIN_CHARS = 200
 
 
 class Origins:
-    """The service's own origin, and those of CORS_ORIGINS."""
+    """The service's own origin, those of CORS_ORIGINS, and with `local` all of this machine."""
 
-    def __init__(self, allowed: Collection[str]) -> None:
+    def __init__(self, allowed: Collection[str], *, local: bool = False) -> None:
         self._allowed = frozenset(allowed)
+        self._local = local
         self._named: set[str] = set()
 
     def accepts(self, origin: str | None, environ: Mapping[str, Any]) -> bool:
         """Tell whether an origin's pages may call. None: no page calls. Own is what was called, its scheme the proxy's business."""
         if origin is None or origin in self._allowed or ANY in self._allowed:
+            return True
+        if self._local and LOCAL.match(origin):
             return True
         forwarded = str(environ.get("HTTP_X_FORWARDED_HOST", "")).partition(",")[0].strip()
         own = {host.lower() for host in (environ.get("HTTP_HOST"), forwarded) if host}
@@ -56,10 +64,12 @@ class Origins:
         return False
 
 
-def init_app(app: Flask, allowed: Collection[str]) -> Origins:
-    origins = Origins(allowed)
-    if allowed:
-        CORS(app, origins=list(allowed), expose_headers=list(EXPOSED_HEADERS))
+def init_app(app: Flask, allowed: Collection[str], *, local: bool) -> Origins:
+    """Let pages of these origins call, and where `local` is true those of any port of this machine: for development, never production."""
+    origins = Origins(allowed, local=local)
+    known: list[str | re.Pattern[str]] = [*allowed, *([LOCAL] if local else [])]
+    if known:
+        CORS(app, origins=known, expose_headers=list(EXPOSED_HEADERS), max_age=PREFLIGHT_S)
 
     def noticed(response: Response) -> Response:
         if origin := request.headers.get("Origin"):

@@ -61,6 +61,8 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if response.status_code == 204:
+        response.headers.pop("Content-Type", None)  # There is nothing of any type.
     if request.path.startswith("/api/"):
         # Bodies hold links that expire, and other people's words.
         response.headers.setdefault("Cache-Control", "private, no-store")
