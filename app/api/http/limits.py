@@ -27,8 +27,8 @@ from app.domain.places import Places
 log = logging.getLogger("http")
 
 
-def _submitter() -> str:
-    """Name whose submits are counted: the user, the key, or the address of somebody without a credential."""
+def name_of_caller() -> str:
+    """Name whose requests are counted together: the user, the key, or the address of somebody without a credential."""
     identity = caller().identity
     return identity if identity != "anonymous" else f"address:{address()}"
 
@@ -43,7 +43,7 @@ limiter = Limiter(key_func=address, headers_enabled=False, swallow_errors=True, 
 submits = limiter.shared_limit(
     lambda: services().settings.rate_limit_submit or "1/second",
     scope="submit",
-    key_func=_submitter,
+    key_func=name_of_caller,
     exempt_when=lambda: services().settings.rate_limit_submit is None,
 )
 logins = limiter.shared_limit(
@@ -167,8 +167,7 @@ class Held:
 
     def of_caller(self) -> tuple[Places, str]:
         """Return where who asks now is counted, and by which name."""
-        who = caller()
-        return (self._users if who.account else self._scripts), (who.identity if who.account or who.key else address())
+        return (self._users if caller().account else self._scripts), name_of_caller()
 
 
 streams = Held(of_user=100, of_script=1000, users=1500, scripts=1500)
@@ -176,6 +175,9 @@ waits = Held(of_user=200, of_script=5000, users=3000, scripts=5000)
 #: Whoever has a link may look: counted by address alone. A page shows many pictures, so they wait for each other.
 downloads = Places(512, each=64, waiting=512)
 DOWNLOAD_WAIT_S = 5.0
+#: Answers that carry their pictures as base64: each has up to 2 MB in memory and a file open. They were paid for, so they wait for a place.
+encodings = Places(100, each=20, waiting=1000)
+ENCODING_WAIT_S = 30.0
 
 
 def hold_stream() -> None:
@@ -183,7 +185,7 @@ def hold_stream() -> None:
     places, name = streams.of_caller()
     if not places.take(name):
         raise Busy("You follow too many jobs at once; follow fewer, or ask for them now and then")
-    _at_the_end(lambda: places.give_back(name))
+    at_the_end(lambda: places.give_back(name))
 
 
 def hold_download() -> None:
@@ -191,7 +193,15 @@ def hold_download() -> None:
     home = address()
     if not downloads.take(home, wait_s=DOWNLOAD_WAIT_S):
         raise Busy("You fetch too many files at once; try again soon")
-    _at_the_end(lambda: downloads.give_back(home))
+    at_the_end(lambda: downloads.give_back(home))
+
+
+def hold_encoding() -> None:
+    """Count this request as an answer in base64 until its end. Raises Busy where no place comes free in time."""
+    name = name_of_caller()
+    if not encodings.take(name, wait_s=ENCODING_WAIT_S):
+        raise Busy("Too many answers carry their pictures as base64; try again soon, or ask for links")
+    at_the_end(lambda: encodings.give_back(name))
 
 
 def counted_wait(wait: Callable[[float], T], seconds: float) -> Callable[[], T]:
@@ -209,7 +219,7 @@ def counted_wait(wait: Callable[[float], T], seconds: float) -> Callable[[], T]:
     return counted
 
 
-def _at_the_end(call: Callable[[], None]) -> None:
+def at_the_end(call: Callable[[], None]) -> None:
     """Call when the request is over, however it ends; a response is not told of its end where it passes a file through."""
     hooks = request.environ.get("eventlet.posthooks")
     if hooks is None:
