@@ -28,6 +28,7 @@ from app.api import (
     usage,
     webhooks,
 )
+from app.api.fal import doors as fal
 from app.api.http import access, bodies, errors, limits, origins, requests
 from app.api.http.errors import ErrorAnswer
 from app.bootstrap import Services
@@ -72,6 +73,7 @@ def build(settings: Settings, services: Services) -> Flask:
         api.register_blueprint(documented.blueprint)
     for plain in (files, monitoring, webhooks):
         app.register_blueprint(plain.blueprint)
+    fal.init_app(app)
     return app
 
 

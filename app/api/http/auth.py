@@ -126,13 +126,18 @@ def identified(api_key: str | None, authorization: str | None) -> Caller:
     if api_key:
         return of_key(api_key.strip())
     if authorization:
-        scheme, _, bearer = authorization.strip().partition(" ")
-        if scheme.lower() != "bearer" or not bearer.strip():
+        scheme, _, text = authorization.strip().partition(" ")
+        if scheme.lower() not in ("bearer", "key") or not text.strip():
             raise Unauthorized(NEED_ANY)
-        return of_bearer(bearer.strip())
+        return of_bearer(text.strip() if scheme.lower() == "bearer" else _key_in(text.strip()))
     if services().settings.allow_anonymous:
         return Caller()
     raise Unauthorized(NEED_ANY)
+
+
+def _key_in(text: str) -> str:
+    """Return our key in what fal's clients send after `Key`: they may have put it together as `<id>:<secret>`."""
+    return next((part for part in text.split(":") if is_key(part)), text)
 
 
 def of_bearer(text: str) -> Caller:

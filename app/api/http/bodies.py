@@ -31,6 +31,8 @@ ROUTE_BYTES = {
     "generations.text_to_image": PROMPT_BYTES,
     "generations.image_reference": PROMPT_BYTES,
     "webhooks.fal_called": WEBHOOK_BYTES,
+    "fal.submit": ORDER_BYTES,
+    "fal.run": ORDER_BYTES,
 }
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 

@@ -1,0 +1,110 @@
+"""What fal's clients ask for as an order: the app's model, its arguments, and what is left out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, g, request
+
+from app.api.http import services
+from app.api.http.auth import caller
+from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
+from app.api.http.ordering import count_accept, order_key_of
+from app.api.schemas.fields import MAX_USER_ID_CHARS
+from app.domain.errors import FieldError, InvalidRequest, UnknownModelName
+from app.services.orders.order import Order
+from app.services.orders.submit import Accepted
+from registry.spec import ModelSpec
+
+IGNORED_HEADER = "X-Gateway-Ignored"
+#: What fal would heed and nothing here does.
+IGNORED_HEADERS = (
+    "X-Fal-Object-Lifecycle-Preference",
+    "X-Fal-Object-Lifecycle",
+    "X-Fal-Store-IO",
+    "X-Fal-No-Retry",
+    "X-Fal-Queue-Priority",
+    "X-Fal-Runner-Hint",
+    "X-App-Fal-Disable-Fallback",
+    "X-App-Fal-Upload-Policy",
+)
+IGNORED_NAMES, IGNORED_CHARS = 50, 64
+#: Pictures are stored here and answered as links, never in the answer itself.
+SYNC_MODE = "sync_mode"
+
+
+@dataclass(frozen=True)
+class Asked:
+    spec: ModelSpec
+    arguments: dict[str, Any]
+    ignored: tuple[str, ...]
+
+
+def ordered(app: str) -> Accepted:
+    """Take this request's order and note what of it is ignored. Raises UnknownModelName, and what `Orders.submit` raises."""
+    spec = spec_of(app)
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("Send the arguments as JSON, with the header Content-Type: application/json")
+    body = json_body(request, parse_json)
+    who = caller()
+    named = _named_user()
+    user_id = who.orders_for if named is None else who.acts_for(named)
+    known, ignored = _sorted_out(spec, body)
+    g.fal_ignored = [*ignored, *request.args, *(name for name in IGNORED_HEADERS if name in request.headers)]
+    order = Order(
+        model=spec.name,
+        inputs={name: value for name, value in known.items() if spec.params[name].home == "inputs"},
+        options={name: value for name, value in known.items() if spec.params[name].home == "options"},
+        user_id=user_id,
+        caller_key=who.key_id,
+        limits=who.order_limits,
+        key=order_key_of({"arguments": body, "userId": user_id}),
+        pays_tokens=who.account is not None,
+    )
+    accepted = services().orders.submit(order)
+    g.fal_request_id = accepted.job.id
+    count_accept(accepted)
+    return accepted
+
+
+def spec_of(app: str) -> ModelSpec:
+    """Return the model of an endpoint of fal's. Raises UnknownModelName where the registry has none."""
+    found = next((spec for spec in services().registry if app == spec.fal_endpoint), None)
+    if found is None:
+        endpoints = ", ".join(sorted({spec.fal_endpoint for spec in services().registry}))
+        shown = app[:200]
+        raise UnknownModelName(
+            f'Application "{shown}" not found. This gateway has: {endpoints}. '
+            f"Its operator can add others: python -m app registry import {shown}"
+        )
+    return found
+
+
+def tell_ignored(response: Response) -> Response:
+    """Name what this request asked for in vain: fal ignores arguments that it does not know, and says nothing."""
+    if names := g.get("fal_ignored"):
+        shown = [quote(str(name)[:IGNORED_CHARS], safe="-_. ") for name in names[:IGNORED_NAMES]]
+        response.headers[IGNORED_HEADER] = ", ".join(shown)
+    return response
+
+
+def _sorted_out(spec: ModelSpec, body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the arguments that the model knows, and the names of the others. A null is an argument that was not given."""
+    given = {name: value for name, value in body.items() if value is not None}
+    known = {name: value for name, value in given.items() if name in spec.params and name != SYNC_MODE}
+    ignored = [name for name, value in given.items() if name not in known and not (name == SYNC_MODE and value is False)]
+    return known, ignored
+
+
+def _named_user() -> str | None:
+    """Return whom the order is for: `X-User-Id`, or `user_id` among `X-Fal-Tags`."""
+    tags = (tag.partition("=") for tag in request.headers.get("X-Fal-Tags", "").split(","))
+    tagged = {name.strip(): value.strip() for name, _, value in tags}
+    user_id = request.headers.get("X-User-Id") or tagged.get("user_id")
+    if user_id is not None and not (1 <= len(user_id) <= MAX_USER_ID_CHARS and user_id.isprintable()):
+        detail = f"Use 1 to {MAX_USER_ID_CHARS} printable characters"
+        raise InvalidRequest(f"X-User-Id: {detail}", [FieldError("/X-User-Id", detail)])
+    return user_id
