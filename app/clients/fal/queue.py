@@ -1,4 +1,4 @@
-"""fal's queue: submit, result, cancel. Polling is in `status.py`.
+"""fal's queue: submit, result, cancel, and what a result says. Polling is in `status.py`.
 
 A submit goes through fal-client and is posted exactly once: fal has no idempotency key, and fal-client alone retries blindly (ten posts
 were seen from one `submit()`) and loses the status of an answer that it cannot read. Its transport is ours for both reasons.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -20,12 +22,10 @@ import fal_client
 import fal_client.client
 import httpx
 
-from app.clients.fal.answers import FalOutput, FalPicture, TooLong, output_of, parsed, read_bounded
 from app.clients.fal.errors import error_beside_nothing, result_failure, submit_refusal
 from app.domain.errors import ProviderBusy, ResultUnavailable, ResultUnusable, SubmitOutcomeUnknown
 from app.domain.fal_request import Receipt
-
-__all__ = ["FalOutput", "FalPicture", "FalQueue", "Stopped"]
+from app.domain.outside_text import storable_text
 
 #: It prints every URL, with the webhook's address in it.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -40,6 +40,28 @@ NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, ValueError)
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 MAX_URL_CHARS = 2048
 RECEIPT_URLS = ("status_url", "response_url", "cancel_url")
+#: Longer numbers are nobody's seed, and turning them into an int takes time that grows with their square.
+MAX_NUMBER_CHARS = 64
+MAX_WORDS_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class FalPicture:
+    url: str
+    flagged: bool
+
+
+@dataclass(frozen=True)
+class FalOutput:
+    """A finished request's output. `billable_units` is fal's header as it came; `seed` is text since it may exceed 64 bits."""
+
+    pictures: tuple[FalPicture, ...]
+    billable_units: str | None
+    seed: str | None
+
+
+class TooLong(Exception):
+    """An answer is longer than it may be."""
 
 
 class Stopped(StrEnum):
@@ -200,3 +222,59 @@ def _body_of(response: httpx.Response) -> Any:
         if response.is_success:
             raise
         return None
+
+
+# -- answers as data: read within bounds, parsed whatever they hold ---------------------------------------------------------------------
+
+
+def read_bounded(response: httpx.Response, most_bytes: int) -> bytes:
+    """Read a streamed answer's body. Raises TooLong; httpx.HTTPError where it breaks off."""
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > most_bytes:
+            raise TooLong
+    return bytes(content)
+
+
+def parsed(content: bytes) -> Any:
+    """Return the JSON an answer holds, or the beginning of its text where it is none. Bytes that are no UTF-8 do not spoil the rest."""
+    try:
+        text = content.decode(json.detect_encoding(content), errors="replace")
+        return json.loads(text, parse_int=_number)
+    except (ValueError, RecursionError):
+        return content[:MAX_WORDS_BYTES].decode(errors="replace")
+
+
+def _number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_NUMBER_CHARS else digits[:MAX_NUMBER_CHARS]
+
+
+def output_of(body: dict[str, Any], units: str | None) -> FalOutput:
+    """Return a result's pictures and what it says of them; a result of another shape has no pictures."""
+    flags = body.get("has_nsfw_concepts")
+    flags = flags if isinstance(flags, list) else []
+    pictures = tuple(
+        FalPicture(url, flagged=number < len(flags) and flags[number] is True)
+        for number, entry in enumerate(_entries(body))
+        if (url := _url_of(entry))
+    )
+    seed = body.get("seed")
+    is_number = isinstance(seed, int) and not isinstance(seed, bool)
+    return FalOutput(pictures, storable_text(units, 64) or None, str(seed) if is_number else None)
+
+
+def _entries(body: dict[str, Any]) -> Iterator[Any]:
+    """Yield what may be pictures: some models fill `image` and leave `images` empty, or the other way round."""
+    several = body.get("images")
+    if isinstance(several, list) and several:
+        yield from several
+    elif isinstance(several, dict | str) and several:
+        yield several
+    else:
+        yield body.get("image")
+
+
+def _url_of(entry: Any) -> str | None:
+    url = entry.get("url") if isinstance(entry, dict) else entry
+    return url if isinstance(url, str) and url.startswith(("https://", "http://", "data:")) else None

@@ -69,10 +69,6 @@ class Orders:
         self._deadline = timedelta(seconds=deadline_s)
         self._now = now
 
-    def estimate(self, model: str, inputs: dict[str, Any] | None, options: dict[str, Any]) -> Quote:
-        """Price a request without asking for anything."""
-        return self._prices.estimate(model, inputs, options, self._now())
-
     def submit(self, order: Order) -> Accepted:
         """Accept an order: check, price, write the job, hold what pays for it, leave it to the workers.
 
@@ -91,49 +87,10 @@ class Orders:
         if not self._jobs.insert(job):
             return self.submit(order)  # Another request with the same key was first.
         try:
-            return self._funded(job, replayed=False)
+            return self._hold_and_enqueue(job, replayed=False)
         except CallerError:
             self._references.discard(new)
             raise
-
-    def replayed(self, key: OrderKey | None) -> Accepted | None:
-        """Return what this idempotency key has ordered before, paid for as its first request would have; None for a new key."""
-        earlier = self.earlier(key)
-        if earlier is None:
-            return None
-        accepted = self._funded(earlier, replayed=True) if earlier.is_paid_for else Accepted(earlier, replayed=True)
-        return replace(accepted, begins_later=earlier.status is JobStatus.PENDING and self._queue.is_away())
-
-    def earlier(self, key: OrderKey | None) -> Job | None:
-        """Return the job that this idempotency key has ordered, or None. Raises IdempotencyMismatch."""
-        job = self._jobs.by_order_key(key.id) if key else None
-        if key is None or job is None:
-            return None
-        if self._now() - job.created_at > KEY_LIFETIME:
-            self._jobs.free_order_key(job)
-            return None
-        if job.fingerprint != key.fingerprint:
-            raise IdempotencyMismatch("This Idempotency-Key was used for another request; use a new key for a new order")
-        return job
-
-    def _funded(self, job: Job, *, replayed: bool) -> Accepted:
-        """Hold what pays for a pending job and enqueue it. For a repeated order this does what its first request did not get to."""
-        accepted = Accepted(job, replayed)
-        if job.status is not JobStatus.PENDING:
-            return accepted
-        try:
-            if not self._funds.hold([job]):
-                return accepted
-        except CallerError:
-            self._jobs.remove_unstarted(job.id)
-            raise
-        self._announcer.announce(job)
-        try:
-            self._queue.enqueue_submit(job.id)
-        except QueueUnavailable:
-            log.warning("job not enqueued, the sweep will", extra={"job_id": job.id}, exc_info=True)
-            return replace(accepted, begins_later=True)
-        return accepted
 
     def draft(self, priced: PricedOrder, *, budgets: tuple[str, ...]) -> Job:
         """Return the job of an order, not written yet."""
@@ -164,3 +121,46 @@ class Orders:
             retry_of=order.retry_of,
             budgets=budgets,
         )
+
+    def _hold_and_enqueue(self, job: Job, *, replayed: bool) -> Accepted:
+        """Hold what pays for a pending job and enqueue it. For a repeated order this does what its first request did not get to."""
+        accepted = Accepted(job, replayed)
+        if job.status is not JobStatus.PENDING:
+            return accepted
+        try:
+            if not self._funds.hold([job]):
+                return accepted
+        except CallerError:
+            self._jobs.remove_unstarted(job.id)
+            raise
+        self._announcer.announce(job)
+        try:
+            self._queue.enqueue_submit(job.id)
+        except QueueUnavailable:
+            log.warning("job not enqueued, the sweep will", extra={"job_id": job.id}, exc_info=True)
+            return replace(accepted, begins_later=True)
+        return accepted
+
+    def replayed(self, key: OrderKey | None) -> Accepted | None:
+        """Return what this idempotency key has ordered before, paid for as its first request would have; None for a new key."""
+        earlier = self._earlier(key)
+        if earlier is None:
+            return None
+        accepted = self._hold_and_enqueue(earlier, replayed=True) if earlier.is_paid_for else Accepted(earlier, replayed=True)
+        return replace(accepted, begins_later=earlier.status is JobStatus.PENDING and self._queue.is_away())
+
+    def _earlier(self, key: OrderKey | None) -> Job | None:
+        """Return the job that this idempotency key has ordered, or None. Raises IdempotencyMismatch."""
+        job = self._jobs.by_order_key(key.id) if key else None
+        if key is None or job is None:
+            return None
+        if self._now() - job.created_at > KEY_LIFETIME:
+            self._jobs.free_order_key(job)
+            return None
+        if job.fingerprint != key.fingerprint:
+            raise IdempotencyMismatch("This Idempotency-Key was used for another request; use a new key for a new order")
+        return job
+
+    def estimate(self, model: str, inputs: dict[str, Any] | None, options: dict[str, Any]) -> Quote:
+        """Price a request without asking for anything."""
+        return self._prices.estimate(model, inputs, options, self._now())
