@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from redis import Redis
@@ -291,7 +292,7 @@ class Services:
             references=self._references,
             funds=self.funds,
             timeouts=self._timeouts,
-            deadline_s=self.settings.job_deadline_seconds,
+            deadline=timedelta(seconds=self.settings.job_deadline_seconds),
         )
 
     @built_once
@@ -330,7 +331,7 @@ class Services:
             queue=self.queue,
             announcer=self.announcer,
             slots=self.settings.batch_in_flight,
-            deadline_s=self.settings.job_deadline_seconds,
+            deadline=timedelta(seconds=self.settings.job_deadline_seconds),
         )
 
     @built_once

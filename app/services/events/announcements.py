@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import define
+
 from app.clients.events import EventPublisher, SocketEvent, job_changed, request_in_flight, room_of
 from app.clients.storage import Storage
 from app.domain.clock import rfc3339
@@ -12,10 +14,10 @@ from app.domain.job import HistoryEntry, Job, JobStatus, StoredImage
 PROGRESS, COMPLETED, FAILED = "generation_progress", "generation_completed", "generation_failed"
 
 
+@define(eq=False, slots=False)
 class Announcer:
-    def __init__(self, publisher: EventPublisher, storage: Storage) -> None:
-        self._publisher = publisher
-        self._storage = storage
+    _publisher: EventPublisher
+    _storage: Storage
 
     def announce(self, job: Job, *, in_flight: bool = False) -> None:
         """Publish the newest history entry. May be repeated: receivers know an event by its `seq`.

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from attrs import define
+
 from app.clients.fal.queue import FalQueue, Stopped
 from app.clients.queue import TaskQueue
 from app.domain import clock
@@ -19,12 +21,12 @@ from app.stores.jobs import JobStore
 log = logging.getLogger(__name__)
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Cancellation:
-    def __init__(self, *, jobs: JobStore, queue: TaskQueue, fal: FalQueue, now: Callable[[], datetime] = clock.now) -> None:
-        self._jobs = jobs
-        self._queue = queue
-        self._fal = fal
-        self._now = now
+    _jobs: JobStore
+    _queue: TaskQueue
+    _fal: FalQueue
+    _now: Callable[[], datetime] = clock.now
 
     def ask_fal(self, job_id: str) -> None:
         """Tell fal of a wish wherever it has not heard of it. May be repeated and may race; where fal is silent the sweep asks again."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+from attrs import define, field
+
 from app.clients.fal.download import Downloader
 from app.clients.fal.queue import FalOutput, FalPicture, FalQueue
 from app.clients.storage import Storage
@@ -38,28 +40,17 @@ GIVE_UP_AFTER = timedelta(hours=24)
 PARALLEL_PICTURES = 8
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Collector:
-    def __init__(
-        self,
-        *,
-        jobs: JobStore,
-        fal: FalQueue,
-        downloader: Downloader,
-        storage: Storage,
-        unreadable: Unreadable,
-        settler: Settler,
-        stages: StageTimes,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._jobs = jobs
-        self._fal = fal
-        self._downloader = downloader
-        self._storage = storage
-        self._unreadable = unreadable
-        self._settler = settler
-        self._stages = stages
-        self._now = now
-        self._threads = ThreadPoolExecutor(PARALLEL_PICTURES, thread_name_prefix="collect")
+    _jobs: JobStore
+    _fal: FalQueue
+    _downloader: Downloader
+    _storage: Storage
+    _unreadable: Unreadable
+    _settler: Settler
+    _stages: StageTimes
+    _now: Callable[[], datetime] = clock.now
+    _threads: ThreadPoolExecutor = field(init=False, factory=lambda: ThreadPoolExecutor(PARALLEL_PICTURES, thread_name_prefix="collect"))
 
     def collect(self, job_id: str, index: int, notice: FinishedNotice | None = None) -> None:
         """Collect one finished request. May be repeated and may race: the transition decides, the keys are the same.

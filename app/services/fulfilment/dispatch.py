@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from attrs import define
+
 from app.clients.events import EventPublisher, request_in_flight
 from app.clients.fal.breaker import Breaker
 from app.clients.fal.queue import FalQueue
@@ -47,39 +49,22 @@ LOCKED_PAUSE_S = 30.0
 ONE_SUBMIT_S = 200.0
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Dispatcher:
-    def __init__(
-        self,
-        *,
-        jobs: JobStore,
-        fal: FalQueue,
-        breaker: Breaker,
-        references: References,
-        announcer: Announcer,
-        publisher: EventPublisher,
-        settler: Settler,
-        receipts: Receipts,
-        writes: RetryingWrites,
-        readiness: Readiness,
-        public_url: str | None,
-        metrics: Metrics,
-        stages: StageTimes,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._jobs = jobs
-        self._fal = fal
-        self._breaker = breaker
-        self._references = references
-        self._announcer = announcer
-        self._publisher = publisher
-        self._settler = settler
-        self._receipts = receipts
-        self._writes = writes
-        self._readiness = readiness
-        self._public_url = public_url
-        self._metrics = metrics
-        self._stages = stages
-        self._now = now
+    _jobs: JobStore
+    _fal: FalQueue
+    _breaker: Breaker
+    _references: References
+    _announcer: Announcer
+    _publisher: EventPublisher
+    _settler: Settler
+    _receipts: Receipts
+    _writes: RetryingWrites
+    _readiness: Readiness
+    _public_url: str | None
+    _metrics: Metrics
+    _stages: StageTimes
+    _now: Callable[[], datetime] = clock.now
 
     def post(self, job_id: str) -> None:
         """Post every request of the job that is due. May be repeated and may race: only `new` requests are posted."""

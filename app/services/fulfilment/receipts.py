@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 
+from attrs import define
+
 from app.clients.receipt_box import KeptReceipt, ReceiptBox
 from app.domain import clock
 from app.domain.errors import StoreNotReady, StoreUnavailable
@@ -23,15 +25,15 @@ PAUSE_S = 0.5
 _ENDS_AT: ContextVar[float] = ContextVar("ends_at", default=float("inf"))
 
 
+@define(eq=False, slots=False, kw_only=True)
 class RetryingWrites:
     """Repeats writes while the database is away: each says by itself whether it was done before, as an answer may be what was lost.
 
     All of a task's writes share one clock: it ends before the task's own limit would cut it off in the middle of a step.
     """
 
-    def __init__(self, *, task_s: float, insist_s: float = 60.0) -> None:
-        self._task_s = task_s
-        self._insist_s = insist_s
+    _task_s: float
+    _insist_s: float = 60.0
 
     @contextmanager
     def task(self) -> Iterator[None]:
@@ -64,12 +66,12 @@ class RetryingWrites:
                 target = job.id
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Receipts:
-    def __init__(self, *, jobs: JobStore, box: ReceiptBox, writes: RetryingWrites, now: Callable[[], datetime] = clock.now) -> None:
-        self._jobs = jobs
-        self._box = box
-        self._writes = writes
-        self._now = now
+    _jobs: JobStore
+    _box: ReceiptBox
+    _writes: RetryingWrites
+    _now: Callable[[], datetime] = clock.now
 
     def save(self, job: Job, kept: KeptReceipt) -> Job | None:
         """Write a receipt into its job, and until then into the box. Returns the job, or None where it has another receipt.

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from attrs import define
+
 from app.clients.fal.queue import Stopped
 from app.clients.queue import TaskQueue
 from app.domain import clock
@@ -43,23 +45,14 @@ UNKNOWN = Failure(
 )
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Recovery:
-    def __init__(
-        self,
-        *,
-        jobs: JobStore,
-        queue: TaskQueue,
-        cancellation: Cancellation,
-        settler: Settler,
-        funds: Funds,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._jobs = jobs
-        self._queue = queue
-        self._cancellation = cancellation
-        self._settler = settler
-        self._funds = funds
-        self._now = now
+    _jobs: JobStore
+    _queue: TaskQueue
+    _cancellation: Cancellation
+    _settler: Settler
+    _funds: Funds
+    _now: Callable[[], datetime] = clock.now
 
     def sweep(self) -> int:
         """Attend to the jobs that are due, a bounded batch; returns how many. One job's trouble does not keep the others waiting."""

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from attrs import define
+
 from app.clients.fal.queue import FalQueue
 from app.clients.metrics import Metrics, Sample
 from app.clients.storage import Storage
@@ -24,33 +26,19 @@ from app.stores.usage import UsageDayStore, UsageStore
 log = logging.getLogger(__name__)
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Settler:
-    def __init__(
-        self,
-        *,
-        jobs: JobStore,
-        usage: UsageStore,
-        usage_days: UsageDayStore,
-        uploads: UploadStore,
-        announcer: Announcer,
-        funds: Funds,
-        fair_share: FairShare,
-        fal: FalQueue,
-        storage: Storage,
-        metrics: Metrics,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._jobs = jobs
-        self._usage = usage
-        self._usage_days = usage_days
-        self._uploads = uploads
-        self._announcer = announcer
-        self._funds = funds
-        self._fair_share = fair_share
-        self._fal = fal
-        self._storage = storage
-        self._metrics = metrics
-        self._now = now
+    _jobs: JobStore
+    _usage: UsageStore
+    _usage_days: UsageDayStore
+    _uploads: UploadStore
+    _announcer: Announcer
+    _funds: Funds
+    _fair_share: FairShare
+    _fal: FalQueue
+    _storage: Storage
+    _metrics: Metrics
+    _now: Callable[[], datetime] = clock.now
 
     def settle(self, job: Job) -> None:
         """Do what a terminal job still owes. Every step's key derives from the job, so a crash anywhere is mended by doing it again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from attrs import define
+
 from app.clients.metrics import Metrics, Sample
 
 STAGE_SECONDS = "imagegw_job_stage_seconds"
@@ -23,11 +25,11 @@ class Stage(StrEnum):
     ANSWER = "answer"  # done -> the waiting request is answered: settlement, event, answer
 
 
+@define(eq=False, slots=False)
 class StageTimes:
     """Counts how long generations spend in their stages."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    _metrics: Metrics
 
     def took(self, model: str, stage: Stage, seconds: float) -> None:
         """Count a stage that lasted so long; clocks of two machines that disagree count as no time."""

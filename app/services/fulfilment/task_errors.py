@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from attrs import define
+
 from app.clients.metrics import Metrics
 from app.domain import clock
 from app.domain.fal_request import Failure, RequestState
@@ -22,12 +24,12 @@ MAX_TRIES = 5
 FAILURE = Failure("internal_error", "Something went wrong in this service; nothing was charged, and its operator has been told")
 
 
+@define(eq=False, slots=False, kw_only=True)
 class TaskErrors:
-    def __init__(self, *, jobs: JobStore, settler: Settler, metrics: Metrics, now: Callable[[], datetime] = clock.now) -> None:
-        self._jobs = jobs
-        self._settler = settler
-        self._metrics = metrics
-        self._now = now
+    _jobs: JobStore
+    _settler: Settler
+    _metrics: Metrics
+    _now: Callable[[], datetime] = clock.now
 
     def submit_failed(self, job_id: str, error: str) -> None:
         """Count a try of each request that was to be posted and is not. One whose post was begun is not touched: it may be paid for."""

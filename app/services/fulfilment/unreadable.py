@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import IO
 
+from attrs import define, field
+
 from app.clients.storage import Storage
 from app.domain import clock, keys
 from app.domain.job import Job
@@ -18,11 +20,11 @@ KEPT_DAYS = 30
 SWEPT_DAYS = 30
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Unreadable:
-    def __init__(self, *, storage: Storage, now: Callable[[], datetime] = clock.now) -> None:
-        self._storage = storage
-        self._now = now
-        self._swept_on: date | None = None
+    _storage: Storage
+    _now: Callable[[], datetime] = clock.now
+    _swept_on: date | None = field(init=False, default=None)
 
     def keep(self, job: Job, number: int, file: IO[bytes]) -> str | None:
         """Store the bytes under the day of their order, and return the key; None where there are none. Repeating it is harmless."""

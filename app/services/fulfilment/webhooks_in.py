@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from attrs import define
+
 from app.clients.fal.queue import REQUEST_ID, FalQueue
 from app.clients.fal.webhooks import WebhookArrivals, WebhookVerifier
 from app.clients.metrics import Metrics
@@ -57,29 +59,17 @@ class FalUser:
             raise Unauthorized(FOREIGN)
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Webhooks:
-    def __init__(
-        self,
-        *,
-        verifier: WebhookVerifier,
-        fal_user: FalUser,
-        jobs: JobStore,
-        queue: TaskQueue,
-        fal: FalQueue,
-        announcer: Announcer,
-        arrivals: WebhookArrivals,
-        metrics: Metrics,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._verifier = verifier
-        self._fal_user = fal_user
-        self._jobs = jobs
-        self._queue = queue
-        self._fal = fal
-        self._announcer = announcer
-        self._arrivals = arrivals
-        self._metrics = metrics
-        self._now = now
+    _verifier: WebhookVerifier
+    _fal_user: FalUser
+    _jobs: JobStore
+    _queue: TaskQueue
+    _fal: FalQueue
+    _announcer: Announcer
+    _arrivals: WebhookArrivals
+    _metrics: Metrics
+    _now: Callable[[], datetime] = clock.now
 
     def expect(self, headers: Mapping[str, str]) -> None:
         """Raise Unauthorized where the headers show that this is no call of fal's, before anybody reads its body."""

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
+from attrs import define, field
+
 from app.domain import clock, ledger
 from app.domain.errors import IdempotencyMismatch, InsufficientTokens, NotFound
 from app.domain.job import Job, Settlement
@@ -24,13 +26,14 @@ BATCH = 200
 AUDITED_AT_ONCE = 50
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Billing:
-    def __init__(self, *, ledger: LedgerStore, accounts: AccountStore, jobs: JobStore, now: Callable[[], datetime] = clock.now) -> None:
-        self._ledger = ledger
-        self._accounts = accounts
-        self._jobs = jobs
-        self._now = now
-        self._audited, self._wrong = "", 0
+    _ledger: LedgerStore
+    _accounts: AccountStore
+    _jobs: JobStore
+    _now: Callable[[], datetime] = clock.now
+    _audited: str = field(init=False, default="")
+    _wrong: int = field(init=False, default=0)
 
     def balance(self, user_id: str) -> Balance:
         return self._ledger.balance(user_id) or Balance(0, 0)

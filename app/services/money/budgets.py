@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from attrs import define
+
 from app.domain import budget, clock
 from app.domain.budget import Budget
 from app.domain.errors import BudgetExceeded, NotFound
@@ -23,25 +25,16 @@ HOLD_LOST_AFTER = timedelta(seconds=60)
 BATCH = 200
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Budgets:
     """`default_micros` is the budget of each user who has none of its own, `global_micros` that of all together. None: no limit."""
 
-    def __init__(
-        self,
-        *,
-        budgets: BudgetStore,
-        keys: KeyStore,
-        jobs: JobStore,
-        default_micros: int | None = None,
-        global_micros: int | None = None,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._budgets = budgets
-        self._default = default_micros
-        self._global = global_micros
-        self._keys = keys
-        self._jobs = jobs
-        self._now = now
+    _budgets: BudgetStore
+    _keys: KeyStore
+    _jobs: JobStore
+    _default_micros: int | None = None
+    _global_micros: int | None = None
+    _now: Callable[[], datetime] = clock.now
 
     # -- the operator's side --------------------------------------------------------------------------------------------------------
 
@@ -60,8 +53,8 @@ class Budgets:
 
     def after(self, last_id: str, *, limit: int) -> list[Budget]:
         """Return budgets in force by ascending id; what the settings no longer set is not."""
-        without: list[dict[str, object]] = [{"_id": budget.GLOBAL}] if self._global is None else []
-        if self._default is None:
+        without: list[dict[str, object]] = [{"_id": budget.GLOBAL}] if self._global_micros is None else []
+        if self._default_micros is None:
             without.append({"isDefault": True, "_id": {"$ne": budget.GLOBAL}})
         return self._budgets.after(last_id, month=self._month(), limit=limit, without=without)
 
@@ -76,11 +69,11 @@ class Budgets:
 
     def in_force(self, user_id: str, key_id: str | None) -> list[Budget]:
         """Return the budgets that an order of this user with this key draws on. One indexed read, once the settings' own are written."""
-        ours = {budget.of_user(user_id): self._default, budget.GLOBAL: self._global}
+        ours = {budget.of_user(user_id): self._default_micros, budget.GLOBAL: self._global_micros}
         wanted = [
             budget.of_user(user_id),
             *([budget.of_key(key_id)] if key_id else []),
-            *([budget.GLOBAL] if self._global is not None else []),
+            *([budget.GLOBAL] if self._global_micros is not None else []),
         ]
         found = {each.id: each for each in self._budgets.in_force(wanted, month=self._month())}
         for budget_id, limit in ours.items():

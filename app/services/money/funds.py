@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from attrs import define
+
 from app.domain.budget import Budget
 from app.domain.errors import InsufficientTokens
 from app.domain.job import Job
@@ -11,10 +13,10 @@ from app.services.money.billing import Billing
 from app.services.money.budgets import Budgets
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Funds:
-    def __init__(self, *, billing: Billing, budgets: Budgets) -> None:
-        self._billing = billing
-        self._budgets = budgets
+    _billing: Billing
+    _budgets: Budgets
 
     def require_tokens(self, user_id: str, tokens: int) -> None:
         """Raise InsufficientTokens early, before an order's reference picture is stored. The budgets are asked when its price is known."""

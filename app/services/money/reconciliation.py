@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from attrs import define
+
 from app.clients.fal.platform import MAX_IDS, FalPlatform
 from app.domain import clock
 from app.domain.costs import cost_of_units
@@ -41,11 +43,11 @@ class Finding:
         return len({figure for figure in (self.quoted, self.units, self.invoiced) if figure is not None}) == 1
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Reconciliation:
-    def __init__(self, *, jobs: JobStore, platform: FalPlatform, now: Callable[[], datetime] = clock.now) -> None:
-        self._jobs = jobs
-        self._platform = platform
-        self._now = now
+    _jobs: JobStore
+    _platform: FalPlatform
+    _now: Callable[[], datetime] = clock.now
 
     def count(self, since: datetime, until: datetime) -> int:
         return self._jobs.count(_ended(since, until))

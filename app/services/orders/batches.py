@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from attrs import define
+
 from app.clients.queue import TaskQueue
 from app.domain import clock
 from app.domain.account import Whose, is_among
@@ -56,39 +58,23 @@ class AcceptedBatch:
     replayed: bool
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Batches:
     """`user_id` is whose batches the caller may see. Somebody else's is NotFound."""
 
-    def __init__(
-        self,
-        *,
-        prices: Prices,
-        orders: Orders,
-        references: References,
-        readiness: Readiness,
-        jobs: JobStore,
-        batch_jobs: BatchJobStore,
-        batches: BatchStore,
-        funds: Funds,
-        fair_share: FairShare,
-        queue: TaskQueue,
-        announcer: Announcer,
-        now: Callable[[], datetime] = clock.now,
-        repeat_wait_s: float = REPEAT_WAIT_S,
-    ) -> None:
-        self._repeat_wait_s = repeat_wait_s
-        self._prices = prices
-        self._orders = orders
-        self._references = references
-        self._readiness = readiness
-        self._jobs = jobs
-        self._batch_jobs = batch_jobs
-        self._batches = batches
-        self._funds = funds
-        self._fair_share = fair_share
-        self._queue = queue
-        self._announcer = announcer
-        self._now = now
+    _prices: Prices
+    _orders: Orders
+    _references: References
+    _readiness: Readiness
+    _jobs: JobStore
+    _batch_jobs: BatchJobStore
+    _batches: BatchStore
+    _funds: Funds
+    _fair_share: FairShare
+    _queue: TaskQueue
+    _announcer: Announcer
+    _now: Callable[[], datetime] = clock.now
+    _repeat_wait_s: float = REPEAT_WAIT_S
 
     # -- accepting, in order --------------------------------------------------------------------------------------------------------
 

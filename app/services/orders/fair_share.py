@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from attrs import define
+
 from app.clients.queue import TaskQueue
 from app.domain import clock
 from app.domain.batch import Batch, BatchState, released
@@ -23,27 +25,16 @@ log = logging.getLogger(__name__)
 TICK = timedelta(milliseconds=1)
 
 
+@define(eq=False, slots=False, kw_only=True)
 class FairShare:
-    def __init__(
-        self,
-        *,
-        jobs: JobStore,
-        batch_jobs: BatchJobStore,
-        batches: BatchStore,
-        queue: TaskQueue,
-        announcer: Announcer,
-        slots: int,
-        deadline_s: float,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._jobs = jobs
-        self._batch_jobs = batch_jobs
-        self._batches = batches
-        self._queue = queue
-        self._announcer = announcer
-        self._slots = slots
-        self._deadline = timedelta(seconds=deadline_s)
-        self._now = now
+    _jobs: JobStore
+    _batch_jobs: BatchJobStore
+    _batches: BatchStore
+    _queue: TaskQueue
+    _announcer: Announcer
+    _slots: int
+    _deadline: timedelta
+    _now: Callable[[], datetime] = clock.now
 
     def ask_for_turns(self) -> None:
         """Have a worker give turns; where the queue does not answer, the sweep does it."""

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from attrs import define
+
 from app.clients.queue import TaskQueue
 from app.clients.storage import Storage
 from app.domain import clock, keys
@@ -22,29 +24,18 @@ from app.stores.uploads import UploadStore
 log = logging.getLogger(__name__)
 
 
+@define(eq=False, slots=False, kw_only=True)
 class JobActions:
     """`user_id` is whose jobs the caller may see. Somebody else's job is NotFound."""
 
-    def __init__(
-        self,
-        *,
-        jobs: JobStore,
-        tombstones: Tombstones,
-        uploads: UploadStore,
-        storage: Storage,
-        queue: TaskQueue,
-        orders: Orders,
-        announcer: Announcer,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._jobs = jobs
-        self._tombstones = tombstones
-        self._uploads = uploads
-        self._storage = storage
-        self._queue = queue
-        self._orders = orders
-        self._announcer = announcer
-        self._now = now
+    _jobs: JobStore
+    _tombstones: Tombstones
+    _uploads: UploadStore
+    _storage: Storage
+    _queue: TaskQueue
+    _orders: Orders
+    _announcer: Announcer
+    _now: Callable[[], datetime] = clock.now
 
     def job(self, job_id: str, *, user_id: Whose) -> Job:
         """Return a job. Raises NotFound, or Gone for a deleted one."""

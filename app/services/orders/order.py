@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from attrs import define
+
 from app.domain.api_key import NO_LIMITS, OrderLimits
 from app.domain.errors import FieldError, InvalidRequest, Misconfigured, MissingInputs, UnknownModelName
 from app.domain.job import Operation, WebDetails
@@ -72,6 +74,7 @@ class PricedOrder:
         return self.tokens_per_image * self.checked.num_images
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Prices:
     """What orders cost, whichever endpoint they come from: no endpoint is a way around the balance.
 
@@ -79,10 +82,9 @@ class Prices:
     than its operation's own price in tokens.
     """
 
-    def __init__(self, *, registry: Registry, operations: Mapping[str, OperationSpec], tokens_per_usd: int) -> None:
-        self._registry = registry
-        self._operations = operations
-        self._tokens_per_usd = tokens_per_usd
+    _registry: Registry
+    _operations: Mapping[str, OperationSpec]
+    _tokens_per_usd: int
 
     def price(self, order: Order, at: datetime) -> PricedOrder:
         """Check an order whole and price it. Raises UnknownModelName, MissingInputs or InvalidRequest, naming every problem.

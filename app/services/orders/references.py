@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from attrs import define
+
 from app.clients.storage import Storage
 from app.domain.asset import REFERENCE_PREFIX, Upload
 from app.domain.errors import FieldError, InvalidRequest, NotAnImage, NotFound, QuotaExceeded, TooLarge
@@ -18,10 +20,10 @@ from app.services.orders.order import PricedOrder
 from app.services.people.uploads import ANY_SIDE, Uploads
 
 
+@define(eq=False, slots=False, kw_only=True)
 class References:
-    def __init__(self, *, uploads: Uploads, storage: Storage) -> None:
-        self._uploads = uploads
-        self._storage = storage
+    _uploads: Uploads
+    _storage: Storage
 
     def kept(self, priced: PricedOrder, *, new: list[Upload]) -> PricedOrder:
         """Store the data URIs of an order as uploads and check that the uploads it names are its user's.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from attrs import define
+
 from app.clients.queue import TaskQueue
 from app.domain import clock
 from app.domain.asset import Upload
@@ -43,31 +45,18 @@ class Accepted:
         return BEGINS_LATER if self.begins_later else usual
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Orders:
-    def __init__(
-        self,
-        *,
-        prices: Prices,
-        jobs: JobStore,
-        readiness: Readiness,
-        queue: TaskQueue,
-        announcer: Announcer,
-        references: References,
-        funds: Funds,
-        timeouts: SweepTimeouts,
-        deadline_s: float,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._prices = prices
-        self._jobs = jobs
-        self._readiness = readiness
-        self._queue = queue
-        self._announcer = announcer
-        self._references = references
-        self._funds = funds
-        self._timeouts = timeouts
-        self._deadline = timedelta(seconds=deadline_s)
-        self._now = now
+    _prices: Prices
+    _jobs: JobStore
+    _readiness: Readiness
+    _queue: TaskQueue
+    _announcer: Announcer
+    _references: References
+    _funds: Funds
+    _timeouts: SweepTimeouts
+    _deadline: timedelta
+    _now: Callable[[], datetime] = clock.now
 
     def submit(self, order: Order) -> Accepted:
         """Accept an order: check, price, write the job, hold what pays for it, leave it to the workers.

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO
 
+from attrs import define
+
 from app.domain.asset import REFERENCE_PREFIX, Upload
 from app.domain.errors import CallerError, FieldError, InvalidRequest, NotFound, ReferenceNotFound
 from app.domain.job import Operation, WebDetails
@@ -51,23 +53,14 @@ class ReferenceRequest:
     reference_image_id: str | None = None
 
 
+@define(eq=False, slots=False, kw_only=True)
 class WebGeneration:
-    def __init__(
-        self,
-        *,
-        orders: Orders,
-        uploads: Uploads,
-        funds: Funds,
-        registry: Registry,
-        operations: Mapping[str, OperationSpec],
-        templates: PromptTemplates,
-    ) -> None:
-        self._orders = orders
-        self._uploads = uploads
-        self._funds = funds
-        self._registry = registry
-        self._operations = operations
-        self._templates = templates
+    _orders: Orders
+    _uploads: Uploads
+    _funds: Funds
+    _registry: Registry
+    _operations: Mapping[str, OperationSpec]
+    _templates: PromptTemplates
 
     def text_to_image(self, user_id: str, wanted: TextRequest) -> Accepted:
         """Order pictures from words alone. Raises InvalidRequest, InsufficientTokens."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from attrs import define, field
 
 from app.domain import clock
 from app.domain.account import Account, Role
@@ -50,6 +51,7 @@ def run_inline(call: Callable[..., Any], *args: Any) -> Any:
     return call(*args)
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Accounts:
     """`offload` runs a hash where it blocks nobody: the web process gives it real threads, since a hash takes tens of milliseconds.
 
@@ -58,25 +60,17 @@ class Accounts:
     With `is_open` False nobody may register; users of an outside identity provider are let in by it.
     """
 
-    def __init__(
-        self,
-        *,
-        accounts: AccountStore,
-        keys: KeyStore,
-        is_open: bool = True,
-        signup_tokens: int = 1000,
-        offload: Callable[..., Any] = run_inline,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._accounts = accounts
-        self._keys = keys
-        self._is_open = is_open
-        self._signup_tokens = signup_tokens
-        self._offload = offload
-        self._hashing = Places(HASHES_AT_ONCE, each=HASHES_AT_ONCE, waiting=HASHES_IN_LINE)
-        self._now = now
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's argon2id minimum, 2026.
-        # Looked up for unknown emails too, so that an answer's time does not tell which emails exist.
+    _accounts: AccountStore
+    _keys: KeyStore
+    _is_open: bool = True
+    _signup_tokens: int = 1000
+    _offload: Callable[..., Any] = run_inline
+    _now: Callable[[], datetime] = clock.now
+    _hashing: Places = field(init=False, factory=lambda: Places(HASHES_AT_ONCE, each=HASHES_AT_ONCE, waiting=HASHES_IN_LINE))
+    _hasher: PasswordHasher = field(init=False, factory=lambda: PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1))
+    _nobodys_hash: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
         self._nobodys_hash = self._hasher.hash(secrets.token_urlsafe(16))
 
     def register(self, email: str, password: str) -> Account:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 import jwt
+from attrs import define
 
 from app.config import Settings
 from app.domain import clock
@@ -97,23 +98,14 @@ class BearerTokens:
         return account, _session(token, account, claims, generation=None)
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Sessions:
-    def __init__(
-        self,
-        *,
-        accounts: AccountStore,
-        keys: KeyStore,
-        ended: EndedSessionStore,
-        bearer_tokens: BearerTokens,
-        passwords: Accounts,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._accounts = accounts
-        self._keys = keys
-        self._ended = ended
-        self._bearer_tokens = bearer_tokens
-        self._passwords = passwords
-        self._now = now
+    _accounts: AccountStore
+    _keys: KeyStore
+    _ended: EndedSessionStore
+    _bearer_tokens: BearerTokens
+    _passwords: Accounts
+    _now: Callable[[], datetime] = clock.now
 
     def of(self, token: str) -> tuple[Account, Session]:
         """Return whose token it is, and its session. Raises Unauthorized for a bad token, an ended session, a disabled account."""

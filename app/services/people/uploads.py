@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, Any
 
+from attrs import define, field
+
 from app.clients.storage import Storage
 from app.domain import clock, keys
 from app.domain.asset import Purpose, Upload
@@ -69,27 +71,19 @@ class Kept:
     is_new: bool
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Uploads:
     """`offload` runs the check of a picture where it blocks nobody: the web process gives it real threads.
 
     `quota_bytes` is what is kept for one user; None: as much as comes.
     """
 
-    def __init__(
-        self,
-        *,
-        store: UploadStore,
-        storage: Storage,
-        quota_bytes: int | None = None,
-        offload: Callable[..., Any] = run_inline,
-        now: Callable[[], datetime] = clock.now,
-    ) -> None:
-        self._store = store
-        self._storage = storage
-        self._quota_bytes = quota_bytes
-        self._offload = offload
-        self._now = now
-        self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
+    _store: UploadStore
+    _storage: Storage
+    _quota_bytes: int | None = None
+    _offload: Callable[..., Any] = run_inline
+    _now: Callable[[], datetime] = clock.now
+    _checks: threading.BoundedSemaphore = field(init=False, factory=lambda: threading.BoundedSemaphore(CHECKS_AT_ONCE))
 
     def keep(self, user_id: str, file: IO[bytes], *, sides: SideLimits, file_name: str | None = None) -> Kept:
         """Check and store a picture without its metadata; the same file again gives the same upload, under its first name.

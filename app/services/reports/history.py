@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from attrs import define
+
 from app.domain.job import Job
 from app.domain.job_filter import JobFilter
 from app.stores.job_plans import plan
@@ -48,10 +50,10 @@ class Total:
     is_exact: bool
 
 
+@define(eq=False, slots=False, kw_only=True)
 class History:
-    def __init__(self, *, jobs: JobStore, max_scanned: int = MAX_SCANNED) -> None:
-        self._jobs = jobs
-        self._max_scanned = max_scanned
+    _jobs: JobStore
+    _max_scanned: int = MAX_SCANNED
 
     def page(self, wanted: JobFilter, *, cursor: PageCursor | None, limit: int) -> JobPage:
         """Return the page on the cursor's side, nearest to the cursor; the newest jobs without one."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from attrs import define
+
 from app.domain import clock
 from app.domain.account import Whose
 from app.domain.errors import FieldError, InvalidRequest
@@ -27,21 +29,14 @@ class Report:
     """Sorted by key."""
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Usage:
     """`user_id` is whose usage. A period is whole UTC days."""
 
-    def __init__(
-        self,
-        *,
-        days: UsageDayStore,
-        now: Callable[[], datetime] = clock.now,
-        max_groups: int = MAX_GROUPS,
-        read_at_once: int = READ_AT_ONCE,
-    ) -> None:
-        self._days = days
-        self._now = now
-        self._max_groups = max_groups
-        self._read_at_once = read_at_once
+    _days: UsageDayStore
+    _now: Callable[[], datetime] = clock.now
+    _max_groups: int = MAX_GROUPS
+    _read_at_once: int = READ_AT_ONCE
 
     def mend(self) -> None:
         """Decide the counts of jobs whose process died in the middle of counting them. May be repeated."""
