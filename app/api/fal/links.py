@@ -8,9 +8,14 @@ from app.api.http import services
 
 
 def base_url() -> str:
-    """Return where the service is reached: `PUBLIC_URL`, else what this request called."""
+    """Return where the service is reached: `PUBLIC_URL`, else what this request called.
+
+    fal-client calls https only, so a proxy that ends TLS is the usual case. Its X-Forwarded-Proto is taken from anybody: whoever makes
+    one up misleads only himself.
+    """
     public = services().settings.public_url
-    return (public or f"{request.scheme}://{request.host}").rstrip("/") + "/fal"
+    scheme = "https" if request.headers.get("X-Forwarded-Proto", "").lower() == "https" else request.scheme
+    return (public or f"{scheme}://{request.host}").rstrip("/") + "/fal"
 
 
 def request_links(app: str, job_id: str) -> dict[str, str]:
