@@ -51,6 +51,7 @@ from app.services.orders.submit import Orders
 from app.services.orders.web_generation import WebGeneration
 from app.services.people.accounts import Accounts, run_inline
 from app.services.people.sessions import BearerTokens, Sessions
+from app.services.people.tickets import Tickets
 from app.services.people.uploads import MEGABYTE, Uploads
 from app.services.reports.history import History
 from app.services.reports.usage import Usage
@@ -62,7 +63,7 @@ from app.stores.fal import DurationStore, FalUserStore
 from app.stores.jobs import BatchJobStore, JobStore, Tombstones
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness
-from app.stores.uploads import UploadStore
+from app.stores.uploads import UploadStore, UsedTicketStore
 from app.stores.usage import UsageDayStore, UsageStore
 from registry.loader import Registry, default_folder, load_prompt_templates, load_registry
 from registry.operations import load_operations
@@ -248,6 +249,11 @@ class Services:
     def uploads(self) -> Uploads:
         quota_bytes = int(self.settings.upload_quota_mb * MEGABYTE)
         return Uploads(store=self._upload_store, storage=self.storage, quota_bytes=quota_bytes, offload=self.offload)
+
+    @built_once
+    def tickets(self) -> Tickets:
+        used = UsedTicketStore(self.database)
+        return Tickets(secret=self.settings.jwt_secret, used=used, uploads=self.uploads, sessions=self.sessions)
 
     @built_once
     def billing(self) -> Billing:

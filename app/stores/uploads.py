@@ -137,6 +137,33 @@ class UploadStore:
         return _upload(doc) if doc else None
 
 
+@store
+class UsedTicketStore:
+    """`usedTickets`: which upload came by a ticket for one, so that its address, told before, leads there. One picture may have several."""
+
+    def __init__(self, database: Database) -> None:
+        self._used = database["usedTickets"]
+
+    def use(self, ticket_id: str, *, now: datetime) -> bool:
+        """Note that a ticket is used; False where it was before. Of any number at once, one wins."""
+        try:
+            self._used.insert_one({"_id": ticket_id, "uploadId": None, "at": now})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def give_back(self, ticket_id: str) -> None:
+        """Let a ticket be used after all: nothing was stored."""
+        self._used.delete_one({"_id": ticket_id, "uploadId": None})
+
+    def brought(self, ticket_id: str, upload_id: str) -> None:
+        self._used.update_one({"_id": ticket_id}, {"$set": {"uploadId": upload_id}})
+
+    def upload_of(self, ticket_id: str) -> str | None:
+        doc = self._used.find_one({"_id": ticket_id})
+        return doc["uploadId"] if doc else None
+
+
 def _stale(before: datetime) -> Document:
     return {"state": {"$in": [State.STORING, State.REMOVING]}, "changedAt": {"$lt": before}}
 

@@ -2,54 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import httpx
 import pytest
 
-from app.domain.api_key import KeyTerms
-from tests.acceptance.people import accounts_of
-from tests.acceptance.service import Answer, Service, a_prompt, wait_until
-
-FLUX = "fal-ai/flux-pro/v1.1"
-FLUX_APP = "fal-ai/flux-pro"
-SMALL = {"image_size": "square"}
-
-
-class Fal:
-    """A client of fal's that holds one of our keys."""
-
-    def __init__(self, service: Service, terms: KeyTerms = KeyTerms()) -> None:  # noqa: B008 - a frozen value
-        self.service = service
-        self.key, self.text = accounts_of(service).make_key("a client of fal's", terms)
-        self.headers = {"Authorization": f"Key {self.text}"}
-
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        headers = {**self.headers, **more.pop("headers", {})}
-        return self.service.client.request(method, f"/fal{path}", headers=headers, **more)
-
-    def submit(self, arguments: Answer, app: str = FLUX, **headers: str) -> httpx.Response:
-        return self.ask("POST", f"/queue/{app}", json=arguments, headers=headers)
-
-    def run(self, arguments: Answer, app: str = FLUX, **headers: str) -> httpx.Response:
-        return self.ask("POST", f"/{app}", json=arguments, headers=headers)
-
-    def request(self, request_id: str, rest: str = "", method: str = "GET") -> httpx.Response:
-        return self.ask(method, f"/queue/{FLUX_APP}/requests/{request_id}{rest}")
-
-    def submitted(self, prompt: str | None = None) -> str:
-        answer = self.submit({"prompt": prompt or a_prompt(), **SMALL})
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["request_id"])
-
-    def ended(self, request_id: str) -> Answer:
-        def over() -> Answer | None:
-            answer = self.request(request_id, "/status")
-            assert answer.status_code in (200, 202), answer.text
-            body: Answer = answer.json()
-            return body if body["status"] == "COMPLETED" else None
-
-        return wait_until(over, 30, f"the end of {request_id}")
+from tests.acceptance.service import Service, a_prompt
+from tests.support.fal_client import FLUX_APP, SMALL, Fal
 
 
 @pytest.fixture

@@ -253,6 +253,8 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
         "/api/auth/register",
         "/api/prompt-templates",
         "/api/webhooks/fal/<job_id>/<int:index>",
+        "/fal/cdn/files/<ticket>",
+        "/fal/cdn/files/upload",
         "/files/<path:key>",
         "/healthz",
         "/metrics",

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Response, g, jsonify, request
 
 from app.api.http.errors import Fault
-from app.domain.errors import CallerError, NotFound
+from app.domain.errors import CallerError, NotFound, TooLarge
 from app.domain.job import DEADLINE_CODE, Job, JobStatus
 
 #: The text by which clients know that there is no money; what there is to know follows it.
@@ -51,6 +51,11 @@ class StillInProgress(CallerError):
 
     def __init__(self) -> None:
         super().__init__("Request is still in progress")
+
+
+class FileTooLarge(TooLarge):
+    def __init__(self) -> None:
+        super().__init__("The file is too large: an image may have 10MB, and is not uploaded in parts")
 
 
 def shaped(fault: Fault) -> Response:

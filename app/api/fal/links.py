@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import request
 
 from app.api.http import services
+
+FILE = re.compile(r"/fal/files/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.[a-z0-9]{1,8}")
 
 
 def base_url() -> str:
@@ -23,3 +27,17 @@ def request_links(app: str, job_id: str) -> dict[str, str]:
     owner_and_app = "/".join(app.split("/")[:2])
     base = f"{base_url()}/queue/{owner_and_app}/requests/{job_id}"
     return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
+
+
+def file_url(upload_id: str, extension: str) -> str:
+    """Return the address of an upload, or of what will come by a ticket of this id; only its owner may use it."""
+    return f"{base_url()}/files/{upload_id}.{extension}"
+
+
+def upload_named(url: str) -> str | None:
+    """Return the id of the upload that a link of ours names; None for every other text."""
+    public = (services().settings.public_url or "").rstrip("/")
+    own = [base for base in (public, f"http://{request.host}", f"https://{request.host}") if base]
+    rest = next((url.removeprefix(base) for base in own if url.startswith(f"{base}/")), "")
+    found = FILE.fullmatch(rest)
+    return (services().tickets.upload_of(found[1]) or found[1]) if found else None

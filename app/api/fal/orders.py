@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from flask import Response, g, request
 
+from app.api.fal.links import upload_named
 from app.api.http import services
 from app.api.http.auth import caller
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
 from app.api.http.ordering import count_accept, order_key_of
 from app.api.schemas.fields import MAX_USER_ID_CHARS
+from app.domain.asset import REFERENCE_PREFIX
 from app.domain.errors import FieldError, InvalidRequest, UnknownModelName
 from app.services.orders.order import Order
 from app.services.orders.submit import Accepted
@@ -36,13 +37,6 @@ IGNORED_NAMES, IGNORED_CHARS = 50, 64
 SYNC_MODE = "sync_mode"
 
 
-@dataclass(frozen=True)
-class Asked:
-    spec: ModelSpec
-    arguments: dict[str, Any]
-    ignored: tuple[str, ...]
-
-
 def ordered(app: str) -> Accepted:
     """Take this request's order and note what of it is ignored. Raises UnknownModelName, and what `Orders.submit` raises."""
     spec = spec_of(app)
@@ -50,10 +44,9 @@ def ordered(app: str) -> Accepted:
         raise UnsupportedMediaType("Send the arguments as JSON, with the header Content-Type: application/json")
     body = json_body(request, parse_json)
     who = caller()
-    named = _named_user()
-    user_id = who.orders_for if named is None else who.acts_for(named)
+    user_id = user_of_request()
     known, ignored = _sorted_out(spec, body)
-    g.fal_ignored = [*ignored, *request.args, *(name for name in IGNORED_HEADERS if name in request.headers)]
+    note_ignored(*ignored, *request.args)
     order = Order(
         model=spec.name,
         inputs={name: value for name, value in known.items() if spec.params[name].home == "inputs"},
@@ -83,6 +76,11 @@ def spec_of(app: str) -> ModelSpec:
     return found
 
 
+def note_ignored(*names: str) -> None:
+    """Have these names told in the answer, and those of fal's headers that nothing here heeds."""
+    g.fal_ignored = [*names, *(name for name in IGNORED_HEADERS if name in request.headers)]
+
+
 def tell_ignored(response: Response) -> Response:
     """Name what this request asked for in vain: fal ignores arguments that it does not know, and says nothing."""
     if names := g.get("fal_ignored"):
@@ -94,17 +92,28 @@ def tell_ignored(response: Response) -> Response:
 def _sorted_out(spec: ModelSpec, body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the arguments that the model knows, and the names of the others. A null is an argument that was not given."""
     given = {name: value for name, value in body.items() if value is not None}
-    known = {name: value for name, value in given.items() if name in spec.params and name != SYNC_MODE}
+    known = {name: _with_uploads(value) for name, value in given.items() if name in spec.params and name != SYNC_MODE}
     ignored = [name for name, value in given.items() if name not in known and not (name == SYNC_MODE and value is False)]
     return known, ignored
 
 
-def _named_user() -> str | None:
-    """Return whom the order is for: `X-User-Id`, or `user_id` among `X-Fal-Tags`."""
+def _with_uploads(value: Any) -> Any:
+    """Return an argument with the uploads that its links of ours name in their place: nothing is fetched from ourselves."""
+    if isinstance(value, list):
+        return [_with_uploads(item) for item in value]
+    upload_id = upload_named(value) if isinstance(value, str) else None
+    return f"{REFERENCE_PREFIX}{upload_id}" if upload_id else value
+
+
+def user_of_request() -> str:
+    """Return whose orders and uploads these are: `X-User-Id`, or `user_id` among `X-Fal-Tags`, else the caller's own.
+
+    Raises Forbidden for a user the caller may not act for.
+    """
     tags = (tag.partition("=") for tag in request.headers.get("X-Fal-Tags", "").split(","))
     tagged = {name.strip(): value.strip() for name, _, value in tags}
     user_id = request.headers.get("X-User-Id") or tagged.get("user_id")
     if user_id is not None and not (1 <= len(user_id) <= MAX_USER_ID_CHARS and user_id.isprintable()):
         detail = f"Use 1 to {MAX_USER_ID_CHARS} printable characters"
         raise InvalidRequest(f"X-User-Id: {detail}", [FieldError("/X-User-Id", detail)])
-    return user_id
+    return caller().orders_for if user_id is None else caller().acts_for(user_id)

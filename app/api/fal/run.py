@@ -1,11 +1,14 @@
-"""fal's direct call: the output in the answer itself."""
+"""fal's direct calls: the output in the answer itself, alone or as the one event of a stream."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import math
+import time
 
-from flask import Response, request
+from flask import Response, g, request
 
 from app.api.fal import outputs
 from app.api.fal.blueprint import blueprint
@@ -13,14 +16,17 @@ from app.api.fal.errors import refused
 from app.api.fal.orders import ordered
 from app.api.http import services
 from app.api.http.access import needs
+from app.api.http.auth import caller
 from app.api.http.deferred import Deferred
 from app.api.http.limits import counted_wait, submits
 from app.api.http.ordering import count_answer, replay_headers
 from app.domain.api_key import Scope
+from app.domain.errors import AlreadyFinished
 from app.domain.job import Job
 
 #: An overdue job is ended by the sweep, a little after its deadline.
 GRACE_S = 30.0
+TIMEOUT = "X-Fal-Request-Timeout"
 
 
 @blueprint.post("/<path:app>")
@@ -28,29 +34,57 @@ GRACE_S = 30.0
 @submits
 def run(app: str) -> Response:
     """Take an order and answer with its output, however long it takes."""
+    return _awaited(app, as_stream=False)
+
+
+@blueprint.post("/<path:app>/stream")
+@needs(Scope.GENERATE)
+@submits
+def stream(app: str) -> Response:
+    """Take an order and answer with a stream of one event, the output. It begins when that is there: what fails has its own status."""
+    return _awaited(app, as_stream=True)
+
+
+def _awaited(app: str, *, as_stream: bool) -> Response:
     accepted = ordered(app)
+    asked_s = _asked_s()
+    longest_s = services().settings.job_deadline_seconds + GRACE_S
     wait = functools.partial(services().waiters.wait, accepted.job.id)
-    return Deferred(counted_wait(wait, _wait_s()), functools.partial(_waited, replayed=accepted.replayed))
+    answer = functools.partial(_answer, asked_s=asked_s, replayed=accepted.replayed, as_stream=as_stream)
+    return Deferred(counted_wait(wait, min(longest_s, asked_s)), answer)
 
 
-def _wait_s() -> float:
-    """Return how long this request waits: to the job's deadline, or as long as its caller says."""
-    longest = services().settings.job_deadline_seconds + GRACE_S
+def _asked_s() -> float:
+    """Return how long the caller waits at most; what is no time is none."""
     try:
-        asked = float(request.headers.get("X-Fal-Request-Timeout", longest))
+        asked = float(request.headers.get(TIMEOUT, "inf"))
     except ValueError:
-        return longest
-    return min(max(asked, 0.0), longest) if math.isfinite(asked) else longest
+        return math.inf
+    return asked if asked > 0 else math.inf
 
 
-def _waited(job: Job, *, replayed: bool) -> Response:
+def _answer(job: Job, *, asked_s: float, replayed: bool, as_stream: bool) -> Response:
     if not job.is_terminal:
-        # Said in the way that no client of fal's retries: the order stands, and another post would be another one.
-        response = refused(504, f"The request goes on; its result will be at /requests/{job.id} of the queue", "request_timeout")
-        response.headers["X-Fal-Request-Timeout-Type"] = "user"
-        return response
+        return _too_late(job, is_given_up=not replayed and time.time() - g.received_at >= asked_s)
     if not replayed:
         count_answer(job)
     response = outputs.answer(job)
+    if as_stream and response.status_code == 200:
+        response = Response(f"data: {json.dumps(response.get_json())}\n\n", content_type="text/event-stream; charset=utf-8")
     response.headers.extend(replay_headers(replayed=replayed))
+    return response
+
+
+def _too_late(job: Job, *, is_given_up: bool) -> Response:
+    """Answer without the output, in the way that no client of fal's retries: another post would be another order.
+
+    Whoever said how long it waits has given up: what fal has not begun by then is not bought.
+    """
+    what = "goes on: its result will be"
+    if is_given_up:
+        what = "was cancelled; should fal finish it all the same, its result will be"
+        with contextlib.suppress(AlreadyFinished):
+            services().job_actions.cancel(job.id, user_id=caller().sees)
+    response = refused(504, f"No output in time. The request {what} at /requests/{job.id} of the queue", "request_timeout")
+    response.headers["X-Fal-Request-Timeout-Type"] = "user"
     return response

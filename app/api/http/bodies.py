@@ -33,6 +33,9 @@ ROUTE_BYTES = {
     "webhooks.fal_called": WEBHOOK_BYTES,
     "fal.submit": ORDER_BYTES,
     "fal.run": ORDER_BYTES,
+    "fal.stream": ORDER_BYTES,
+    "fal.upload": MAX_UPLOAD_BYTES,
+    "fal.put_file": MAX_UPLOAD_BYTES,
 }
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
