@@ -1,7 +1,5 @@
 """Answers in fal's own words, the right ones and the ordered failures."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import socket
@@ -23,7 +21,7 @@ NGINX = (
 _CHUNK = b"x" * 65_536
 
 # kind -> status, body. An error_type is repeated in the header X-Fal-Error-Type, as fal does.
-_FIXED: dict[str, tuple[int, dict[str, Any]]] = {
+_FIXED: dict[str, tuple[int, Any]] = {
     "refuse_429": (429, {"detail": "Too many requests, try again later", "error_type": "concurrent_requests_limit"}),
     "error_500": (500, {"detail": "Internal server error", "error_type": "internal_error"}),
     "error_503": (503, {"detail": "No runner is available", "error_type": "runner_scheduling_failure"}),
@@ -35,24 +33,33 @@ _FIXED: dict[str, tuple[int, dict[str, Any]]] = {
     "restricted_403": (403, {"detail": "Access to this application is restricted"}),
     "bad_key_401": (401, {"detail": "No user found for Key ID and Secret"}),
     "bad_input_422": (422, {"detail": [{"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}]}),
+    "html": (200, HTML),
+    "error_503_nginx": (503, NGINX),
     "too_early": (400, {"detail": "Request is still in progress"}),
     "not_found": (404, {"status": "NOT_FOUND"}),
 }
 
 
 def answer(body: Any, status: int = 200, request_id: str | None = None, **headers: str) -> web.Response:
-    """Return JSON; the request id goes into `x-fal-request-id`, on failures too (it stops fal-client's nginx rule)."""
+    """Return JSON, or a text as HTML; a request id stands in `x-fal-request-id`, on failures too (it stops fal-client's nginx rule)."""
+    if isinstance(body, str):
+        return web.Response(text=body, status=status, content_type="text/html")
     all_headers = {"x-fal-request-id": request_id} if request_id else {}
     all_headers.update(headers)
     return web.Response(body=json.dumps(body).encode(), status=status, headers=all_headers, content_type="application/json")
 
 
-def fixed(kind: str, request_id: str) -> web.Response | None:
-    """Return the answer of a failure that is no more than an answer, or None for the others."""
-    if kind == "html":
-        return web.Response(text=HTML, content_type="text/html")
-    if kind == "error_503_nginx":
-        return web.Response(text=NGINX, status=503, content_type="text/html")
+async def misbehave(request: web.Request, fault: Fault | None, request_id: str) -> web.StreamResponse | None:
+    """Carry out a failure of an answer; None when there is none of that kind. `answer` gives its `value`: a status, and a body."""
+    kind = fault.kind if fault else ""
+    if fault and kind == "answer" and isinstance(fault.value, dict):
+        return answer(fault.value.get("body"), int(fault.value.get("status", 200)), request_id)
+    if kind == "hang":
+        await asyncio.sleep(HANG_SECONDS)
+    if kind in {"hang", "drop", "drop_before_read", "drop_after_read"}:
+        return drop(request)
+    if kind == "huge":
+        return await send_huge(request, b'{"request_id": "', b'"}', HUGE_BYTES, "application/json")
     if kind not in _FIXED:
         return None
     status, body = _FIXED[kind]
@@ -60,20 +67,6 @@ def fixed(kind: str, request_id: str) -> web.Response | None:
     if "error_type" in body:
         response.headers["X-Fal-Error-Type"] = body["error_type"]
     return response
-
-
-async def misbehave(request: web.Request, fault: Fault, request_id: str) -> web.StreamResponse | None:
-    """Carry out a failure of an answer; None when its kind is not one of them. `answer` gives its `value`: a status, and a body."""
-    kind = fault.kind
-    if kind == "answer" and isinstance(fault.value, dict):
-        return answer(fault.value.get("body"), int(fault.value.get("status", 200)), request_id)
-    if kind == "hang":
-        await asyncio.sleep(HANG_SECONDS)
-    if kind in {"hang", "drop", "drop_before_read", "drop_after_read"}:
-        return drop(request)
-    if kind == "huge":
-        return await _huge(request)
-    return fixed(kind, request_id)
 
 
 def drop(request: web.Request) -> web.Response:
@@ -86,11 +79,12 @@ def drop(request: web.Request) -> web.Response:
     return web.Response()
 
 
-async def _huge(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+async def send_huge(request: web.Request, head: bytes, tail: bytes, size: int, content_type: str) -> web.StreamResponse:
+    """Answer with so many bytes between head and tail, without a declared length: whoever reads must count."""
+    response = web.StreamResponse(headers={"Content-Type": content_type})
     await response.prepare(request)
-    await response.write(b'{"request_id": "')
-    for _ in range(HUGE_BYTES // len(_CHUNK)):
+    await response.write(head)
+    for _ in range(size // len(_CHUNK)):
         await response.write(_CHUNK)
-    await response.write(b'"}')
+    await response.write(tail)
     return response

@@ -1,8 +1,7 @@
 """The emulator's own API under `/_emulator`, without a key: faults, settings, what was seen."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +9,19 @@ from aiohttp import web
 from scripts.fal_emulator.answers import answer
 from scripts.fal_emulator.faults import Fault, UnknownFaultError
 from scripts.fal_emulator.queue_api import WORLD
+from scripts.fal_emulator.state import camel_case
+
+#: How each setting is read from JSON.
+SETTINGS: dict[str, Callable[[Any], Any]] = {
+    "seconds": float,
+    "queue_seconds": float,
+    "concurrency": int,
+    "webhook_retry_seconds": lambda pauses: tuple(map(float, pauses)),
+}
+COUNTERS = (
+    "submits", "refused", "badKeys", "succeeded", "failed", "canceled", "cancels", "statusPolls", "resultFetches", "fileFetches",
+    "filesFetchedWithKey", "webhooksDelivered", "webhooksFailed",
+)  # fmt: skip
 
 
 def add_routes(app: web.Application) -> None:
@@ -57,17 +69,13 @@ async def change_settings(request: web.Request) -> web.Response:
     world = request.app[WORLD]
     try:
         change = await _object(request)
-        settings = world.settings
-        seconds = float(change.get("seconds", settings.seconds))
-        queue_seconds = float(change.get("queueSeconds", settings.queue_seconds))
-        concurrency = int(change.get("concurrency", settings.concurrency))
-        pauses = tuple(map(float, change.get("webhookRetrySeconds", settings.webhook_retry_seconds)))
+        changed = {name: read(change[camel_case(name)]) for name, read in SETTINGS.items() if camel_case(name) in change}
     except (TypeError, ValueError) as error:
         return answer({"detail": str(error)}, 400)
-    settings.seconds, settings.queue_seconds = seconds, queue_seconds
-    settings.concurrency, settings.webhook_retry_seconds = concurrency, pauses
+    for name, value in changed.items():
+        setattr(world.settings, name, value)
     world.runner.pump()
-    return answer(settings.to_json())
+    return answer(world.settings.to_json())
 
 
 async def list_requests(request: web.Request) -> web.Response:
@@ -79,17 +87,9 @@ async def list_requests(request: web.Request) -> web.Response:
 
 async def show_stats(request: web.Request) -> web.Response:
     world = request.app[WORLD]
-    counted = dict.fromkeys(
-        (
-            "submits", "refused", "badKeys", "succeeded", "failed", "canceled", "cancels", "statusPolls",
-            "resultFetches", "fileFetches", "filesFetchedWithKey", "webhooksDelivered", "webhooksFailed",
-        ),
-        0,
-    )  # fmt: skip
-    painter = world.painter
-    now = {"queued": world.runner.queued, "running": world.runner.running}
-    painted = {"picturesPainted": painter.painted, "picturesFromMemory": painter.hits}
-    return answer(counted | world.state.counters | now | painted | {"settings": world.settings.to_json()})
+    counted = {name: world.state.counters[name] for name in COUNTERS}
+    now = {"queued": world.runner.queued, "running": world.runner.running, "settings": world.settings.to_json()}
+    return answer({**counted, **now, "picturesPainted": world.painter.painted, "picturesFromMemory": world.painter.hits})
 
 
 async def reset(request: web.Request) -> web.Response:

@@ -3,8 +3,6 @@
 Fields, ranges and defaults are those fal's pages gave by October 2026. Unknown extra inputs are ignored.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any

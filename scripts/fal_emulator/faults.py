@@ -1,10 +1,10 @@
 """Failures on demand: which kinds exist, the book of those ordered, and orders written into a prompt."""
 
-from __future__ import annotations
-
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from scripts.fal_emulator.state import camel_case
 
 BEFORE_READ = "drop_before_read"
 
@@ -50,7 +50,7 @@ class Fault:
     hits: int = 0
 
     @classmethod
-    def from_json(cls, order: dict[str, Any]) -> Fault:
+    def from_json(cls, order: dict[str, Any]) -> Self:
         """Check an order of the control API. Raises UnknownFaultError, whose text lists what exists."""
         on, kind, value = str(order.get("on")), str(order.get("kind")), order.get("value")
         if on == "submit" and kind == "outcome":
@@ -64,27 +64,11 @@ class Fault:
             raise UnknownFaultError("endpoint and promptContains are texts")
         if kind == BEFORE_READ and order.get("promptContains"):
             raise UnknownFaultError(f"{BEFORE_READ} never sees the prompt: use endpoint")
-        return cls(
-            on=on,
-            kind=kind,
-            times=order.get("times"),
-            endpoint=order.get("endpoint"),
-            prompt_contains=order.get("promptContains"),
-            value=value,
-            seconds=order.get("seconds"),
-        )
+        given: dict[str, Any] = {name: order.get(camel_case(name)) for name in ("times", "endpoint", "prompt_contains", "seconds")}
+        return cls(on=on, kind=kind, value=value, **given)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "on": self.on,
-            "kind": self.kind,
-            "times": self.times,
-            "endpoint": self.endpoint,
-            "promptContains": self.prompt_contains,
-            "value": self.value,
-            "seconds": self.seconds,
-            "hits": self.hits,
-        }
+        return {camel_case(name): value for name, value in asdict(self).items()}
 
     def fits(self, on: str, endpoint: str, prompt: str) -> bool:
         return (
@@ -101,26 +85,15 @@ class FaultBook:
     def __init__(self) -> None:
         self.orders: list[Fault] = []
 
-    def take(self, on: str, endpoint: str, prompt: str) -> Fault | None:
-        """Return the failure due now, one of its times used up, or None."""
+    def take(self, on: str, endpoint: str, prompt: str, *, before_read: bool = False) -> Fault | None:
+        """Return the failure due now, one of its times used up, or None; `before_read`: the prompt is not known yet."""
         for fault in self.orders:
-            if fault.kind != BEFORE_READ and fault.fits(on, endpoint, prompt):
-                return _used(fault)
+            if (fault.kind == BEFORE_READ) == before_read and fault.fits(on, endpoint, prompt):
+                fault.hits += 1
+                if fault.times is not None:
+                    fault.times -= 1
+                return fault
         return None
-
-    def take_before_read(self, endpoint: str) -> Fault | None:
-        """The one kind that is due before the body, and with it the prompt, is known."""
-        for fault in self.orders:
-            if fault.kind == BEFORE_READ and fault.fits("submit", endpoint, ""):
-                return _used(fault)
-        return None
-
-
-def _used(fault: Fault) -> Fault:
-    fault.hits += 1
-    if fault.times is not None:
-        fault.times -= 1
-    return fault
 
 
 def directives_in(prompt: str) -> dict[str, str]:

@@ -1,14 +1,12 @@
 """Serves the pictures as fal's CDN does, and the files that are none."""
 
-from __future__ import annotations
-
 import asyncio
 import struct
 import zlib
 
 from aiohttp import web
 
-from scripts.fal_emulator.answers import misbehave
+from scripts.fal_emulator.answers import misbehave, send_huge
 from scripts.fal_emulator.outputs import METADATA_URL
 from scripts.fal_emulator.queue_api import WORLD
 from scripts.fal_emulator.state import File
@@ -30,14 +28,12 @@ async def serve(request: web.Request) -> web.StreamResponse:
     file = world.state.files.get(request.match_info["name"])
     if file is None:
         return web.Response(status=404, text="Not found")
-    file.job.file_fetches += 1
+    file.job.asked["fileFetches"] += 1
     world.state.count("fileFetches")
     if "Authorization" in request.headers:
         world.state.count("filesFetchedWithKey")
-    if (fault := world.fault_for("file", file.job)) is not None:
-        spoiled = await misbehave(request, fault, file.job.request_id)
-        if spoiled is not None:
-            return spoiled
+    if spoiled := await misbehave(request, world.fault_for("file", file.job), file.job.request_id):
+        return spoiled
     if file.outcome is None:
         return _bytes(await world.painter.get(file.picture), file)
     return await _spoiled(request, file)
@@ -49,7 +45,7 @@ def _bytes(body: bytes, file: File) -> web.Response:
 
 async def _spoiled(request: web.Request, file: File) -> web.StreamResponse:
     if file.outcome == "huge_file":
-        return await _huge(request)
+        return await send_huge(request, PNG_SIGNATURE, b"", HUGE_BYTES, "image/png")
     if file.outcome in {"truncated_file", "slow_file"}:
         body = await request.app[WORLD].painter.get(file.picture)
         return await _slowly(request, body) if file.outcome == "slow_file" else _bytes(body[: len(body) // 2], file)
@@ -70,17 +66,6 @@ def _bomb() -> bytes:
 
 def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-async def _huge(request: web.Request) -> web.StreamResponse:
-    """60 MB without a declared length: whoever reads must count."""
-    response = web.StreamResponse(headers={"Content-Type": "image/png"})
-    await response.prepare(request)
-    await response.write(PNG_SIGNATURE)
-    piece = bytes(65_536)
-    for _ in range(HUGE_BYTES // len(piece)):
-        await response.write(piece)
-    return response
 
 
 async def _slowly(request: web.Request, body: bytes) -> web.StreamResponse:

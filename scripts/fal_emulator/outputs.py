@@ -1,7 +1,5 @@
 """What a finished request answers: the model's output, or the failure that was ordered. No HTTP here."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

@@ -1,29 +1,30 @@
 """Paints a prompt into a picture of the asked size, and keeps the last ones. No HTTP here."""
 
-from __future__ import annotations
-
 import asyncio
 import colorsys
 import io
+import math
 import random
 import re
 import textwrap
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from scripts.fal_emulator.drawings import COLOURS, DRAWINGS, Colour, Pen
+KEPT_PICTURES = 64
+SHOWN_CHARACTERS, SHOWN_LINES, COLUMNS = 240, 5, 48
+#: A drawing is made in a square of so many pixels and then brought to the size of the picture.
+CANVAS = 800
+#: In fewer pixels than these nobody sees what was drawn.
+LEAST_SIDE = 100
+DARK, PALE, WHITE = (40, 42, 54), (250, 246, 235), (255, 255, 255)
 
-CACHE_BYTES = 128 * 1024 * 1024
-LONGEST_TEXT = 700
-# A drawing is made at twice its size and halved, which smooths its edges; beyond this side that costs too much.
-SMOOTHED_SIDE = 900
-MARGIN = 0.045
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Colour = tuple[int, ...]
+Draw = ImageDraw.ImageDraw
 
 
 @dataclass(frozen=True)
@@ -40,122 +41,68 @@ class Picture:
 
 
 def paint(picture: Picture) -> bytes:
-    """Return the encoded picture; colours come from the prompt and the seed, so the same order looks the same."""
-    chance = random.Random(f"{picture.prompt}|{picture.seed}|{picture.index}")  # noqa: S311  Colours, no secrets.
-    hue = chance.random()
+    """Return the encoded picture; its colours come from the prompt and the seed, so the same order looks the same."""
+    hue = random.Random(f"{picture.prompt}|{picture.seed}|{picture.index}").random()  # noqa: S311  Colours, no secrets.
     image = _background(picture.width, picture.height, hue)
-    panel = _Panel(picture)
-    scene_height = max(1, picture.height - panel.height)
-    _scatter(image, scene_height, hue, chance)
-    _draw_object(image, picture.prompt, scene_height, hue)
-    panel.draw(image, _colour(hue, 0.45, 0.16))
-    _badge(image, picture.index)
-    return _encoded(image, picture.file_format)
+    caption_height = _write_caption(image, picture, _colour(hue, 0.45, 0.16))
+    _draw_object(image, picture.prompt, picture.height - caption_height, hue)
+    _write_number(image, picture.index + 1)
+    buffer = io.BytesIO()
+    image.save(buffer, picture.file_format.upper(), compress_level=1, quality=85, method=0)
+    return buffer.getvalue()
 
 
 def _colour(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    return tuple(round(part * 255) for part in colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def _background(width: int, height: int, hue: float) -> Image.Image:
     """A vertical gradient: every row is one colour, which PNG packs well even at its lowest level."""
-    top, bottom = _colour(hue, 0.42, 0.93), _colour(hue + 0.09, 0.20, 0.99)
     column = Image.new("RGB", (1, 2))
-    column.putpixel((0, 0), top)
-    column.putpixel((0, 1), bottom)
+    column.putpixel((0, 0), _colour(hue, 0.42, 0.93))
+    column.putpixel((0, 1), _colour(hue + 0.09, 0.20, 0.99))
     return column.resize((1, height), Image.Resampling.BILINEAR).resize((width, height), Image.Resampling.NEAREST)
 
 
-def _scatter(image: Image.Image, scene_height: int, hue: float, chance: random.Random) -> None:
+def _write_caption(image: Image.Image, picture: Picture, colour: Colour) -> int:
+    """Write the prompt, and what made the picture, into a strip at the bottom; return its height in pixels."""
+    label = f"{picture.label}  ·  {picture.width} x {picture.height}  ·  emulator"
+    prompt = textwrap.shorten(picture.prompt, SHOWN_CHARACTERS, placeholder=" …") or "(no prompt)"
+    lines = [*textwrap.wrap(prompt, COLUMNS)[:SHOWN_LINES], label]
+    font = _font(max(7, min(image.width // 28, image.height // 18)))
     draw = ImageDraw.Draw(image)
-    least = min(image.width, scene_height)
-    for _ in range(6):
-        x, y = chance.uniform(0, image.width), chance.uniform(0, scene_height)
-        radius = chance.uniform(0.05, 0.2) * least
-        shade = _colour(hue + chance.uniform(-0.06, 0.1), 0.34, 0.97)
-        draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=shade)
-    hill = _colour(hue + 0.12, 0.30, 0.86)
-    top = scene_height - 0.16 * least
-    draw.ellipse([-0.25 * image.width, top, 1.25 * image.width, top + 1.2 * least], fill=hill)
+    bottom = draw.multiline_textbbox((0, 0), "\n".join(lines), font=font)[3]
+    height, margin = min(round(bottom * 1.4), image.height // 2), image.width // 22
+    top = image.height - height
+    draw.rectangle([0, top, image.width, image.height], fill=colour)
+    draw.multiline_text((margin, top + bottom * 0.2), "\n".join(lines), font=font, fill=WHITE)
+    return height
 
 
-def _draw_object(image: Image.Image, prompt: str, scene_height: int, hue: float) -> None:
-    """Draw the first thing the prompt names, in the first colour it names; without one, rings."""
-    words = re.findall(r"[a-z]+", prompt[:LONGEST_TEXT].lower())
-    thing = next((word for word in words if word in DRAWINGS), None)
-    named = next((COLOURS[word] for word in words if word in COLOURS), None)
-    side = max(1, round(min(image.width, scene_height) * 0.86))
-    left, top = (image.width - side) // 2, (scene_height - side) // 2
-    scale = 2 if side <= SMOOTHED_SIDE else 1
-    box = (left, top, left + side, top + side)
-    canvas = image.crop(box).resize((side * scale, side * scale), Image.Resampling.NEAREST)
-    pen = Pen(canvas, 0, 0, side * scale)
-    if thing is not None:
-        draw, usual = DRAWINGS[thing]
-        draw(pen, named or COLOURS[usual])
-    else:
-        colour = named or _colour(hue + 0.5, 0.55, 0.80)
-        for radius in (36, 26, 16):
-            pen.ring((50, 50), radius, colour, 4)
-        pen.disc((50, 50), 7, colour)
-    image.paste(canvas.reduce(scale) if scale > 1 else canvas, box)
+def _draw_object(image: Image.Image, prompt: str, height: int, hue: float) -> None:
+    """Draw the first thing that the prompt names, in the first colour that it names; without a thing, rings."""
+    side = round(min(image.width, height) * 0.86)
+    if side < LEAST_SIDE:
+        return
+    words = re.findall(r"[a-z]+", prompt.lower())
+    thing, usual = next((DRAWINGS[word] for word in words if word in DRAWINGS), (_rings, None))
+    named = next((word for word in words if word in ImageColor.colormap), usual)
+    canvas = Image.new("RGBA", (CANVAS, CANVAS))
+    thing(ImageDraw.Draw(canvas), ImageColor.getrgb(named) if named else _colour(hue + 0.5, 0.55, 0.80))
+    drawing = canvas.resize((side, side), reducing_gap=2.0)
+    image.paste(drawing, ((image.width - side) // 2, (height - side) // 2), drawing)
 
 
-class _Panel:
-    """The strip below the scene with the prompt, as large as fits in at most half the height."""
-
-    def __init__(self, picture: Picture) -> None:
-        self._text = textwrap.shorten(picture.prompt, LONGEST_TEXT, placeholder=" …") or "(no prompt)"
-        self._label = f"{picture.label}  ·  {picture.width} x {picture.height}  ·  emulator"
-        self._margin = max(1, round(picture.width * MARGIN))
-        size = max(8, round(min(picture.height * 0.055, picture.width * 0.05)))
-        self.height = 0
-        self._wrap(size, picture)
-        while self.height > picture.height // 2 and size > 8:
-            size = max(8, round(size * 0.85))
-            self._wrap(size, picture)
-        self.height = min(self.height, picture.height // 2)
-        self._small = self._small_font(size, picture)
-
-    def _wrap(self, size: int, picture: Picture) -> None:
-        self._font = _font(size)
-        self._line = round(size * 1.32)
-        room = max(1, picture.width - 2 * self._margin)
-        columns = max(1, int(room / max(1.0, self._font.getlength("a quick brown fox") / 17)))
-        self._lines = textwrap.wrap(self._text, columns)
-        while columns > 1 and max(map(self._font.getlength, self._lines)) > room:
-            columns = max(1, columns * 9 // 10)
-            self._lines = textwrap.wrap(self._text, columns)
-        self.height = round(self._line * (len(self._lines) + 1.7))
-
-    def _small_font(self, size: int, picture: Picture) -> _Font:
-        font = _font(max(7, round(size * 0.55)))
-        too_wide = font.getlength(self._label) / max(1, picture.width - 2 * self._margin)
-        return _font(max(7, int(size * 0.55 / too_wide))) if too_wide > 1 else font
-
-    def draw(self, image: Image.Image, colour: Colour) -> None:
-        draw = ImageDraw.Draw(image)
-        top = image.height - self.height
-        draw.rectangle([0, top, image.width, image.height], fill=colour)
-        y = top + self._line * 0.45
-        for line in self._lines:
-            draw.text((self._margin, y), line, font=self._font, fill=(255, 255, 255))
-            y += self._line
-        draw.text((self._margin, y + self._line * 0.15), self._label, font=self._small, fill=(190, 195, 205))
-
-
-def _badge(image: Image.Image, index: int) -> None:
-    size = max(8, round(min(image.size) * 0.05))
-    edge = round(size * 0.6)
+def _write_number(image: Image.Image, number: int) -> None:
+    size = max(8, min(image.size) // 20)
+    box = (size // 2, size // 2, size * 3, size * 2)
     draw = ImageDraw.Draw(image)
-    draw.rounded_rectangle([edge, edge, edge + size * 2, edge + size * 1.6], radius=size * 0.4, fill=(35, 37, 48))
-    centre = (edge + size, edge + size * 0.8)
-    draw.text(centre, f"#{index + 1}", font=_font(size), fill=(255, 255, 255), anchor="mm")
+    draw.rounded_rectangle(box, radius=size * 0.4, fill=DARK)
+    draw.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), f"#{number}", font=_font(size), fill=WHITE, anchor="mm")
 
 
 @lru_cache(maxsize=64)
-def _font(size: int) -> _Font:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font knows Latin letters only; a DejaVu found on the machine knows more."""
     try:
         return ImageFont.truetype("DejaVuSans.ttf", size)
@@ -163,15 +110,59 @@ def _font(size: int) -> _Font:
         return ImageFont.load_default(size)
 
 
-def _encoded(image: Image.Image, file_format: str) -> bytes:
-    buffer = io.BytesIO()
-    if file_format == "png":
-        image.save(buffer, "PNG", compress_level=1)
-    elif file_format == "webp":
-        image.save(buffer, "WEBP", quality=80, method=0)
-    else:
-        image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
+def _rings(draw: Draw, colour: Colour) -> None:
+    for radius in (290, 210, 130):
+        draw.circle((400, 400), radius, outline=colour, width=32)
+    draw.circle((400, 400), 56, fill=colour)
+
+
+def _bicycle(draw: Draw, colour: Colour) -> None:
+    for x in (192, 608):
+        draw.circle((x, 528), 152, outline=DARK, width=28)
+    draw.line([(192, 528), (320, 304), (544, 304), (384, 528), (192, 528)], fill=colour, width=29, joint="curve")
+    draw.line([(384, 528), (304, 264)], fill=colour, width=29)
+    draw.line([(608, 528), (528, 240), (592, 208)], fill=colour, width=29, joint="curve")
+    draw.line([(248, 256), (360, 256)], fill=DARK, width=36)
+    draw.circle((384, 528), 32, fill=DARK)
+
+
+def _car(draw: Draw, colour: Colour) -> None:
+    draw.polygon([(208, 416), (288, 272), (528, 272), (624, 416)], fill=colour)
+    draw.polygon([(64, 416), (736, 416), (752, 560), (48, 560)], fill=colour)
+    draw.polygon([(272, 400), (320, 304), (504, 304), (560, 400)], fill=PALE)
+    for x in (216, 584):
+        draw.circle((x, 560), 80, fill=DARK)
+
+
+def _house(draw: Draw, colour: Colour) -> None:
+    draw.rectangle((160, 384, 640, 688), fill=PALE)
+    draw.polygon([(96, 400), (400, 144), (704, 400)], fill=colour)
+    draw.rectangle((352, 496, 456, 688), fill=DARK)
+
+
+def _tree(draw: Draw, colour: Colour) -> None:
+    draw.polygon([(360, 448), (440, 448), (464, 720), (336, 720)], fill=(110, 75, 45))
+    for x, y in ((272, 384), (528, 384), (400, 240)):
+        draw.circle((x, y), 152, fill=colour)
+
+
+def _boat(draw: Draw, colour: Colour) -> None:
+    draw.line([(400, 96), (400, 528)], fill=DARK, width=19)
+    draw.polygon([(424, 112), (424, 480), (672, 480)], fill=PALE)
+    draw.polygon([(96, 528), (704, 528), (592, 672), (208, 672)], fill=colour)
+
+
+def _sun(draw: Draw, colour: Colour) -> None:
+    for step in range(12):
+        x, y = math.cos(step * math.pi / 6), math.sin(step * math.pi / 6)
+        draw.line([(400 + 240 * x, 400 + 240 * y), (400 + 336 * x, 400 + 336 * y)], fill=colour, width=32)
+    draw.circle((400, 400), 200, fill=colour)
+
+
+DRAWINGS: dict[str, tuple[Callable[[Draw, Colour], None], str]] = {
+    "bicycle": (_bicycle, "red"), "bike": (_bicycle, "red"), "car": (_car, "royalblue"), "house": (_house, "brown"),
+    "tree": (_tree, "seagreen"), "boat": (_boat, "red"), "ship": (_boat, "navy"), "sun": (_sun, "gold"),
+}  # fmt: skip
 
 
 class Painter:
@@ -179,36 +170,21 @@ class Painter:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="painter")
-        self._kept: OrderedDict[Picture, bytes] = OrderedDict()
-        self._kept_bytes = 0
-        self._painting: dict[Picture, asyncio.Future[bytes]] = {}
-        self.painted = 0
-        self.hits = 0
+        self._kept: OrderedDict[Picture, asyncio.Future[bytes]] = OrderedDict()
+        self.painted = self.hits = 0
 
     async def get(self, picture: Picture) -> bytes:
-        kept = self._kept.get(picture)
-        if kept is not None:
-            self.hits += 1
-            self._kept.move_to_end(picture)
-            return kept
-        future = self._painting.get(picture)
+        future = self._kept.get(picture)
         if future is None:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, paint, picture)
-            self._painting[picture] = future
-            future.add_done_callback(lambda done: self._keep(picture, done))
+            self.painted += 1
+            future = self._kept[picture] = asyncio.get_running_loop().run_in_executor(self._threads, paint, picture)
+        else:
+            self.hits += 1
+        self._kept.move_to_end(picture)
+        while len(self._kept) > KEPT_PICTURES:
+            self._kept.popitem(last=False)
         # A client that hangs up must not take the picture from the others who wait for it.
         return await asyncio.shield(future)
-
-    def _keep(self, picture: Picture, done: asyncio.Future[bytes]) -> None:
-        self._painting.pop(picture, None)
-        if done.cancelled() or done.exception() is not None:
-            return
-        self.painted += 1
-        self._kept[picture] = done.result()
-        self._kept_bytes += len(done.result())
-        while self._kept_bytes > CACHE_BYTES:
-            _, oldest = self._kept.popitem(last=False)
-            self._kept_bytes -= len(oldest)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,10 +1,9 @@
 """fal's queue over HTTP: submit, status, its stream, result, cancel."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +16,7 @@ from scripts.fal_emulator.state import Job, Status
 from scripts.fal_emulator.world import World
 
 WORLD = web.AppKey("world", World)
+JobHandler = Callable[[web.Request, Job], Awaitable[web.StreamResponse]]
 STREAM_SECONDS = 0.1
 # These kinds accept the request, which then runs, and only spoil the answer.
 AFTER_ACCEPTING = frozenset({"drop_after_read", "hang", "slow", "huge", "foreign_urls"})
@@ -26,11 +26,12 @@ _JOB_PATH = "/{endpoint:.+}/requests/{request_id:[^/]+}"
 
 def add_routes(app: web.Application) -> None:
     """Both path forms, the app's and the endpoint's, since fal documents one and answers with the other."""
-    app.router.add_get(_JOB_PATH + "/status/stream", stream)
-    app.router.add_get(_JOB_PATH + "/status", status)
-    app.router.add_get(_JOB_PATH + "/response", result)
-    app.router.add_put(_JOB_PATH + "/cancel", cancel)
-    app.router.add_get(_JOB_PATH, result)
+    get_result = _of_a_job(result, "result", "resultFetches")
+    app.router.add_get(_JOB_PATH + "/status/stream", _of_a_job(stream))
+    app.router.add_get(_JOB_PATH + "/status", _of_a_job(status, "status", "statusPolls"))
+    app.router.add_get(_JOB_PATH + "/response", get_result)
+    app.router.add_put(_JOB_PATH + "/cancel", _of_a_job(cancel))
+    app.router.add_get(_JOB_PATH, get_result)
     app.router.add_post("/{endpoint:.+}", submit)
 
 
@@ -38,7 +39,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     world, endpoint = request.app[WORLD], request.match_info["endpoint"]
     if endpoints.find(endpoint) is None:
         return answer({"detail": f'Application "{endpoint.rpartition("/")[2]}" not found'}, 404, "unknown-application")
-    if world.faults.take_before_read(endpoint) is not None:
+    if world.faults.take("submit", endpoint, "", before_read=True):
         world.refuse(endpoint, None, "drop_before_read")
         return drop(request)
     arguments = _parsed(await request.read())
@@ -106,8 +107,7 @@ async def _accepted(request: web.Request, world: World, job: Job, fault: Fault |
     body = _state_of(world, job, base_url, with_logs=False)
     if kind == "slow":
         await asyncio.sleep((fault.seconds if fault else None) or SLOW_SECONDS)
-    spoiled = await misbehave(request, fault, job.request_id) if fault else None
-    return spoiled or answer(body, 200, job.request_id)
+    return await misbehave(request, fault, job.request_id) or answer(body, 200, job.request_id)
 
 
 def _state_of(world: World, job: Job, base_url: str, *, with_logs: bool) -> dict[str, Any]:
@@ -147,29 +147,28 @@ def _logs(job: Job) -> list[dict[str, Any]]:
     ]
 
 
-def _job_of(request: web.Request) -> Job | web.Response:
-    """Return the request of this path, or the answer that says why not."""
-    world, endpoint = request.app[WORLD], request.match_info["endpoint"]
-    refusal = _key_problem(request, endpoint)
-    if refusal is not None:
-        return refusal
-    job = world.state.jobs.get(request.match_info["request_id"])
-    if job is None or endpoint not in {job.app_id, job.endpoint}:
-        return answer({"status": "NOT_FOUND"}, 404, request.match_info["request_id"])
-    return job
+def _of_a_job(handle: JobHandler, stage: str | None = None, counter: str = "") -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return the handler that finds the job of a path, counts that it was asked for, and fails where a failure of this stage is due."""
+
+    async def handle_path(request: web.Request) -> web.StreamResponse:
+        world, endpoint, request_id = request.app[WORLD], request.match_info["endpoint"], request.match_info["request_id"]
+        if (refusal := _key_problem(request, endpoint)) is not None:
+            return refusal
+        job = world.state.jobs.get(request_id)
+        if job is None or endpoint not in {job.app_id, job.endpoint}:
+            return answer({"status": "NOT_FOUND"}, 404, request_id)
+        if stage:
+            world.state.count(counter)
+            job.asked[counter] += 1
+            if spoiled := await misbehave(request, world.fault_for(stage, job), job.request_id):
+                return spoiled
+        return await handle(request, job)
+
+    return handle_path
 
 
-async def status(request: web.Request) -> web.StreamResponse:
-    world, job = request.app[WORLD], _job_of(request)
-    if isinstance(job, web.Response):
-        return job
-    job.status_polls += 1
-    world.state.count("statusPolls")
-    if (fault := world.fault_for("status", job)) is not None:
-        spoiled = await misbehave(request, fault, job.request_id)
-        if spoiled is not None:
-            return spoiled
-    code = 200 if job.status is Status.COMPLETED else 202
+async def status(request: web.Request, job: Job) -> web.StreamResponse:
+    code, world = 200 if job.status is Status.COMPLETED else 202, request.app[WORLD]
     return answer(_state_of(world, job, world.base_url, with_logs=_wants_logs(request)), code, job.request_id)
 
 
@@ -177,11 +176,9 @@ def _wants_logs(request: web.Request) -> bool:
     return request.query.get("logs", "").lower() in {"1", "true"}
 
 
-async def stream(request: web.Request) -> web.StreamResponse:
+async def stream(request: web.Request, job: Job) -> web.StreamResponse:
     """Server-sent events, one status object each time it changed, until COMPLETED."""
-    world, job = request.app[WORLD], _job_of(request)
-    if isinstance(job, web.Response):
-        return job
+    world = request.app[WORLD]
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     response.headers["x-fal-request-id"] = job.request_id
     await response.prepare(request)
@@ -196,30 +193,17 @@ async def stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def result(request: web.Request) -> web.StreamResponse:
-    world, job = request.app[WORLD], _job_of(request)
-    if isinstance(job, web.Response):
-        return job
-    job.result_fetches += 1
-    world.state.count("resultFetches")
-    if (fault := world.fault_for("result", job)) is not None:
-        spoiled = await misbehave(request, fault, job.request_id)
-        if spoiled is not None:
-            return spoiled
+async def result(_request: web.Request, job: Job) -> web.StreamResponse:
     if job.answer is None:
         return answer({"detail": "Request is still in progress"}, 400, job.request_id)
-    if isinstance(job.answer.body, str):
-        return web.Response(text=job.answer.body, status=job.answer.status, content_type="text/html")
     return answer(job.answer.body, job.answer.status, job.request_id, **job.answer.headers)
 
 
-async def cancel(request: web.Request) -> web.StreamResponse:
-    world, job = request.app[WORLD], _job_of(request)
-    if isinstance(job, web.Response):
-        return job
+async def cancel(request: web.Request, job: Job) -> web.StreamResponse:
+    world = request.app[WORLD]
     world.state.count("cancels")
     fault = world.fault_for("cancel", job)
-    if fault is not None and (spoiled := await misbehave(request, fault, job.request_id)) is not None:
+    if spoiled := await misbehave(request, fault, job.request_id):
         return spoiled
     if job.status is Status.COMPLETED:
         return answer({"status": "ALREADY_COMPLETED"}, 400, job.request_id)

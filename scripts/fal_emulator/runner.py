@@ -1,7 +1,5 @@
 """Moves requests through the queue: wait, run, end. Timers of the event loop, one per request; no HTTP here."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from bisect import bisect_left

@@ -1,17 +1,21 @@
 """What the emulator remembers: requests, files, counters and its settings. No HTTP and no timers here."""
 
-from __future__ import annotations
-
 import uuid
 from asyncio import TimerHandle
-from collections import deque
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from scripts.fal_emulator.painter import Picture
 
 KEPT_REQUESTS = 50_000
+#: What `GET /_emulator/requests` tells of a request, beside its id and its state.
+SHOWN = (
+    "endpoint", "arguments", "webhook", "received_at", "started_at", "ended_at", "refusal", "outcome", "error", "error_type",
+    "cancel_requested", "canceled", "deliveries",
+)  # fmt: skip
+ASKED = ("statusPolls", "resultFetches", "fileFetches")
 KEPT_TEXT = 4_096
 
 
@@ -58,9 +62,7 @@ class Job:
     error_type: str | None = None
     cancel_requested: bool = False
     canceled: bool = False
-    status_polls: int = 0
-    result_fetches: int = 0
-    file_fetches: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     timer: TimerHandle | None = None
@@ -82,27 +84,9 @@ class Job:
         return round(self.ended_at - self.started_at, 3)
 
     def to_json(self) -> dict[str, Any]:
-        """What `GET /_emulator/requests` tells of it."""
-        return {
-            "requestId": None if self.refusal else self.request_id,
-            "endpoint": self.endpoint,
-            "arguments": self.arguments,
-            "webhook": self.webhook,
-            "receivedAt": self.received_at,
-            "startedAt": self.started_at,
-            "endedAt": self.ended_at,
-            "state": self.status,
-            "refusal": self.refusal,
-            "outcome": self.outcome,
-            "error": self.error,
-            "errorType": self.error_type,
-            "cancelRequested": self.cancel_requested,
-            "canceled": self.canceled,
-            "statusPolls": self.status_polls,
-            "resultFetches": self.result_fetches,
-            "fileFetches": self.file_fetches,
-            "deliveries": self.deliveries,
-        }
+        shown = {camel_case(name): getattr(self, name) for name in SHOWN}
+        asked = {name: self.asked[name] for name in ASKED}
+        return {"requestId": None if self.refusal else self.request_id, "state": self.status, **shown, **asked}
 
 
 @dataclass(slots=True)
@@ -124,12 +108,7 @@ class Settings:
     webhook_retry_seconds: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "seconds": self.seconds,
-            "queueSeconds": self.queue_seconds,
-            "concurrency": self.concurrency,
-            "webhookRetrySeconds": list(self.webhook_retry_seconds),
-        }
+        return {camel_case(name): value for name, value in asdict(self).items()}
 
 
 @dataclass(slots=True)
@@ -139,10 +118,10 @@ class State:
     jobs: dict[str, Job] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     seen: deque[Job] = field(default_factory=deque)
-    counters: dict[str, int] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
 
     def count(self, name: str) -> None:
-        self.counters[name] = self.counters.get(name, 0) + 1
+        self.counters[name] += 1
 
     def remember(self, job: Job) -> None:
         job.arguments = _shortened(job.arguments)
@@ -159,6 +138,12 @@ class State:
         self.jobs.pop(job.request_id, None)
         for file_id in job.files:
             self.files.pop(file_id, None)
+
+
+def camel_case(name: str) -> str:
+    """Return a field's name as the control API writes it: `queue_seconds` is `queueSeconds`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
 
 
 def _shortened(value: Any) -> Any:

@@ -1,7 +1,5 @@
 """The certificate of the emulator and the bundle that makes a client trust it."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import ssl
@@ -38,7 +36,7 @@ def prepare(folder: Path) -> Tls:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _usable(ca, server):
             _create(ca, server)
-        _replace(bundle, _roots() + OWN_PART + ca.read_bytes())
+        write_private(bundle, _roots() + OWN_PART + ca.read_bytes())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(server)
     return Tls(server=context, bundle=bundle.resolve())
@@ -57,8 +55,8 @@ def _usable(ca: Path, server: Path) -> bool:
 def _create(ca: Path, server: Path) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert(*NAMES)
-    _replace(server, certificate.private_key_and_cert_chain_pem.bytes())
-    _replace(ca, authority.cert_pem.bytes())
+    write_private(server, certificate.private_key_and_cert_chain_pem.bytes())
+    write_private(ca, authority.cert_pem.bytes())
 
 
 def _roots() -> bytes:
@@ -68,7 +66,7 @@ def _roots() -> bytes:
     return trusted.read_bytes().partition(OWN_PART)[0]
 
 
-def _replace(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Write whole or not at all, readable by the owner only: a client may be reading the old one."""
     temporary = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -3,24 +3,21 @@
 Unlike fal this delivers to private and loopback addresses too: that is where a service under trial listens.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib
 import json
-import os
 import ssl
 import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from scripts.fal_emulator.faults import Fault
 from scripts.fal_emulator.state import Job, Settings, State
+from scripts.fal_emulator.tls import write_private
 
 USER_ID = "emulator-user"
 FIRST_TIMEOUT_SECONDS = 15
@@ -35,7 +32,7 @@ class Signer:
 
     def __init__(self, key_path: Path) -> None:
         if not key_path.exists():
-            _write_key(key_path, Ed25519PrivateKey.generate())
+            write_private(key_path, Ed25519PrivateKey.generate().private_bytes_raw())
         self._key = Ed25519PrivateKey.from_private_bytes(key_path.read_bytes())
         self._stranger = Ed25519PrivateKey.generate()
         self._decoy = Ed25519PrivateKey.generate()
@@ -58,23 +55,9 @@ class Signer:
         }
 
 
-def _write_key(path: Path, key: Ed25519PrivateKey) -> None:
-    raw = key.private_bytes(
-        serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
-    )  # fmt: skip
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(raw)
-
-
 def _jwk(key_id: str, key: Ed25519PublicKey) -> dict[str, str]:
-    raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return {
-        "kty": "OKP",
-        "crv": "Ed25519",
-        "kid": key_id,
-        "x": base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
-    }
+    encoded = base64.urlsafe_b64encode(key.public_bytes_raw()).rstrip(b"=").decode()
+    return {"kty": "OKP", "crv": "Ed25519", "kid": key_id, "x": encoded}
 
 
 def body_of(job: Job) -> bytes:

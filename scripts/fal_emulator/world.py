@@ -1,7 +1,5 @@
 """One emulator: its state, its faults and its moving parts, put together."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from typing import Any
@@ -35,8 +33,8 @@ class World:
         job.directives = directives_in(job.prompt)
         job.queue_seconds = _seconds(job.directives.get("queue"), self.settings.queue_seconds)
         job.seconds = _seconds(job.directives.get("seconds"), self.settings.seconds)
-        outcome = job.directives.get("fail") or self._kind(self.faults.take("run", endpoint, job.prompt))
-        job.outcome = outcome
+        ordered = self.faults.take("run", endpoint, job.prompt)
+        job.outcome = job.directives.get("fail") or (ordered.kind if ordered else None)
         spec = endpoints.find(endpoint)
         job.invalid = endpoints.validate(spec, arguments) if spec else []
         job.input_size = outputs.input_size(arguments)
@@ -72,10 +70,6 @@ class World:
             setattr(self.settings, field.name, getattr(self._first_settings, field.name))
         for kept in (self.state.jobs, self.state.files, self.state.seen, self.state.counters):
             kept.clear()
-
-    @staticmethod
-    def _kind(fault: Fault | None) -> str | None:
-        return fault.kind if fault else None
 
 
 def _seconds(text: str | None, usual: float) -> float:
