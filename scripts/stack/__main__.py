@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import httpx
+
 from scripts.stack.demo import run_demo
 from scripts.stack.dev import run_dev
 from scripts.stack.files import read_env_file
@@ -14,7 +16,7 @@ from scripts.stack.stack import ROOT
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, 1 for a failure told in one message, 130 after Ctrl-C."""
+    """Run one command and return the exit status: 0, 1 for a failure that one message explains, 130 after Ctrl-C."""
     chosen = _parser().parse_args(arguments)
     try:
         env = _environment()
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
             run_demo(env, data_dir, prompt=chosen.prompt, model=chosen.model)
     except KeyboardInterrupt:
         return 130
-    except (StackError, PortTakenError, ValueError, OSError) as error:
+    except (StackError, PortTakenError, ValueError, OSError, httpx.HTTPError) as error:
         print(f"scripts/{chosen.command}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -38,29 +38,17 @@ def missing(env: Mapping[str, str], data_dir: Path, *, database: str, emulator_s
 
 
 def _mongo(env: Mapping[str, str], data_dir: Path, database: str) -> Backing:
-    def settings(port: int, _greeting: re.Match[str]) -> dict[str, str]:
-        return {"MONGODB_URI": f"mongodb://127.0.0.1:{port}/{database}"}
-
-    if mongod := shutil.which("mongod", path=env.get("PATH")):
-        # A folder of its own: a real server must not find the embedded one's journal where its own files should be.
-        folder = _folder(data_dir / "mongod")
-        return Backing(
-            name="mongo",
-            is_embedded=False,
-            command=lambda port: [mongod, "--bind_ip=127.0.0.1", f"--port={port}", f"--dbpath={folder}", "--nounixsocket"],
-            ready=re.compile("Waiting for connections", re.IGNORECASE),
-            settings=settings,
-        )
-    folder = _folder(data_dir / "mongo")
+    mongod = shutil.which("mongod", path=env.get("PATH"))
+    # A real server must not find the embedded one's journal where its own files should be.
+    folder = _folder(data_dir / ("mongod" if mongod else "mongo"))
+    installed = [str(mongod), "--bind_ip=127.0.0.1", f"--dbpath={folder}", "--nounixsocket"]
+    embedded = [sys.executable, "-m", "scripts.embedded_mongo", "--host=127.0.0.1", f"--data-dir={folder}"]
     return Backing(
         name="mongo",
-        is_embedded=True,
-        command=lambda port: [
-            *(sys.executable, "-m", "scripts.embedded_mongo"),
-            *("--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder)),
-        ],
-        ready=re.compile(r"embedded_mongo ready mongodb://\S+"),
-        settings=settings,
+        is_embedded=mongod is None,
+        command=lambda port: [*(installed if mongod else embedded), f"--port={port}"],
+        ready=re.compile(r"Waiting for connections|embedded_mongo ready", re.IGNORECASE),
+        settings=lambda port, _greeting: {"MONGODB_URI": f"mongodb://127.0.0.1:{port}/{database}"},
     )
 
 
@@ -70,13 +58,11 @@ def _redis(env: Mapping[str, str], data_dir: Path) -> Backing:
     program, folder = installed or _server_of_the_wheel(), _folder(data_dir / "redis")
     # Every append is kept, snapshots are not needed beside it; no configuration file, so nothing else listens or is read.
     options = {"bind": "127.0.0.1", "unixsocket": "", "dir": str(folder), "save": "", "appendonly": "yes", "logfile": ""}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
     return Backing(
         name="redis",
         is_embedded=installed is None,
-        command=lambda port: [
-            *(program, "--port", str(port)),
-            *(word for name, value in options.items() for word in (f"--{name}", value)),
-        ],
+        command=lambda port: [program, "--port", str(port), *words],
         ready=re.compile("Ready to accept connections"),
         settings=lambda port, _greeting: {"REDIS_URL": f"redis://127.0.0.1:{port}/0"},
     )
@@ -112,8 +98,8 @@ def _emulator(env: Mapping[str, str], data_dir: Path, seconds: float) -> Backing
         name="emulator",
         is_embedded=True,
         command=lambda port: [
-            *(sys.executable, "-m", "scripts.fal_emulator", "--host", "127.0.0.1", "--port", str(port)),
-            *("--tls-dir", str(folder), "--seconds", str(seconds)),
+            *(sys.executable, "-m", "scripts.fal_emulator", "--host=127.0.0.1"),
+            *(f"--port={port}", f"--tls-dir={folder}", f"--seconds={seconds}"),
         ],
         ready=re.compile(r"fal_emulator ready \S+ bundle=(?P<bundle>.+)"),
         settings=settings,

@@ -1,19 +1,18 @@
 """`scripts/demo`: the stack in a folder of its own, one picture through the public API, then the end."""
 
-import json
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+import httpx
+
 from scripts.stack.dev import end_on_sigterm
 from scripts.stack.processes import StackError
 from scripts.stack.stack import Stack
-from scripts.stack.terminal import ProgressBar
 
 _ASK_EVERY_S = 0.2
 _TIMEOUT_S = 900.0
@@ -38,37 +37,38 @@ def run_demo(env: Mapping[str, str], data_dir: Path, *, prompt: str, model: str)
 
 
 def _picture_from_new_stack(folder: Path, env: Mapping[str, str], prompt: str, model: str) -> Path:
-    with Stack(folder, env, _SETTINGS, quiet=True) as stack:
+    with (
+        Stack(folder, env, _SETTINGS, quiet=True) as stack,
+        httpx.Client(base_url=stack.base_url, timeout=60, trust_env=False) as client,
+    ):
         painter = "an emulator paints it; set FAL_KEY to use fal.ai" if stack.emulator_url else "fal.ai"
         print(f"Generating {prompt!r} with {model} ({painter}) ...", flush=True)
         started = time.monotonic()
-        job = _generate(stack.base_url, prompt, model)
-        picture = _keep_picture(stack, job)
+        job = _generate(client, prompt, model)
+        picture = _keep_picture(stack, client, job)
         print(f"Job {job['jobId']}: {time.monotonic() - started:.1f} s, cost {job['cost']:.6g} USD")
         return picture
 
 
-def _generate(base_url: str, prompt: str, model: str) -> dict[str, Any]:
-    asked = {"model": model, "inputs": {"prompt": prompt}, "userId": "demo", "async": True}
-    job = _read(_call(base_url, "POST", "/api/images/generate", asked))
-    path = f"/api/jobs/{job['jobId']}"
-    bar = ProgressBar()
+def _generate(client: httpx.Client, prompt: str, model: str) -> dict[str, Any]:
+    """Order a picture and print each new message about it; return the job that has ended well."""
+    order = {"model": model, "inputs": {"prompt": prompt}, "userId": "demo", "async": True}
+    job, shown = _document(_call(client, "POST", "/api/images/generate", order)), ""
     deadline = time.monotonic() + _TIMEOUT_S
-    try:
-        while job["status"] in ("pending", "processing"):
-            if time.monotonic() > deadline:
-                raise StackError(f"no picture after {_TIMEOUT_S:.0f} s; the job is still {job['status']}")
-            time.sleep(_ASK_EVERY_S)
-            job = _read(_call(base_url, "GET", path))
-            bar.show(float(job.get("progress") or 0), str(job.get("message") or job["status"]))
-    finally:
-        bar.end()
+    while job["status"] in ("pending", "processing"):
+        if time.monotonic() > deadline:
+            raise StackError(f"no picture after {_TIMEOUT_S:.0f} s; the job is still {job['status']}")
+        time.sleep(_ASK_EVERY_S)
+        job = _document(_call(client, "GET", f"/api/jobs/{job['jobId']}"))
+        if (message := job.get("message") or job["status"]) != shown:
+            shown = message
+            print(f"{job.get('progress') or 0:3.0f} % {message}", flush=True)
     if job["status"] != "completed" or not job.get("images"):
         raise StackError(f"the job ended as {job['status']}: {(job.get('error') or {}).get('message') or job.get('message')}")
     return job
 
 
-def _keep_picture(stack: Stack, job: Mapping[str, Any]) -> Path:
+def _keep_picture(stack: Stack, client: httpx.Client, job: Mapping[str, Any]) -> Path:
     """Return the picture's place in local storage; one stored elsewhere is first fetched into the demo's folder."""
     url = urljoin(stack.base_url, job["images"][0]["url"])
     key = unquote(urlsplit(url).path).removeprefix("/files/")
@@ -79,7 +79,7 @@ def _keep_picture(stack: Stack, job: Mapping[str, Any]) -> Path:
     if not url.startswith(f"{stack.base_url}/"):
         raise StackError(f"the picture is stored, but not on this machine: {url}")
     copy = stack.data_dir / Path(key).name
-    copy.write_bytes(_call(stack.base_url, "GET", urlsplit(url).path))
+    copy.write_bytes(_call(client, "GET", urlsplit(url).path).content)
     return copy
 
 
@@ -91,25 +91,17 @@ def _remove_all_but_pictures(folder: Path, picture: Path) -> None:
             entry.unlink()
 
 
-def _call(base_url: str, method: str, path: str, document: Mapping[str, Any] | None = None) -> bytes:
-    """Return the body of a successful answer. Raises StackError with the service's message for any other."""
-    address = urlsplit(base_url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=60)
-    try:
-        body = None if document is None else json.dumps(document)
-        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-        response = connection.getresponse()
-        answer = response.read()
-    finally:
-        connection.close()
-    if response.status >= 400:
-        raise StackError(f"{method} {path} was answered {response.status}: {_read(answer).get('message')}")
-    return answer
+def _call(client: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+    """Return a successful answer. Raises StackError with the service's message for any other."""
+    response = client.request(method, path, json=body)
+    if response.is_error:
+        raise StackError(f"{method} {path} was answered {response.status_code}: {_document(response).get('message')}")
+    return response
 
 
-def _read(answer: bytes) -> dict[str, Any]:
+def _document(response: httpx.Response) -> dict[str, Any]:
     try:
-        document = json.loads(answer)
+        document = response.json()
     except ValueError as error:
-        raise StackError(f"the service answered something else than JSON: {answer[:200]!r}") from error
+        raise StackError(f"the service answered something else than JSON: {response.content[:200]!r}") from error
     return document if isinstance(document, dict) else {}

@@ -1,4 +1,4 @@
-"""What a person sees: the processes' log lines with a coloured prefix, and a progress bar."""
+"""What a person sees: text in colours, and the processes' log lines with a coloured prefix."""
 
 import os
 import sys
@@ -8,7 +8,6 @@ from typing import IO
 
 _COLOURS = (36, 33, 35, 32, 34, 31)  # cyan, yellow, magenta, green, blue, red
 _POLL_S = 0.05
-_BAR_CELLS = 24
 
 
 class LogPrinter:
@@ -66,24 +65,3 @@ def paint(text: str, colour: int) -> str:
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     return f"\x1b[{colour}m{text}\x1b[0m"
-
-
-class ProgressBar:
-    """A bar that redraws itself on a terminal, and prints a line at each new message elsewhere."""
-
-    def __init__(self) -> None:
-        self._is_terminal = sys.stdout.isatty()
-        self._shown = ""
-
-    def show(self, percent: float, message: str) -> None:
-        text = f"{percent:3.0f} % {message}"
-        if self._is_terminal:
-            cells = round(_BAR_CELLS * min(max(percent, 0), 100) / 100)
-            print(f"\r\x1b[K[{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {text}", end="", flush=True)
-        elif message != self._shown:
-            print(text, flush=True)
-        self._shown = message
-
-    def end(self) -> None:
-        if self._is_terminal and self._shown:
-            print()
