@@ -3,7 +3,6 @@
 import contextlib
 import os
 import platform
-import resource
 import signal
 import sys
 import threading
@@ -16,8 +15,6 @@ from scripts.stack.stack import Stack
 
 OURS = ("web", "worker", "watcher")
 BACKING = ("mongo", "redis", "emulator")
-#: A connection is an open file.
-OPEN_FILES = 20_000
 SHOWN_VERSIONS = ("fal-client", "rq", "pymongo", "redis", "eventlet", "flask")
 
 
@@ -31,15 +28,6 @@ def facts(databases: set[str]) -> list[str]:
         f"MongoDB: {stores}; Redis, storage folder, emulator and load generator on the same machine, so take the ratios",
         f"{versions}; {sys.implementation.name}",
     ]
-
-
-def allow_open_files(wanted: int = OPEN_FILES) -> int:
-    """Raise this process's own limit, which those it starts inherit, as far as the system lets it; return what it is then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return max(soft, allowed)
 
 
 @contextlib.contextmanager

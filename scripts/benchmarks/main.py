@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.benchmarks.bench import Bench
-from scripts.benchmarks.machine import allow_open_files, facts
+from scripts.benchmarks.machine import facts
 from scripts.benchmarks.scenarios import burst, cpu, history, latency, start, web
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Table, show, write
-from scripts.stack.processes import StackError
+from scripts.stack.processes import StackError, allow_open_files
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
@@ -37,8 +37,7 @@ QUICK = tuple(name for name in SCENARIOS if name not in ("stages", "start"))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for and return the exit status: 0, or 1 where a scenario could not be measured. A missed target is no failure."""
     options = _parser().parse_args(arguments)
-    options.only = [*options.names, *(options.only or ())]
-    names = options.only or (QUICK if options.quick else tuple(SCENARIOS))
+    names = options.names or (QUICK if options.quick else tuple(SCENARIOS))
     allow_open_files()
     console, started = Console(), time.monotonic()
     tables: list[Table] = []
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"[dim]{len(names)} scenarios in {time.monotonic() - started:.0f} s")
     target = options.output or (PAGE if tuple(names) == tuple(SCENARIOS) and not options.quick else None)
     if target:
-        command = " ".join(["scripts/bench", *options.only, *(["--quick"] if options.quick else [])])
+        command = " ".join(["scripts/bench", *options.names, *(["--quick"] if options.quick else [])])
         write(target, tables, command=command, facts=facts(databases), on=datetime.now(UTC).date())
     return 0
 
@@ -71,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the service on this machine; see docs/benchmarks.md.")
     parser.add_argument("names", nargs="*", metavar="NAME", type=_known, help="these scenarios only; writes nothing")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter, under two minutes; writes nothing")
-    parser.add_argument("--only", action="append", choices=tuple(SCENARIOS), help="the same, one at a time")
     parser.add_argument("--output", type=Path, help="write the page here, whatever was run")
     return parser
 

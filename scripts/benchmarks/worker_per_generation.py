@@ -4,7 +4,6 @@ Plain `rq.Worker` processes over the stack's Redis: each forks a process per job
 workers}`: so many jobs, queued evenly over that time (0: at once); so many workers are running before the first.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -24,11 +23,11 @@ from rq import Queue, Worker
 
 from scripts.benchmarks.direct import picture
 from scripts.benchmarks.source import Answer, Order, serve
+from scripts.stack.processes import die_with_parent
 
 DATABASE, COLLECTION, QUEUE = "bench_plain_rq", "generations", "bench-plain-rq"
 LIMIT_S = 120.0
 LOOK_S = 0.05
-PR_SET_PDEATHSIG = 1
 
 
 def generate(endpoint: str, arguments: dict[str, Any], folder: str) -> None:
@@ -79,10 +78,7 @@ def _cpu_ms() -> float:
 
 def _work(parent: int) -> None:
     """Be a worker, as `rq worker` on the command line is one. Killed with the parent, whatever ends that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        return
+    die_with_parent(parent, signal.SIGKILL)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # The answers to the orders are alone on standard output.
     redis = Redis.from_url(os.environ["REDIS_URL"])
     Worker([Queue(QUEUE, connection=redis)], connection=redis).work(logging_level="WARNING")

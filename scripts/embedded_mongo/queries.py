@@ -90,11 +90,6 @@ def _parse_sort(sort: Document) -> Order:
     return order
 
 
-def sort_documents(documents: list[Document], sort: Document) -> list[Document]:
-    """Return the documents sorted by several keys, stable, as MongoDB orders values."""
-    return _sort(documents, _parse_sort(sort))
-
-
 def _sort(documents: list[Document], order: Order) -> list[Document]:
     for parts, descending in reversed(order):
         documents = sorted(documents, key=lambda document: sort_key_of(document, parts, descending=descending), reverse=descending)
@@ -150,30 +145,36 @@ def _shown(value: Any, tree: _Tree, *, including: bool) -> Any:
 
 
 def group(documents: list[Document], specification: Any) -> list[Document]:
-    """Return one document per value of `_id`, in the order the values were met: the $group stage.
+    """Return one document per value of `_id` with the sums over it, in the order the values were met: the $group stage.
 
     Expressions are field paths ("$a.b"), constants, and objects of those; others are refused.
     """
     if not isinstance(specification, dict) or "_id" not in specification:
         raise CommandError("a group specification must include an _id", 15955)
-    accumulators = {name: _accumulator(name, given) for name, given in specification.items() if name != "_id"}
+    sums = {name: _sum_of(name, given) for name, given in specification.items() if name != "_id"}
     groups: dict[Key, tuple[Any, list[Document]]] = {}
     for document in documents:
         value = _evaluate(specification["_id"], document)
         value = None if value is MISSING else value
         groups.setdefault(canonical(value), (value, []))[1].append(document)
-    return [{"_id": value, **{name: reduce(members) for name, reduce in accumulators.items()}} for value, members in groups.values()]
+    return [{"_id": value, **{name: total(members) for name, total in sums.items()}} for value, members in groups.values()]
 
 
-def _accumulator(name: str, given: Any) -> Callable[[list[Document]], Any]:
+def _sum_of(name: str, given: Any) -> Callable[[list[Document]], Any]:
     if not isinstance(given, dict) or len(given) != 1:
         raise CommandError(f"The field '{name}' must be an accumulator object", 40234)
     operator, expression = next(iter(given.items()))
-    reduce = _ACCUMULATORS.get(operator)
-    if reduce is None:
+    if operator != "$sum":
         raise not_supported(f"the accumulator {operator}")
     _evaluate(expression, {})  # Refuses what it cannot do even when there is no document.
-    return lambda members: reduce([_evaluate(expression, document) for document in members])
+
+    def total(members: list[Document]) -> Any:
+        values = [_evaluate(expression, document) for document in members]
+        numbers = [value for value in values if value.__class__ in {int, float, Int64}]
+        result = sum(numbers)
+        return Int64(result) if isinstance(result, int) and any(isinstance(number, Int64) for number in numbers) else result
+
+    return total
 
 
 def _evaluate(expression: Any, document: Document) -> Any:
@@ -191,31 +192,3 @@ def _evaluate(expression: Any, document: Document) -> Any:
             raise not_supported(f"the expression {expression}, a variable or through an array, in $group")
         value = value.get(part, MISSING) if value.__class__ is dict else MISSING
     return value
-
-
-def _numbers(values: list[Any]) -> list[Any]:
-    return [value for value in values if value.__class__ in {int, float, Int64}]
-
-
-def _sum(values: list[Any]) -> Any:
-    numbers = _numbers(values)
-    total = sum(numbers)
-    return Int64(total) if isinstance(total, int) and any(isinstance(n, Int64) for n in numbers) else total
-
-
-def _average(values: list[Any]) -> float | None:
-    numbers = _numbers(values)
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _present(values: list[Any]) -> list[Any]:
-    return [value for value in values if value is not None and value is not MISSING]
-
-
-_ACCUMULATORS: dict[str, Callable[[list[Any]], Any]] = {
-    "$sum": _sum,
-    "$avg": _average,
-    "$min": lambda values: min(_present(values), key=sort_key, default=None),
-    "$max": lambda values: max(_present(values), key=sort_key, default=None),
-    "$count": len,
-}

@@ -7,7 +7,7 @@ from .commands import Command, count_of, document_of
 from .cursors import FIRST_BATCH
 from .errors import CommandError, not_supported
 from .filters import compile_filter
-from .queries import compile_projection, group, select, sort_documents
+from .queries import compile_projection, group, select
 from .storage import Engine
 from .values import MISSING, Document, Key, candidates, canonical
 
@@ -81,10 +81,8 @@ def aggregate(engine: Engine, namespace: str, arguments: Document) -> Document:
 
 _STAGES: dict[str, Callable[[list[Document], Any], list[Document]]] = {
     "$match": lambda documents, query: list(filter(compile_filter(query), documents)),
-    "$sort": sort_documents,
     "$skip": lambda documents, number: documents[int(number) :],
     "$limit": lambda documents, number: documents[: int(number)],
-    "$count": lambda documents, name: [{str(name): len(documents)}] if documents else [],
     "$group": group,
 }
 _FIND = {"filter", "sort", "projection", "skip", "limit", "batchSize", "singleBatch", "noCursorTimeout"}

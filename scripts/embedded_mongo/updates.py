@@ -12,7 +12,7 @@ from bson.regex import Regex
 
 from .errors import Code, CommandError, not_supported
 from .filters import compile_condition, compile_filter, conditions, is_operators
-from .values import MISSING, Document, canonical, equal, sort_key
+from .values import MISSING, Document, equal, sort_key
 
 Change = Callable[[Document], Document]
 _LONGEST_PADDING = 1_500_000  # MongoDB's own bound on the nulls that fill an array up to a far index.
@@ -164,44 +164,17 @@ def _inc(old: Any, by: Any) -> Any:
     return Int64(result) if isinstance(old, Int64) or isinstance(by, Int64) else result
 
 
-def _min(old: Any, value: Any) -> Any:
-    return value if old is MISSING or sort_key(value) < sort_key(old) else old
-
-
-def _max(old: Any, value: Any) -> Any:
-    return value if old is MISSING or sort_key(value) > sort_key(old) else old
-
-
 def _push(old: Any, argument: Any) -> list[Any]:
-    array = [*_array(old), *_each("$push", argument, {"$each", "$slice"})]
-    size = argument.get("$slice") if isinstance(argument, dict) and "$each" in argument else None
-    if size is None:
-        return array
-    if not isinstance(size, int):
-        raise CommandError("The value for $slice must be an integer")
-    return array[:size] if size >= 0 else array[size:]
-
-
-def _add_to_set(old: Any, argument: Any) -> list[Any]:
-    array = list(_array(old))
-    keys = {canonical(item) for item in array}
-    for item in _each("$addToSet", argument, {"$each"}):
-        if canonical(item) not in keys:
-            keys.add(canonical(item))
-            array.append(item)
-    return array
-
-
-def _each(operator: str, argument: Any, known: set[str]) -> list[Any]:
-    """Return the elements to add: the argument, or those of its `$each`."""
+    """Append the argument, or the elements of its `$each` of which `$slice` keeps the first or (negative) the last."""
     if not (isinstance(argument, dict) and "$each" in argument):
-        return [argument]
-    for clause in argument:
-        if clause not in known:
-            raise not_supported(f"{clause} in {operator}")
-    if not isinstance(argument["$each"], list):
-        raise CommandError(f"The argument to $each in {operator} must be an array")
-    return argument["$each"]
+        return [*_array(old), argument]
+    if unknown := argument.keys() - {"$each", "$slice"}:
+        raise not_supported(f"{min(unknown)} in $push")
+    elements, size = argument["$each"], argument.get("$slice")
+    if not isinstance(elements, list) or not isinstance(size, int | None):
+        raise CommandError("$each needs an array, and $slice an integer")
+    array = [*_array(old), *elements]
+    return array[size:] if size is not None and size < 0 else array[:size]
 
 
 def _array(old: Any) -> list[Any]:
@@ -224,26 +197,16 @@ def _pull(old: Any, condition: Any) -> Any:
     return [item for item in _array(old) if not equal(item, condition)]
 
 
-def _pop(old: Any, end: Any) -> Any:
-    if end not in {1, -1}:
-        raise CommandError(f"$pop expects 1 or -1, found: {end!r}", Code.FailedToParse)
-    if old is MISSING:
-        return MISSING
-    return _array(old)[:-1] if end == 1 else _array(old)[1:]
-
-
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "$set": lambda _old, value: value,
     "$setOnInsert": lambda _old, value: value,
     "$unset": lambda _old, _value: MISSING,
     "$inc": _inc,
-    "$min": _min,
-    "$max": _max,
+    "$min": lambda old, value: value if old is MISSING or sort_key(value) < sort_key(old) else old,
+    "$max": lambda old, value: value if old is MISSING or sort_key(value) > sort_key(old) else old,
     "$push": _push,
-    "$addToSet": _add_to_set,
     "$pull": _pull,
-    "$pop": _pop,
 }
 """Each from what a field holds (or MISSING) and the argument to what it shall hold (or MISSING)."""
 
-_TAKING = frozenset({"$unset", "$pull", "$pop"})  # What these name and does not exist stays so.
+_TAKING = frozenset({"$unset", "$pull"})  # What these name and does not exist stays so.

@@ -7,7 +7,6 @@ SSL_CERT_FILE names the bundle printed in the line that says "ready". Any FAL_KE
 import argparse
 import asyncio
 import logging
-import resource
 import signal
 import socket
 from pathlib import Path
@@ -18,6 +17,7 @@ from scripts.fal_emulator import control, files_api, queue_api
 from scripts.fal_emulator.state import Settings
 from scripts.fal_emulator.tls import Tls, prepare
 from scripts.fal_emulator.world import World
+from scripts.stack.processes import allow_open_files
 
 BACKLOG = 2_048
 LARGEST_BODY = 256 * 1024 * 1024
@@ -27,7 +27,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; one line on standard output says when it is ready."""
     options = _parser().parse_args()
     logging.basicConfig(level=logging.WARNING)
-    _raise_file_limit()
+    allow_open_files()
     tls = prepare(options.tls_dir)
     settings = Settings(seconds=options.seconds, queue_seconds=options.queue_seconds, concurrency=options.concurrency)
     asyncio.run(_serve(options.host, options.port, tls, settings))
@@ -42,12 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--queue-seconds", type=float, default=0.2, help="how long it waits before")
     parser.add_argument("--concurrency", type=int, default=0, help="how many run at once; 0: no limit")
     return parser
-
-
-def _raise_file_limit() -> None:
-    """Thousands of clients at once need as many descriptors; the soft limit is often 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def build_app(world: World) -> web.Application:

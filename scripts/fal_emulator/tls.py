@@ -4,16 +4,12 @@ import fcntl
 import os
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import certifi
 import trustme
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 NAMES = ("localhost", "127.0.0.1")
-LEAST_LIFE = timedelta(days=2)
 OWN_PART = b"\n# The emulator's own authority\n"
 
 
@@ -26,7 +22,7 @@ class Tls:
 
 
 def prepare(folder: Path) -> Tls:
-    """Create `ca.pem`, `server.pem` (key and chain) and `bundle.pem`, or use those there while they are valid.
+    """Create `ca.pem`, `server.pem` (key and chain) and `bundle.pem`, or use those that are there.
 
     Two emulators may start on one folder at once: a lock makes the second use what the first has made.
     """
@@ -34,29 +30,14 @@ def prepare(folder: Path) -> Tls:
     ca, server, bundle = (folder / name for name in ("ca.pem", "server.pem", "bundle.pem"))
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _usable(ca, server):
-            _create(ca, server)
+        if not ca.exists():  # It is written last, and neither expires in a lifetime.
+            authority = trustme.CA()
+            write_private(server, authority.issue_cert(*NAMES).private_key_and_cert_chain_pem.bytes())
+            write_private(ca, authority.cert_pem.bytes())
         write_private(bundle, _roots() + OWN_PART + ca.read_bytes())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(server)
     return Tls(server=context, bundle=bundle.resolve())
-
-
-def _usable(ca: Path, server: Path) -> bool:
-    try:
-        root = x509.load_pem_x509_certificate(ca.read_bytes())
-        leaf = x509.load_pem_x509_certificate(server.read_bytes())
-        leaf.verify_directly_issued_by(root)
-    except (OSError, ValueError, TypeError, InvalidSignature):
-        return False
-    return min(root.not_valid_after_utc, leaf.not_valid_after_utc) > datetime.now(UTC) + LEAST_LIFE
-
-
-def _create(ca: Path, server: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert(*NAMES)
-    write_private(server, certificate.private_key_and_cert_chain_pem.bytes())
-    write_private(ca, authority.cert_pem.bytes())
 
 
 def _roots() -> bytes:

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from pathlib import Path
 
 GRACE_S = 3.0
 POLL_S = 0.02
+#: A connection is an open file; the limit of a shell is often 1,024.
+OPEN_FILES = 20_000
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 # No process can pass these on to its own children, so they go to every process of the session.
@@ -27,6 +30,15 @@ _FOR_THE_WHOLE_SESSION = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
 
 class StackError(Exception):
     """A process of the stack could not be started; the text says which, why, and its last log lines."""
+
+
+def allow_open_files(wanted: int = OPEN_FILES) -> int:
+    """Raise this process's own limit, which those it starts inherit, as far as the system lets it; return what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(soft, allowed)
 
 
 class Spawner:
@@ -77,14 +89,14 @@ def _popen(command: Sequence[str], env: Mapping[str, str], log_path: Path) -> su
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=partial(_die_with_parent, os.getpid()),  # noqa: PLW1509 - two system calls, no lock
+            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - two system calls, no lock
         )
 
 
-def _die_with_parent(parent: int) -> None:
-    """Ask the kernel, in a process that is about to become another program, to end it with its parent."""
+def die_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
+    """Ask the kernel, in a process that was just forked, to end it with its parent, by that signal."""
     if _LIBC:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # It died before the call above.
             os._exit(1)
 

