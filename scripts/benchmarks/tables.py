@@ -1,8 +1,8 @@
-"""What a scenario hands back, a table of figures and the points of its plots, and how that is shown: on the terminal and as a page."""
+"""What a scenario hands back, tables of figures, and how they are shown: on the terminal and as a page."""
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -52,22 +52,10 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Plot:
-    """Lines over one axis; each line is a name and its (x, y) points."""
-
-    file_name: str
-    title: str
-    x_label: str
-    y_label: str
-    lines: Mapping[str, Sequence[tuple[float, float]]]
-
-
-@dataclass(frozen=True)
 class Table:
     title: str
     text: str
     figures: Sequence[Figure]
-    plots: Sequence[Plot] = field(default=())
 
 
 def p95(values: Sequence[float]) -> float:
@@ -104,37 +92,9 @@ def page(tables: Sequence[Table], *, command: str, facts: Sequence[str], on: dat
     for table in tables:
         rows = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, *(figure.cells() for figure in table.figures))]
         lines += ["", f"## {table.title}", "", table.text, "", rows[0], "|---|---:|---:|---|", *rows[1:]]
-        for plot in table.plots:
-            lines += ["", f"![{plot.title}]({plot.file_name})"]
     return "\n".join(lines) + "\n"
 
 
 def write(path: Path, tables: Sequence[Table], *, command: str, facts: Sequence[str], on: date) -> None:
-    """Write the page, and its plots beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for table in tables:
-        for plot in table.plots:
-            _draw(plot, path.parent / plot.file_name)
     path.write_text(page(tables, command=command, facts=facts, on=on))
-
-
-def _draw(plot: Plot, path: Path) -> None:
-    """Write the plot into a PNG file, both axes from zero."""
-    import matplotlib as mpl  # noqa: PLC0415 - it takes a second, and most runs write no page
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, axes = plt.subplots(figsize=(6.4, 3.6), dpi=100)
-    for name, points in plot.lines.items():
-        axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
-    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.grid(visible=True, alpha=0.3)
-    if len(plot.lines) > 1:
-        axes.legend()
-    figure.tight_layout()
-    # Without the version in it, the same figures give the same file.
-    figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)

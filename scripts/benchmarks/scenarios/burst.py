@@ -1,7 +1,4 @@
-"""Many generations asked for at the same moment: how long until the last is done, what memory that takes, what each costs.
-
-The plots come from here as well: so many asked for at once are so many in flight.
-"""
+"""Many generations asked for at the same moment: how long until the last is done, what memory that takes, what each costs."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,12 +7,10 @@ from dataclasses import dataclass, field
 from scripts.benchmarks.bench import FLUX_PRO, Bench, plain_workers
 from scripts.benchmarks.machine import OURS, cpu_ms, memory_mb, peak_of
 from scripts.benchmarks.source import Outcome, Source
-from scripts.benchmarks.tables import Figure, Plot, Table
+from scripts.benchmarks.tables import Figure, Table
 
 TOTAL = "all of ours"
 MAX_IDLE_MB, MAX_PEAK_MB = {"web": 150.0, "watcher": 150.0}, {"watcher": 150.0, "worker": 120.0}
-#: Above this the plots would show little else.
-PLOTTED = 500
 #: Generations that scripts can carry: 500 took them 12 s once, and 130 s twice.
 MAX_SCRIPTED = 400
 
@@ -43,7 +38,7 @@ class Measured:
     #: Until the last one is answered.
     ours_s: list[float] = field(default_factory=list)
     scripts_s: list[float] = field(default_factory=list)
-    #: Each answer's time less the generation, of each round: the middle one, and the one that 95 of 100 are below.
+    #: Each answer's time less the generation, of each round: the median, and the 95th percentile.
     added_ms: list[float] = field(default_factory=list)
     slow_ms: list[float] = field(default_factory=list)
     #: For each generation.
@@ -164,25 +159,14 @@ def in_flight(measured: Sequence[Measured], plain_ms: Mapping[int, Sequence[floa
     for one in measured:
         figures += [
             Figure.of(f"{one.burst.count:,} in flight, added", one.added_ms, "ms"),
+            Figure.of(f"{one.burst.count:,} in flight, added, 95th percentile", one.slow_ms, "ms"),
             Figure.of(f"{one.burst.count:,} in flight, CPU", one.cpu_ms, "ms"),
         ]
     figures += [Figure.of(f"{count} in flight, CPU, a worker for each", values, "ms") for count, values in plain_ms.items()]
-    plotted = [one for one in measured if one.burst.count <= PLOTTED]
-    latency = {
-        "median": [(one.burst.count, statistics.median(one.added_ms)) for one in plotted],
-        "95 of 100": [(one.burst.count, statistics.median(one.slow_ms)) for one in plotted],
-    }
-    cpu = {"ours: web, workers, watcher": [(one.burst.count, statistics.median(one.cpu_ms)) for one in plotted]}
-    if plain_ms:
-        cpu["a plain RQ worker for each"] = [(count, statistics.median(values)) for count, values in plain_ms.items()]
     text = (
-        "The same bursts: as many in flight as were asked for at once. Added is the median answer time less the generation; CPU is that of "
+        "The same bursts: as many in flight as were asked for at once. Added is the answer time less the generation; CPU is that of "
         "web, workers and watcher for each generation."
     )
     if plain_ms:
         text += " A worker for each: a plain `rq.Worker` for every generation of 2 s, as under CPU per generation."
-    plots = (
-        Plot("latency.png", "Added latency, all asked for at once", "generations in flight", "ms", latency),
-        Plot("cpu.png", "CPU per generation, all asked for at once", "generations in flight", "ms", cpu),
-    )
-    return Table("In flight", text, figures, plots)
+    return Table("In flight", text, figures)

@@ -84,16 +84,16 @@ def test_memory_is_that_of_the_largest_burst_and_the_largest_worker_of_all() -> 
     assert "6,150 flux-pro generations" in table.text
 
 
-def test_the_plots_end_where_the_largest_burst_would_hide_the_rest() -> None:
+def test_latency_and_cpu_are_told_for_every_number_in_flight() -> None:
     measured = [_measured(Burst(count, 1.0), ours_s=2.0) for count in (1, 500, 2000)]
 
     table = burst_tables.in_flight(measured, {10: [70.0, 72.0, 71.0]})
 
-    latency, cpu = table.plots
-    assert [count for count, _ in latency.lines["median"]] == [1, 500]
-    assert latency.lines["median"][0][1] == pytest.approx(200)
-    assert cpu.lines["a plain RQ worker for each"] == [(10, 71.0)]
-    assert any(figure.what == "2,000 in flight, CPU" for figure in table.figures)
+    medians = {figure.what: figure.median for figure in table.figures}
+    assert medians["1 in flight, added"] == pytest.approx(200)
+    assert medians["500 in flight, added, 95th percentile"] == pytest.approx(200)
+    assert medians["2,000 in flight, CPU"] == 20
+    assert medians["10 in flight, CPU, a worker for each"] == 71
 
 
 def test_counts_are_summed_over_the_labels_that_are_not_asked_for() -> None:
