@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.account import Account, Role, Session
-from app.domain.api_key import USUAL_SCOPES, ApiKey, KeyTerms, OrderLimits, Scope
+from app.domain.api_key import ApiKey, KeyTerms, OrderLimits
 from app.domain.errors import EmailTaken, StoreUnavailable
 from app.domain.ledger import Entry
 from app.stores.database import Database, Document, store
 from app.stores.ledger import LedgerStore, entry_document
+from app.stores.records import document_of, record_of
 
 
 @store
@@ -92,19 +94,7 @@ def _ending_sessions(at: datetime, *, kept: str | None) -> Document:
 
 
 def _account(doc: Document) -> Account:
-    return Account(
-        id=doc["_id"],
-        login=doc["login"],
-        email=doc["email"],
-        role=Role(doc["role"]),
-        tokens=doc["tokens"],
-        created_at=doc["createdAt"],
-        disabled=doc.get("disabled", False),
-        session_generation=doc.get("sessionGeneration", 0),
-        kept_session=doc.get("keptSession"),
-        sessions_ended_at=doc.get("sessionsEndedAt"),
-        ended_alone_until=doc.get("endedAloneUntil"),
-    )
+    return record_of(Account, doc)
 
 
 @store
@@ -113,8 +103,7 @@ class KeyStore:
         self._keys = database["apiKeys"]
 
     def insert(self, key: ApiKey, secret_hash: str) -> None:
-        doc = {"_id": key.id, "name": key.name, "hash": secret_hash, "createdAt": key.created_at, "revokedAt": None}
-        self._keys.insert_one(doc | _terms_document(key.terms))
+        self._keys.insert_one({**_key_document(key), "hash": secret_hash})
 
     def get(self, key_id: str) -> tuple[ApiKey, str] | None:
         """Return a key with the hash of its secret."""
@@ -137,37 +126,19 @@ class KeyStore:
         self._keys.update_one({"_id": key_id, "$or": unnoted}, {"$set": {"lastUsedAt": at}})
 
 
-def _terms_document(terms: KeyTerms) -> Document:
-    return {
-        "users": list(terms.users),
-        "scopes": [scope.value for scope in terms.scopes],
-        "models": list(terms.orders.models),
-        "expiresAt": terms.expires_at,
-        "ratePerMinute": terms.rate_per_minute,
-        "maxMicrosPerOrder": terms.orders.max_micros,
-        "ipRanges": list(terms.ip_ranges),
-        "lastUsedAt": None,
-    }
+def _key_document(key: ApiKey) -> Document:
+    """Return a key's document, in which its terms stand beside its name."""
+    terms, orders = document_of(key.terms), key.terms.orders
+    del terms["orders"]
+    doc = document_of(key)
+    del doc["terms"]
+    return {**doc, **terms, "models": orders.models, "maxMicrosPerOrder": orders.max_micros}
 
 
 def _key(doc: Document) -> ApiKey:
     """Read a key; those made before keys had terms have none of the fields, and are as wide as they were."""
-    terms = KeyTerms(
-        users=tuple(doc.get("users", ())),
-        scopes=tuple(Scope(scope) for scope in doc.get("scopes", USUAL_SCOPES)),
-        expires_at=doc.get("expiresAt"),
-        rate_per_minute=doc.get("ratePerMinute"),
-        ip_ranges=tuple(doc.get("ipRanges", ())),
-        orders=OrderLimits(models=tuple(doc.get("models", ())), max_micros=doc.get("maxMicrosPerOrder")),
-    )
-    return ApiKey(
-        id=doc["_id"],
-        name=doc["name"],
-        created_at=doc["createdAt"],
-        revoked_at=doc["revokedAt"],
-        last_used_at=doc.get("lastUsedAt"),
-        terms=terms,
-    )
+    orders = OrderLimits(models=tuple(doc.get("models", ())), max_micros=doc.get("maxMicrosPerOrder"))
+    return replace(record_of(ApiKey, doc), terms=replace(record_of(KeyTerms, doc), orders=orders))
 
 
 @store

@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.domain.batch import Batch, BatchState
 from app.stores.database import Database, Document, store
+from app.stores.records import document_of, record_of
 
 
 @store
@@ -69,35 +70,9 @@ class BatchStore:
 
 
 def _document(batch: Batch) -> Document:
-    return {
-        "_id": batch.id,
-        "userId": batch.user_id,
-        "jobIds": list(batch.job_ids),
-        "waiting": list(batch.waiting),
-        "budgets": list(batch.budgets),
-        "quotedMicros": batch.quoted_micros,
-        "state": batch.state.value,
-        "turnAt": batch.turn_at,
-        # Unique: a batch without a key of its own goes by its id.
-        "orderKey": batch.order_key or batch.id,
-        "fingerprint": batch.fingerprint,
-        "canceledAt": batch.canceled_at,
-        "createdAt": batch.created_at,
-    }
+    """Return a batch's document. Its order key is unique: a batch without one goes by its id."""
+    return {**document_of(batch), "orderKey": batch.order_key or batch.id}
 
 
 def _batch(doc: Document) -> Batch:
-    return Batch(
-        id=doc["_id"],
-        user_id=doc["userId"],
-        job_ids=tuple(doc["jobIds"]),
-        waiting=tuple(doc["waiting"]),
-        budgets=tuple(doc["budgets"]),
-        quoted_micros=doc["quotedMicros"],
-        state=BatchState(doc["state"]),
-        turn_at=doc["turnAt"],
-        order_key=doc["orderKey"],
-        fingerprint=doc["fingerprint"],
-        canceled_at=doc["canceledAt"],
-        created_at=doc["createdAt"],
-    )
+    return record_of(Batch, doc)

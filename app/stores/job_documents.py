@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from app.domain.batch import takes_slot
 from app.domain.costs import ActualCost, CostSource
-from app.domain.fal_request import Failure, FalRequest, Receipt, RequestState
+from app.domain.fal_request import Failure, FalRequest, Receipt
 from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, StoredImage, SweepTimeouts, WebDetails
 from app.domain.job_filter import JOB_TYPE
 from app.domain.pricing import Quote
 from app.stores.database import Document, sayable, storable
+from app.stores.records import document_of, record_of
+
+NO_RECEIPT: Document = dict.fromkeys(("requestId", "statusUrl", "responseUrl", "cancelUrl"))
 
 
 def to_document(job: Job) -> Document:
@@ -58,7 +61,7 @@ def state_document(job: Job) -> Document:
         "progress": job.progress,
         "message": job.message,
         "requests": [_request_document(request) for request in job.requests],
-        "images": [_image_document(image) for image in job.images],
+        "images": [document_of(image) for image in job.images],
         "cost": {
             "chargedMicros": job.charged_micros,
             "estimatedMicros": job.quote.cost_micros,
@@ -66,7 +69,7 @@ def state_document(job: Job) -> Document:
             "source": job.cost_source.value,
         },
         "error": _failure_document(job.failure),
-        "history": [_entry_document(entry) for entry in job.history],
+        "history": [document_of(entry) for entry in job.history],
         "settlement": job.settlement.value,
         "settleAt": job.settle_at,
         "cancelRequestedAt": job.cancel_requested_at,
@@ -98,12 +101,12 @@ def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
         quote=_quote(doc),
         tokens_per_image=quote["tokensPerImage"],
         requests=tuple(_request(r) for r in doc["requests"]),
-        images=tuple(_image(i) for i in doc["images"]),
+        images=tuple(record_of(StoredImage, i) for i in doc["images"]),
         status=JobStatus(doc["status"]),
         progress=doc["progress"],
         message=doc["message"],
         failure=_failure(doc["error"]),
-        history=tuple(_entry(e) for e in doc["history"]),
+        history=tuple(record_of(HistoryEntry, e) for e in doc["history"]),
         settlement=Settlement(doc["settlement"]),
         settle_at=doc["settleAt"],
         cancel_requested_at=doc.get("cancelRequestedAt"),  # Older jobs lack it: a cancel ended them at once.
@@ -156,21 +159,6 @@ def _quote_document(job: Job) -> Document:
     }
 
 
-def _entry_document(entry: HistoryEntry) -> Document:
-    return {
-        "seq": entry.seq,
-        "at": entry.at,
-        "status": entry.status.value,
-        "progress": entry.progress,
-        "message": entry.message,
-        "queuePosition": entry.queue_position,
-    }
-
-
-def _entry(doc: Document) -> HistoryEntry:
-    return HistoryEntry(doc["seq"], doc["at"], JobStatus(doc["status"]), doc["progress"], doc["message"], doc["queuePosition"])
-
-
 def _actual(cost: Document) -> ActualCost | None:
     micros = cost.get("actualMicros")
     return None if micros is None else ActualCost(micros, CostSource(cost["source"]))
@@ -215,80 +203,16 @@ def _web(doc: Document) -> WebDetails | None:
 
 
 def _request_document(request: FalRequest) -> Document:
-    receipt = request.receipt
-    return {
-        "index": request.index,
-        "numImages": request.num_images,
-        "state": request.state.value,
-        "attempts": request.attempts,
-        "collectAttempts": request.collect_attempts,
-        "badTries": request.bad_tries,
-        "nextAt": request.next_at,
-        "notBefore": request.not_before,
-        "requestId": receipt.request_id if receipt else None,
-        "statusUrl": receipt.status_url if receipt else None,
-        "responseUrl": receipt.response_url if receipt else None,
-        "cancelUrl": receipt.cancel_url if receipt else None,
-        "submittingAt": request.submitting_at,
-        "submittedAt": request.submitted_at,
-        "endedAt": request.ended_at,
-        "collectedAt": request.collected_at,
-        "error": _failure_document(request.failure),
-        "billableUnits": request.billable_units,
-        "seed": request.seed,
-        "claimedBy": request.claimed_by,
-        "cancelHeardAt": request.cancel_heard_at,
-    }
+    """Return a request's document, in which its receipt stands beside its state."""
+    doc = document_of(request)
+    del doc["receipt"], doc["failure"]
+    receipt = document_of(request.receipt) if request.receipt else NO_RECEIPT
+    return {**doc, **receipt, "error": _failure_document(request.failure)}
 
 
 def _request(doc: Document) -> FalRequest:
-    receipt = None
-    if doc["requestId"]:
-        receipt = Receipt(
-            request_id=doc["requestId"],
-            status_url=doc["statusUrl"],
-            response_url=doc["responseUrl"],
-            cancel_url=doc["cancelUrl"],
-        )
-    return FalRequest(
-        index=doc["index"],
-        num_images=doc["numImages"],
-        state=RequestState(doc["state"]),
-        attempts=doc["attempts"],
-        collect_attempts=doc["collectAttempts"],
-        bad_tries=doc.get("badTries", 0),  # Requests from before they were counted lack it.
-        next_at=doc["nextAt"],
-        not_before=doc["notBefore"],
-        receipt=receipt,
-        submitting_at=doc["submittingAt"],
-        submitted_at=doc["submittedAt"],
-        ended_at=doc["endedAt"],
-        collected_at=doc["collectedAt"],
-        failure=_failure(doc["error"]),
-        billable_units=doc["billableUnits"],
-        claimed_by=doc.get("claimedBy"),  # Requests from before claims had a name lack it.
-        seed=doc["seed"],
-        cancel_heard_at=doc.get("cancelHeardAt"),
-    )
-
-
-def _image_document(image: StoredImage) -> Document:
-    names = {"upload_id": "uploadId", "content_type": "contentType", "size_bytes": "sizeBytes"}
-    return {names.get(key, key): value for key, value in dataclasses.asdict(image).items()}
-
-
-def _image(doc: Document) -> StoredImage:
-    return StoredImage(
-        upload_id=doc["uploadId"],
-        number=doc["number"],
-        key=doc["key"],
-        content_type=doc["contentType"],
-        width=doc["width"],
-        height=doc["height"],
-        size_bytes=doc["sizeBytes"],
-        sha256=doc["sha256"],
-        flagged=doc["flagged"],
-    )
+    receipt = record_of(Receipt, doc) if doc["requestId"] else None
+    return replace(record_of(FalRequest, doc), receipt=receipt, failure=_failure(doc["error"]))
 
 
 def _failure_document(failure: Failure | None) -> Document | None:

@@ -19,6 +19,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.domain.ledger import Balance, Entry, EntryType
 from app.stores.database import Database, Document, store
+from app.stores.records import document_of, record_of
 
 #: Top-up keys an account remembers beside the ledger, to tell a repeat that races with its first.
 REMEMBERED_TOPUPS = 200
@@ -181,27 +182,8 @@ class LedgerStore:
 
 
 def entry_document(entry: Entry) -> Document:
-    return {
-        "_id": entry.id,
-        "sortId": f"{int(entry.at.timestamp() * 1000):013d}:{entry.id}",
-        "userId": entry.user_id,
-        "type": entry.type.value,
-        "balance": entry.balance,
-        "held": entry.held,
-        "jobId": entry.job_id,
-        "notes": entry.notes,
-        "at": entry.at,
-    }
+    return {**document_of(entry), "sortId": f"{int(entry.at.timestamp() * 1000):013d}:{entry.id}"}
 
 
 def _entry(doc: Document) -> Entry:
-    return Entry(
-        id=doc["_id"],
-        user_id=doc["userId"],
-        type=EntryType(doc["type"]),
-        balance=doc["balance"],
-        held=doc["held"],
-        job_id=doc["jobId"],
-        notes=doc["notes"],
-        at=doc["at"],
-    )
+    return record_of(Entry, doc)

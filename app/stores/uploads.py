@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.domain.asset import Purpose, Upload
 from app.stores.database import Database, Document, store
+from app.stores.records import document_of, record_of
 
 #: `changedAt` of a record that nobody works on any more.
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -169,36 +170,8 @@ def _stale(before: datetime) -> Document:
 
 
 def _document(upload: Upload, state: State) -> Document:
-    return {
-        "_id": upload.id,
-        "userId": upload.user_id,
-        "purpose": upload.purpose.value,
-        "state": state.value,
-        "key": upload.key,
-        "contentType": upload.content_type,
-        "width": upload.width,
-        "height": upload.height,
-        "sizeBytes": upload.size_bytes,
-        "sha256": upload.sha256,
-        "createdAt": upload.created_at,
-        "changedAt": upload.created_at,
-        "jobId": upload.job_id,
-        "fileName": upload.file_name,
-    }
+    return {**document_of(upload), "state": state.value, "changedAt": upload.created_at}
 
 
 def _upload(doc: Document) -> Upload:
-    return Upload(
-        id=doc["_id"],
-        user_id=doc["userId"],
-        purpose=Purpose(doc["purpose"]),
-        key=doc.get("objectKey") or doc["key"],
-        content_type=doc["contentType"],
-        width=doc["width"],
-        height=doc["height"],
-        size_bytes=doc["sizeBytes"],
-        sha256=doc["sha256"],
-        created_at=doc["createdAt"],
-        job_id=doc["jobId"],
-        file_name=doc["fileName"],
-    )
+    return record_of(Upload, {**doc, "key": doc.get("objectKey") or doc["key"]})
