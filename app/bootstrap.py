@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from redis import Redis
@@ -44,9 +45,11 @@ from app.services.money.funds import Funds
 from app.services.money.reconciliation import Reconciliation
 from app.services.orders.batches import Batches
 from app.services.orders.fair_share import FairShare
+from app.services.orders.files import FileOrders
 from app.services.orders.job_actions import JobActions
 from app.services.orders.order import Prices
 from app.services.orders.references import References
+from app.services.orders.repeats import Repeats
 from app.services.orders.submit import Orders
 from app.services.orders.web_generation import WebGeneration
 from app.services.people.accounts import Accounts, run_inline
@@ -66,6 +69,7 @@ from app.stores.readiness import Readiness
 from app.stores.uploads import UploadStore, UsedTicketStore
 from app.stores.usage import UsageDayStore, UsageStore
 from registry.loader import Registry, default_folder, load_prompt_templates, load_registry
+from registry.openai import load_openai_rules
 from registry.operations import load_operations
 
 T = TypeVar("T")
@@ -103,6 +107,7 @@ class Services:
         self.registry = open_registry(settings)
         self.operations = load_operations()
         self.templates = load_prompt_templates()
+        self.openai_rules = load_openai_rules(self.registry, *operators_folder(settings))
         self.lock = threading.RLock()
         self._timeouts = SweepTimeouts(unknown_s=settings.submit_unknown_seconds)
         self._opened = ExitStack()
@@ -288,6 +293,14 @@ class Services:
         return References(uploads=self.uploads, storage=self.storage)
 
     @built_once
+    def repeats(self) -> Repeats:
+        return Repeats(jobs=self.jobs)
+
+    @built_once
+    def file_orders(self) -> FileOrders:
+        return FileOrders(orders=self.orders, uploads=self.uploads, offload=self.offload)
+
+    @built_once
     def orders(self) -> Orders:
         return Orders(
             prices=self._prices,
@@ -296,6 +309,7 @@ class Services:
             queue=self.queue,
             announcer=self.announcer,
             references=self._references,
+            repeats=self.repeats,
             funds=self.funds,
             timeouts=self._timeouts,
             deadline=timedelta(seconds=self.settings.job_deadline_seconds),
@@ -454,8 +468,11 @@ class Services:
 
 def open_registry(settings: Settings) -> Registry:
     """Read the models that ship with the project and those of `REGISTRY_PATH`, with `MAX_MEGAPIXELS`. Raises RegistryError."""
-    found = load_registry(default_folder(), *([settings.registry_path] if settings.registry_path else []))
-    return found.limited(settings.max_megapixels)
+    return load_registry(default_folder(), *operators_folder(settings)).limited(settings.max_megapixels)
+
+
+def operators_folder(settings: Settings) -> list[Path]:
+    return [settings.registry_path] if settings.registry_path else []
 
 
 def open_platform(settings: Settings) -> FalPlatform:

@@ -84,6 +84,7 @@ class Settings:
     batch_in_flight: int = 20
     registry_path: Path | None = None
     alive_file: Path | None = None
+    openai_unknown: str = "refuse"
     rate_limit_submit: str | None = None
     rate_limit_login: str | None = "30/minute"
     log_level: str = "INFO"
@@ -170,6 +171,7 @@ class _Reader:
             batch_in_flight=self._whole("BATCH_IN_FLIGHT", defaults.batch_in_flight, 1, 10000),
             registry_path=Path(path) if (path := self._optional("REGISTRY_PATH")) else None,
             alive_file=Path(path) if (path := self._optional("ALIVE_FILE")) else None,
+            openai_unknown=self._choice("OPENAI_UNKNOWN", defaults.openai_unknown, ("refuse", "ignore")),
             rate_limit_submit=self._rate("RATE_LIMIT_SUBMIT", PRODUCTION_SUBMITS if app_env == "production" else None),
             rate_limit_login=self._rate("RATE_LIMIT_LOGIN", defaults.rate_limit_login),
             log_level=self._choice("LOG_LEVEL", defaults.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),

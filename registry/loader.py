@@ -10,6 +10,7 @@ from registry.spec import ModelSpec, RegistryError
 from registry.table import did_you_mean, shown
 
 __all__ = [
+    "OPENAI_FILE",
     "PromptTemplates",
     "Registry",
     "RegistryError",
@@ -17,6 +18,9 @@ __all__ = [
     "load_prompt_templates",
     "load_registry",
 ]
+
+#: Not a model: it stands beside them in a folder of the operator's, see `registry.openai`.
+OPENAI_FILE = "openai.toml"
 
 
 class Registry:
@@ -58,7 +62,7 @@ def load_registry(*folders: Path) -> Registry:
     for folder in folders or (default_folder(),):
         if not folder.is_dir():
             raise RegistryError(shown(folder), "", "is not a folder; make it or correct the path")
-        for path in sorted(folder.glob("*.toml")):
+        for path in sorted(path for path in folder.glob("*.toml") if path.name != OPENAI_FILE):
             spec = read_model(path)
             if spec.name in specs:
                 first = specs[spec.name].file

@@ -114,14 +114,14 @@ def _shape_rules(spec: ModelSpec) -> list[Schema]:
 
 
 def _param(spec: ModelSpec, param: Param) -> Schema:
-    schema = _value(param)
+    schema = value_schema(param)
     default = spec.default_options.get(param.name, param.default)
     if default is not None:
         schema["default"] = default
     return schema
 
 
-def _value(param: Param) -> Schema:
+def value_schema(param: Param) -> Schema:
     schema = _typed(param)
     if param.enum and param.type != "size":
         schema["enum"] = list(param.enum)
@@ -182,14 +182,14 @@ def _size(param: Param) -> Schema:
 
 def _array(param: Param) -> Schema:
     bounds = {"minItems": param.min_items, "maxItems": param.max_items}
-    items = _value(param.items) if param.items else _scalar()
+    items = value_schema(param.items) if param.items else _scalar()
     return {"type": "array", "items": items} | {key: value for key, value in bounds.items() if value is not None}
 
 
 def _object(param: Param) -> Schema:
     if not param.properties:
         return {"type": "object", "propertyNames": dict(_NO_NUL), "additionalProperties": _any()}
-    properties = {name: _value(inner) for name, inner in param.properties.items()}
+    properties = {name: value_schema(inner) for name, inner in param.properties.items()}
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": list(param.required)} if param.required else schema
 

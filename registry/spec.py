@@ -61,6 +61,10 @@ class Param:
     aliases: tuple[str, ...] = ()
     description: str = ""
 
+    @property
+    def takes_images(self) -> bool:
+        return self.type == "image" or (self.items is not None and self.items.type == "image")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tier:
@@ -136,4 +140,4 @@ class ModelSpec:
 
     @property
     def takes_images(self) -> bool:
-        return any(param.type == "image" or (param.items is not None and param.items.type == "image") for param in self.params.values())
+        return any(param.takes_images for param in self.params.values())

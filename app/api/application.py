@@ -31,6 +31,7 @@ from app.api import (
 from app.api.fal import doors as fal
 from app.api.http import access, bodies, errors, limits, origins, requests
 from app.api.http.errors import ErrorAnswer
+from app.api.openai import routes as openai
 from app.bootstrap import Services
 from app.config import Settings
 
@@ -71,6 +72,8 @@ def build(settings: Settings, services: Services) -> Flask:
     api.register_blueprint(generations.templates)
     for documented in (uploads, usage, batches, budgets):
         api.register_blueprint(documented.blueprint)
+    api.register_blueprint(openai.blueprint)
+    openai.init_app(app)
     for plain in (files, monitoring, webhooks):
         app.register_blueprint(plain.blueprint)
     fal.init_app(app)

@@ -17,6 +17,7 @@ from typing import Any
 from app.domain.costs import ActualCost, CostSource, cost_of_units
 from app.domain.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
 from app.domain.pricing import Quote
+from app.domain.repeat import Repeat
 
 
 class JobStatus(StrEnum):
@@ -152,6 +153,7 @@ class Job:
     retry_of: str | None = None
     batch_id: str | None = None
     budgets: tuple[str, ...] = ()
+    repeat: Repeat | None = None
     rev: int = 0
 
     # -- what follows from it ---------------------------------------------------------------------------------------------------------

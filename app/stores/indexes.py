@@ -35,6 +35,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("batchSlot", ASCENDING)]),
         IndexModel([("attentionAt", ASCENDING)]),
         IndexModel([("requests.requestId", ASCENDING)]),
+        IndexModel([("repeat.key", ASCENDING)], sparse=True),
     ],
     "batches": [
         IndexModel([("orderKey", ASCENDING)], unique=True),

@@ -13,6 +13,7 @@ from app.domain.fal_request import Failure, FalRequest, Receipt
 from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, StoredImage, SweepTimeouts, WebDetails
 from app.domain.job_filter import JOB_TYPE
 from app.domain.pricing import Quote
+from app.domain.repeat import Repeat
 from app.stores.database import Document, sayable, storable
 from app.stores.records import document_of, record_of
 
@@ -78,6 +79,7 @@ def state_document(job: Job) -> Document:
         "deadlineAt": job.deadline_at,
         "expiryAt": job.expiry_at,
         **_web_document(job),
+        **_repeat_document(job),
         "batchSlot": takes_slot(job),
         "updatedAt": job.updated_at,
         "completedAt": job.completed_at,
@@ -125,6 +127,7 @@ def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
         retry_of=doc["retryOf"],
         batch_id=doc.get("batchId"),  # Jobs from before there were batches lack it.
         budgets=tuple(doc.get("budgets", ())),
+        repeat=_repeat(doc),
         created_at=doc["createdAt"],
         updated_at=doc["updatedAt"],
         completed_at=doc["completedAt"],
@@ -199,6 +202,41 @@ def _web(doc: Document) -> WebDetails | None:
         template_id=doc["promptTemplateId"],
         reference_type=doc["referenceType"],
         reference_image_id=doc["referenceImageId"],
+    )
+
+
+def repeat_key(fingerprint: str, job_id: str) -> str:
+    """Return what an index sorts the jobs of equal requests by; only jobs of clients that send again by themselves are in it."""
+    return f"{fingerprint}/{job_id}"
+
+
+def _repeat_document(job: Job) -> Document:
+    repeat = job.repeat
+    if repeat is None:
+        return {}
+    return {
+        "repeat": {
+            "key": repeat_key(repeat.fingerprint, job.id),
+            "madeBy": repeat.made_by,
+            "arrivedAt": repeat.arrived_at,
+            "tries": repeat.tries,
+            "claimedAt": repeat.claimed_at,
+            "answeredAt": repeat.answered_at,
+        }
+    }
+
+
+def _repeat(doc: Document) -> Repeat | None:
+    kept = doc.get("repeat")
+    if kept is None:
+        return None
+    return Repeat(
+        fingerprint=kept["key"].partition("/")[0],
+        made_by=kept["madeBy"],
+        arrived_at=kept["arrivedAt"],
+        tries=kept["tries"],
+        claimed_at=kept["claimedAt"],
+        answered_at=kept["answeredAt"],
     )
 
 

@@ -20,14 +20,16 @@ from app.domain.errors import StoreUnavailable
 from app.domain.job import Job, JobStatus, Settlement, SweepTimeouts
 from app.domain.job_filter import JobFilter
 from app.stores.database import Database, Document, store
-from app.stores.job_documents import from_document, state_document, to_document
-from app.stores.job_plans import plan
+from app.stores.job_documents import from_document, repeat_key, state_document, to_document
+from app.stores.job_plans import first_id_of, plan
 
 __all__ = ["JobFilter", "JobStore"]
 
 log = logging.getLogger(__name__)
 
 MAX_TRIES = 30
+#: As many equal requests as are looked at for the one that a try belongs to.
+MAX_EQUAL = 100
 
 
 @store
@@ -56,6 +58,18 @@ class JobStore:
         """Return the job that holds the receipt of a request at fal."""
         doc = self._jobs.find_one({"requests.requestId": request_id})
         return from_document(doc, self._timeouts) if doc else None
+
+    def of_equal_requests(self, fingerprint: str, *, since: datetime, by_retries: bool = False) -> list[Job]:
+        """Return the newest jobs of equal requests, by their `Repeat`; `by_retries`: those that another try than the first has made."""
+        first, end = repeat_key(fingerprint, first_id_of(since)), repeat_key(fingerprint, "g")
+        query: Document = {"repeat.key": {"$gte": first, "$lt": end}, **({"repeat.madeBy": {"$gt": 0}} if by_retries else {})}
+        found = self._jobs.find(query).sort("repeat.key", DESCENDING).limit(MAX_EQUAL)
+        return [from_document(doc, self._timeouts) for doc in found]
+
+    def remove_unclaimed(self, job: Job) -> bool:
+        """Take back a job just written that nobody has begun or claimed; tells whether it was taken back."""
+        unclaimed = {"repeat.tries": job.repeat.tries if job.repeat else None}
+        return self._jobs.delete_one({**self._unstarted(job.id), **unclaimed}).deleted_count == 1
 
     def free_order_key(self, job: Job) -> None:
         """Let an expired idempotency key be used anew."""
@@ -90,7 +104,11 @@ class JobStore:
 
     def remove_unstarted(self, job_id: str) -> None:
         """Take back a job that was refused right after its insert (no tokens), as if it had never been."""
-        self._jobs.delete_one({"_id": job_id, "status": JobStatus.PENDING.value, "requests.0.attempts": 0})
+        self._jobs.delete_one(self._unstarted(job_id))
+
+    @staticmethod
+    def _unstarted(job_id: str) -> Document:
+        return {"_id": job_id, "status": JobStatus.PENDING.value, "requests.0.attempts": 0}
 
     def unsettled_among(self, job_ids: Sequence[str]) -> set[str]:
         """Return those of the jobs that exist and are not settled."""

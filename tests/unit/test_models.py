@@ -151,6 +151,6 @@ def test_the_registry_imports_only_the_standard_library() -> None:
     modules = {line.split()[1].split(".")[0] for line in lines}
 
     assert modules <= {
-        "collections", "dataclasses", "datetime", "decimal", "difflib", "functools", "itertools",
+        "collections", "dataclasses", "datetime", "decimal", "difflib", "fnmatch", "functools", "itertools",
         "math", "pathlib", "re", "registry", "tomllib", "typing",
     }  # fmt: skip

@@ -36,6 +36,10 @@ ROUTE_BYTES = {
     "fal.stream": ORDER_BYTES,
     "fal.upload": MAX_UPLOAD_BYTES,
     "fal.put_file": MAX_UPLOAD_BYTES,
+    "openai.create_image": ORDER_BYTES,
+    "openai.edit_image": ORDER_BYTES,
+    "openai_also.create_image": ORDER_BYTES,
+    "openai_also.edit_image": ORDER_BYTES,
 }
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 

@@ -96,3 +96,18 @@ BATCH = {
 BUDGET = {
     "user": _example("25 USD a month for a user", {"userId": "user123", "monthly": 25.0}),
 }
+
+OPENAI_GENERATION = {
+    "alias": _example("By a name of OpenAI's", {"model": "gpt-image-1", "prompt": "A lighthouse at dusk", "size": "1024x1024"}),
+    "model": _example(
+        "With an option of the model",
+        {"model": "flux-dev", "prompt": "A lighthouse at dawn", "n": 2, "response_format": "url", "seed": 7},
+    ),
+}
+
+OPENAI_EDIT = {
+    "url": _example(
+        "Edit an image at a URL",
+        {"model": "nano-banana-edit", "prompt": "Make it night", "image": "https://your-template.jpg", "quality": "high"},
+    ),
+}

@@ -106,13 +106,14 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
     """The base of every documented blueprint."""
 
     ARGUMENTS_PARSER = StrictParser()
+    ERROR_SCHEMA: type[ma.Schema] = ErrorAnswer
 
     def errors(self, *statuses: int) -> Callable[[F], F]:
-        """Document with which statuses the one error body may be answered."""
+        """Document with which statuses the error body may be answered."""
 
         def documented(view: F) -> F:
             for status in statuses:
-                view = self.alt_response(status, schema=ErrorAnswer)(view)
+                view = self.alt_response(status, schema=self.ERROR_SCHEMA)(view)
             return view
 
         return documented

@@ -15,6 +15,7 @@ from app.domain.api_key import NO_LIMITS, OrderLimits
 from app.domain.errors import FieldError, InvalidRequest, Misconfigured, MissingInputs, UnknownModelName
 from app.domain.job import Operation, WebDetails
 from app.domain.pricing import MICROS_PER_USD, Quote, quote
+from app.domain.repeat import Try
 from registry.loader import Registry
 from registry.operations import OperationSpec
 from registry.request import CheckedRequest, RequestRefused, UnknownModel, check_options, check_request
@@ -38,8 +39,12 @@ class OrderKey:
 
 def order_key(*, caller: str, route: str, key: str, body: Mapping[str, Any]) -> OrderKey:
     scope = json.dumps([caller, route, key])
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
-    return OrderKey(_digest(scope), _digest(canonical))
+    return OrderKey(_digest(scope), fingerprint_of(body))
+
+
+def fingerprint_of(body: Mapping[str, Any]) -> str:
+    """Return what is the same for equal requests, in whichever order their fields stand."""
+    return _digest(json.dumps(body, sort_keys=True, separators=(",", ":"), default=str))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,7 @@ class Order:
     caller_key: str | None = None
     limits: OrderLimits = NO_LIMITS
     key: OrderKey | None = None
+    tried: Try | None = None
     retry_of: str | None = None
 
 

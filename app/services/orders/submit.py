@@ -16,10 +16,12 @@ from app.domain.asset import Upload
 from app.domain.errors import CallerError, IdempotencyMismatch, QueueUnavailable
 from app.domain.job import Job, JobStatus, SweepTimeouts, new_job
 from app.domain.pricing import Quote
+from app.domain.repeat import Try, made_by
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
 from app.services.orders.order import KEY_LIFETIME, Order, OrderKey, PricedOrder, Prices
 from app.services.orders.references import References
+from app.services.orders.repeats import Repeats
 from app.stores.jobs import JobStore
 from app.stores.readiness import Readiness
 from registry.request import split_images
@@ -53,10 +55,15 @@ class Orders:
     _queue: TaskQueue
     _announcer: Announcer
     _references: References
+    _repeats: Repeats
     _funds: Funds
     _timeouts: SweepTimeouts
     _deadline: timedelta
     _now: Callable[[], datetime] = clock.now
+
+    def check(self, order: Order) -> None:
+        """Refuse an order whose words or price are wrong, before anything is stored for it. Raises as `submit` does."""
+        self._prices.price(order, self._now())
 
     def submit(self, order: Order) -> Accepted:
         """Accept an order: check, price, write the job, hold what pays for it, leave it to the workers.
@@ -67,7 +74,7 @@ class Orders:
         StoreNotReady where the database could not tell two orders with one key from each other.
         """
         self._readiness.require()
-        if replayed := self.replayed(order.key):
+        if replayed := self.replayed(order.key) or self._of_an_earlier_try(order.tried):
             return replayed
         priced = self._prices.price(order, self._now())
         budgets = self._funds.required(order.user_id, order.caller_key, tokens=priced.tokens, micros=priced.quote.micros)
@@ -75,6 +82,9 @@ class Orders:
         job = self.draft(self._references.kept(priced, new=new), budgets=budgets)
         if not self._jobs.insert(job):
             return self.submit(order)  # Another request with the same key was first.
+        if (rival := self._repeats.rival_of(job)) and self._jobs.remove_unclaimed(job):
+            self._references.discard(new)
+            return self.submit(order) if order.tried and order.tried.number else self._again(rival)
         try:
             return self._hold_and_enqueue(job, replayed=False)
         except CallerError:
@@ -109,6 +119,7 @@ class Orders:
             fingerprint=order.key.fingerprint if order.key else None,
             retry_of=order.retry_of,
             budgets=budgets,
+            repeat=made_by(order.tried) if order.tried else None,
         )
 
     def _hold_and_enqueue(self, job: Job, *, replayed: bool) -> Accepted:
@@ -133,8 +144,13 @@ class Orders:
     def replayed(self, key: OrderKey | None) -> Accepted | None:
         """Return what this idempotency key has ordered before, paid for as its first request would have; None for a new key."""
         earlier = self._earlier(key)
-        if earlier is None:
-            return None
+        return self._again(earlier) if earlier else None
+
+    def _of_an_earlier_try(self, tried: Try | None) -> Accepted | None:
+        earlier = self._repeats.claim(tried) if tried else None
+        return self._again(earlier) if earlier else None
+
+    def _again(self, earlier: Job) -> Accepted:
         accepted = self._hold_and_enqueue(earlier, replayed=True) if earlier.is_paid_for else Accepted(earlier, replayed=True)
         return replace(accepted, begins_later=earlier.status is JobStatus.PENDING and self._queue.is_away())
 

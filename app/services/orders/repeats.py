@@ -1,0 +1,50 @@
+"""A client's own retry buys once: the tries of one request find each other's job, also where they come at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from attrs import define
+
+from app.domain import clock, repeat
+from app.domain.job import Job
+from app.domain.repeat import REACH, Try
+from app.stores.jobs import JobStore
+
+
+@define(eq=False, slots=False, kw_only=True)
+class Repeats:
+    _jobs: JobStore
+    _now: Callable[[], datetime] = clock.now
+
+    def claim(self, tried: Try) -> Job | None:
+        """Return the job of an earlier try, claimed for this one; None for a first try, and where there is none."""
+        if tried.number == 0:
+            return None
+        equal = self._jobs.of_equal_requests(tried.fingerprint, since=self._now() - REACH)
+        for job in repeat.best_first(equal, tried, self._now()):
+            if found := self._jobs.change(job, lambda j: repeat.claimed(j, tried, self._now())):
+                return found
+        return None
+
+    def rival_of(self, job: Job) -> Job | None:
+        """Return the job that another try of its request has made at the same time as this one was, which has just been written.
+
+        A try looks for earlier ones first and writes afterwards: two at once may both find nothing. So each looks again after its write,
+        when at least one of them sees the other's, and takes its own back while nobody has claimed it. A first try, for which a later
+        one has come already, then belongs to that; a later one looks anew, since the first may have yielded as well.
+        """
+        tries = job.repeat
+        if tries is None:
+            return None
+        if tries.made_by == 0:
+            later = self._jobs.of_equal_requests(tries.fingerprint, since=tries.arrived_at, by_retries=True)
+            return next((other for other in later if other.repeat and other.repeat.arrived_at > tries.arrived_at), None)
+        equal = self._jobs.of_equal_requests(tries.fingerprint, since=self._now() - REACH)
+        mine = Try(tries.fingerprint, tries.made_by, tries.arrived_at)
+        return next(iter(repeat.best_first(equal, mine, self._now())), None)
+
+    def answered(self, job_id: str) -> None:
+        """Note that a client was sent how the job ended."""
+        self._jobs.change(job_id, lambda j: repeat.answered(j, self._now()))
