@@ -127,7 +127,7 @@ def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
         retry_of=doc["retryOf"],
         batch_id=doc.get("batchId"),  # Jobs from before there were batches lack it.
         budgets=tuple(doc.get("budgets", ())),
-        repeat=_repeat(doc),
+        repeat=record_of(Repeat, doc["repeat"]) if "repeat" in doc else None,
         created_at=doc["createdAt"],
         updated_at=doc["updatedAt"],
         completed_at=doc["completedAt"],
@@ -212,32 +212,7 @@ def repeat_key(fingerprint: str, job_id: str) -> str:
 
 def _repeat_document(job: Job) -> Document:
     repeat = job.repeat
-    if repeat is None:
-        return {}
-    return {
-        "repeat": {
-            "key": repeat_key(repeat.fingerprint, job.id),
-            "madeBy": repeat.made_by,
-            "arrivedAt": repeat.arrived_at,
-            "tries": repeat.tries,
-            "claimedAt": repeat.claimed_at,
-            "answeredAt": repeat.answered_at,
-        }
-    }
-
-
-def _repeat(doc: Document) -> Repeat | None:
-    kept = doc.get("repeat")
-    if kept is None:
-        return None
-    return Repeat(
-        fingerprint=kept["key"].partition("/")[0],
-        made_by=kept["madeBy"],
-        arrived_at=kept["arrivedAt"],
-        tries=kept["tries"],
-        claimed_at=kept["claimedAt"],
-        answered_at=kept["answeredAt"],
-    )
+    return {"repeat": {**document_of(repeat), "key": repeat_key(repeat.fingerprint, job.id)}} if repeat else {}
 
 
 def _request_document(request: FalRequest) -> Document:
