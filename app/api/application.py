@@ -76,7 +76,7 @@ def build(settings: Settings, services: Services) -> Flask:
     openai.init_app(app)
     for plain in (files, monitoring, webhooks):
         app.register_blueprint(plain.blueprint)
-    fal.init_app(app)
+    fal.init_app(app, api)
     return app
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from flask import Blueprint, Flask, Response, request
+from flask import Flask, Response, request
+from flask_smorest import Api
 
 from app.api.fal import queue, run, uploads
-from app.api.fal.blueprint import blueprint
+from app.api.fal.documents import JSON, OUTPUT, answered, blueprint, proxied, undocumented
 from app.api.fal.errors import refused, shaped
 from app.api.http.access import needs
 from app.api.http.errors import shape_errors
@@ -32,25 +33,36 @@ TARGETS = {"fal.run": "/fal", "queue.fal.run": "/fal/queue", "rest.fal.ai": "/fa
 #: What stands below `/fal` beside apps.
 OWN = ("queue", "rest", "cdn", "files")
 SEGMENT = re.compile(r"[A-Za-z0-9_~@:-][A-Za-z0-9._~@:-]*")
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "POST", "PUT")
+TARGET_PARAMETER = {
+    "name": TARGET,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": "https://queue.fal.run/fal-ai/flux-pro/v1.1",
+}
 
-proxy = Blueprint("fal_proxy", __name__)
 
-
-@proxy.route(PROXY, methods=METHODS)
+@proxied.route(PROXY, methods=METHODS, parameters=[TARGET_PARAMETER])
 @needs(Scope.READ)
-def no_target() -> Response:
-    """Refuse a call of `proxyUrl` that names no address of fal's; others are answered by the routes that they name."""
+@proxied.doc(responses=answered(JSON, OUTPUT, "As the address that is meant answers."))
+@proxied.errors(400, 401, 403, 404, 405)
+def proxy() -> Response:
+    """Answer a call of fal's JavaScript client by `proxyUrl`: as the address of fal's that it names would be answered here.
+
+    The address is parsed, never fetched, and must be one of fal's.
+    """
     if TARGET not in request.headers:
         return refused(
             400, f"Missing the {TARGET} header: it names the address of fal's that is meant, such as https://queue.fal.run/<app>"
         )
-    return refused(412, f"Invalid {TARGET} header: only calls of {', '.join(f'https://{host}/' for host in TARGETS)} are answered here")
+    return refused(400, f"Invalid {TARGET} header: only calls of {', '.join(f'https://{host}/' for host in TARGETS)} are answered here")
 
 
-def init_app(app: Flask) -> None:
-    app.register_blueprint(blueprint)
-    app.register_blueprint(proxy)
+def init_app(app: Flask, api: Api) -> None:
+    for documented in (blueprint, proxied):
+        api.register_blueprint(documented)
+    app.register_blueprint(undocumented)
     shape_errors(app, shaped, "/fal/", "/api/fal/")
     services = app.extensions["services"]
     own = host_name(urlsplit(services.settings.public_url or "").netloc)

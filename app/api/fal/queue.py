@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Response, g, jsonify, request
 
-from app.api.fal import outputs
-from app.api.fal.blueprint import blueprint
+from app.api.fal import documents, outputs
+from app.api.fal.documents import APP, blueprint, undocumented
 from app.api.fal.errors import RequestNotFound, failure_of
 from app.api.fal.links import request_links
 from app.api.fal.orders import ordered
@@ -21,12 +21,16 @@ from app.domain.clock import rfc3339
 from app.domain.errors import Gone, NotFound
 from app.domain.job import Job, JobStatus
 
+ORDER_ERRORS = (400, 401, 403, 404, 413, 415, 422, 429, 500, 503)
 REQUESTS = "/queue/<path:app>/requests/<request_id>"
 
 
-@blueprint.post("/queue/<path:app>")
+@blueprint.post("/queue/<path:app>", parameters=[APP])
 @needs(Scope.GENERATE)
 @submits
+@blueprint.doc(requestBody=documents.arguments({"prompt": "A red bicycle"}))
+@blueprint.response(200, documents.FalSubmitAnswer)
+@blueprint.errors(*ORDER_ERRORS)
 def submit(app: str) -> Response:
     """Take an order and answer at once; the job is written down before."""
     accepted = ordered(app)
@@ -45,25 +49,37 @@ def submit(app: str) -> Response:
     return response
 
 
-@blueprint.get(f"{REQUESTS}/status")
+@blueprint.get(f"{REQUESTS}/status", parameters=[APP])
 @needs(Scope.READ)
+@blueprint.response(200, documents.FalStatusAnswer)
+@blueprint.alt_response(202, schema=documents.FalStatusAnswer, description="It has not ended.")
+@blueprint.errors(401, 403, 404)
 def status(app: str, request_id: str) -> Response:
+    """Tell how far a request is. `logs=1` adds what happened until now."""
     job = job_of(request_id)
     response = jsonify(status_body(app, job, with_logs=_wants_logs()))
     response.status_code = 200 if job.is_terminal else 202
     return response
 
 
-@blueprint.get(REQUESTS)
-@blueprint.get(f"{REQUESTS}/response")
+@blueprint.get(REQUESTS, parameters=[APP])
 @needs(Scope.READ)
+@blueprint.doc(responses=documents.answered(documents.JSON, documents.OUTPUT, "The model's output."))
+@blueprint.errors(400, 401, 403, 404, 422, 499, 500, 504)
 def result(app: str, request_id: str) -> Response:  # noqa: ARG001 - fal's path
+    """Answer with a request's output. One that failed answers with fal's own status and words, one that goes on with 400."""
     return outputs.answer(job_of(request_id))
 
 
-@blueprint.put(f"{REQUESTS}/cancel")
+undocumented.add_url_rule(f"{REQUESTS}/response", "response", result)
+
+
+@blueprint.put(f"{REQUESTS}/cancel", parameters=[APP])
 @needs(Scope.GENERATE)
+@blueprint.response(202, documents.FalCancelAnswer)
+@blueprint.errors(400, 401, 403, 404)
 def cancel(app: str, request_id: str) -> Response:  # noqa: ARG001 - fal's path
+    """Cancel a request. Of one that fal is working on, fal's answer decides; only what is delivered is charged."""
     job = job_of(request_id)
     services().job_actions.cancel(job.id, user_id=caller().sees)
     response = jsonify({"status": "CANCELLATION_REQUESTED"})

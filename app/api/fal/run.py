@@ -10,8 +10,8 @@ import time
 
 from flask import Response, g, request
 
-from app.api.fal import outputs
-from app.api.fal.blueprint import blueprint
+from app.api.fal import documents, outputs
+from app.api.fal.documents import APP, blueprint
 from app.api.fal.errors import refused
 from app.api.fal.orders import ordered
 from app.api.http import services
@@ -27,19 +27,28 @@ from app.domain.job import Job
 #: An overdue job is ended by the sweep, a little after its deadline.
 GRACE_S = 30.0
 TIMEOUT = "X-Fal-Request-Timeout"
+EVENTS = "text/event-stream"
+ERRORS = (400, 401, 403, 404, 413, 415, 422, 429, 499, 500, 503, 504)
+EXAMPLE = {"prompt": "A red bicycle"}
 
 
-@blueprint.post("/<path:app>")
+@blueprint.post("/<path:app>", parameters=[APP])
 @needs(Scope.GENERATE)
 @submits
+@blueprint.doc(
+    requestBody=documents.arguments(EXAMPLE), responses=documents.answered(documents.JSON, documents.OUTPUT, "The model's output.")
+)
+@blueprint.errors(*ERRORS)
 def run(app: str) -> Response:
     """Take an order and answer with its output, however long it takes."""
     return _awaited(app, as_stream=False)
 
 
-@blueprint.post("/<path:app>/stream")
+@blueprint.post("/<path:app>/stream", parameters=[APP])
 @needs(Scope.GENERATE)
 @submits
+@blueprint.doc(requestBody=documents.arguments(EXAMPLE), responses=documents.answered(EVENTS, {"type": "string"}, "One event: the output."))
+@blueprint.errors(*ERRORS)
 def stream(app: str) -> Response:
     """Take an order and answer with a stream of one event, the output. It begins when that is there: what fails has its own status."""
     return _awaited(app, as_stream=True)
@@ -70,7 +79,7 @@ def _answer(job: Job, *, asked_s: float, replayed: bool, as_stream: bool) -> Res
         count_answer(job)
     response = outputs.answer(job)
     if as_stream and response.status_code == 200:
-        response = Response(f"data: {json.dumps(response.get_json())}\n\n", content_type="text/event-stream; charset=utf-8")
+        response = Response(f"data: {json.dumps(response.get_json())}\n\n", content_type=f"{EVENTS}; charset=utf-8")
     response.headers.extend(replay_headers(replayed=replayed))
     return response
 

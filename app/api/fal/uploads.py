@@ -8,14 +8,15 @@ import re
 from flask import Response, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.api.fal.blueprint import blueprint
+from app.api.fal import documents
+from app.api.fal.documents import blueprint, undocumented
 from app.api.fal.errors import FileTooLarge
 from app.api.fal.links import base_url, file_url
 from app.api.fal.orders import note_ignored, user_of_request
 from app.api.http import services
 from app.api.http.access import needs, open_to_all
 from app.api.http.auth import caller
-from app.api.http.bodies import json_body, parse_json, read_body
+from app.api.http.bodies import read_body
 from app.api.http.limits import spend_request_of
 from app.domain.api_key import Scope
 from app.domain.errors import NotFound
@@ -23,11 +24,14 @@ from app.pictures.inspect import EXTENSIONS
 from app.services.people.tickets import PREFIX, Ticket
 from app.services.people.uploads import ANY_SIDE
 
+PICTURE = {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
 NAME = re.compile(r".*\.([A-Za-z0-9]{1,8})")
 
 
 @blueprint.post("/rest/storage/auth/token")
 @needs(Scope.GENERATE)
+@blueprint.response(200, documents.FalTokenAnswer)
+@blueprint.errors(401, 403, 422)
 def upload_token() -> Response:
     """Give a token with which files may be uploaded for a while."""
     ticket = _issued(once=False)
@@ -38,6 +42,9 @@ def upload_token() -> Response:
 
 @blueprint.post("/cdn/files/upload")
 @open_to_all
+@blueprint.doc(requestBody=PICTURE)
+@blueprint.response(200, documents.FalUploadAnswer)
+@blueprint.errors(401, 403, 408, 413, 415, 422, 500, 503)
 def upload() -> Response:
     """Keep the body as an upload of whoever's token, or key, is sent; the same file again is the same upload."""
     user_id = _uploader()
@@ -62,17 +69,19 @@ def _uploader() -> str:
 
 @blueprint.post("/rest/storage/upload/initiate")
 @needs(Scope.GENERATE)
-def initiate_upload() -> Response:
+@blueprint.arguments(documents.FalFileBody, example={"file_name": "face.png", "content_type": "image/png"})
+@blueprint.response(200, documents.FalTicketAnswer)
+@blueprint.errors(400, 401, 403, 413, 415, 422)
+def initiate_upload(body: dict[str, str]) -> Response:
     """Give an address to which one file may be put within a quarter of an hour, without any other credential."""
-    body = json_body(request, parse_json)
     ticket = _issued(once=True)
-    extension = EXTENSIONS.get(str(body.get("content_type"))) or _extension_of(str(body.get("file_name"))) or "bin"
+    extension = EXTENSIONS.get(body["content_type"]) or _extension_of(body["file_name"]) or "bin"
     note_ignored()
     text = services().tickets.text_of(ticket)
     return jsonify({"upload_url": f"{base_url()}/cdn/files/{text}", "file_url": file_url(ticket.id, extension)})
 
 
-@blueprint.put("/cdn/files/<ticket>")
+@undocumented.put("/cdn/files/<ticket>")
 @open_to_all
 def put_file(ticket: str) -> Response:
     """Keep the one file that a ticket is good for."""
@@ -83,7 +92,7 @@ def put_file(ticket: str) -> Response:
     return Response("", content_type="text/plain; charset=utf-8")
 
 
-@blueprint.get("/files/<name>")
+@undocumented.get("/files/<name>")
 @needs(Scope.READ)
 def file(name: str) -> AnyResponse:
     """Lead the owner of an upload to its picture."""
@@ -92,15 +101,15 @@ def file(name: str) -> AnyResponse:
     return redirect(services().storage.url(upload.key))
 
 
-@blueprint.post("/cdn/files/upload/multipart")
-@blueprint.post("/rest/storage/upload/initiate-multipart")
+@undocumented.post("/cdn/files/upload/multipart")
+@undocumented.post("/rest/storage/upload/initiate-multipart")
 @needs(Scope.GENERATE)
 def refuse_parts() -> Response:
     """Refuse what is uploaded in parts: it is larger than any picture may be."""
     raise FileTooLarge
 
 
-@blueprint.route("/rest/<path:path>", methods=["GET", "POST", "PUT", "DELETE"])
+@undocumented.route("/rest/<path:path>", methods=["GET", "POST", "PUT", "DELETE"])
 @needs(Scope.READ)
 def not_served(path: str) -> Response:
     """Refuse fal's other calls in words of their own: they are no applications."""

@@ -35,7 +35,7 @@ ROUTE_BYTES = {
     "fal.run": ORDER_BYTES,
     "fal.stream": ORDER_BYTES,
     "fal.upload": MAX_UPLOAD_BYTES,
-    "fal.put_file": MAX_UPLOAD_BYTES,
+    "fal_more.put_file": MAX_UPLOAD_BYTES,
     "openai.create_image": ORDER_BYTES,
     "openai.edit_image": ORDER_BYTES,
     "openai_also.create_image": ORDER_BYTES,

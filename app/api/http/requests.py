@@ -113,10 +113,19 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
 
         def documented(view: F) -> F:
             for status in statuses:
-                view = self.alt_response(status, schema=self.ERROR_SCHEMA)(view)
+                # Of 499, which fal has for what was cancelled, no standard knows a name.
+                view = self.alt_response(status, schema=self.ERROR_SCHEMA, description="Cancelled" if status == 499 else None)(view)
             return view
 
         return documented
+
+    @classmethod
+    def _prepare_response_doc(cls, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
+        """Leave out the error body that flask-smorest documents everywhere, where it has another shape."""
+        prepared = Blueprint._prepare_response_doc(doc, doc_info, **kwargs)  # noqa: SLF001 - overridden as the library says
+        if cls.ERROR_SCHEMA is not ErrorAnswer:
+            prepared.get("responses", {}).pop("default", None)
+        return prepared
 
 
 class BodySchema(ma.Schema):

@@ -43,13 +43,6 @@ PREFIXES = ("/v1/", "/openai/")
 class OpenAIBlueprint(ApiBlueprint):
     ERROR_SCHEMA = schemas.OpenAIErrorAnswer
 
-    @staticmethod
-    def _prepare_response_doc(doc: Any, doc_info: Any, **kwargs: Any) -> Any:
-        """Leave out the error body that flask-smorest documents everywhere: it has another shape here."""
-        doc = ApiBlueprint._prepare_response_doc(doc, doc_info, **kwargs)  # noqa: SLF001 - overridden as the library says
-        doc.get("responses", {}).pop("default", None)
-        return doc
-
 
 blueprint = OpenAIBlueprint("openai", __name__, url_prefix="/v1", description="As OpenAI's clients call it; errors have OpenAI's shape")
 #: The same under other addresses, which the API's document need not repeat; and what OpenAI has retired.
