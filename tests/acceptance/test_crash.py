@@ -5,12 +5,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from tests.acceptance.people import accounts_of
 from tests.acceptance.service import PROCESSES, Answer, Service, a_prompt, order, running_service, wait_until
+from tests.support.fal_clients import LOCKED, start_story, told_by
 
 UNKNOWN_SECONDS = 3
 # A killed watcher's lease has to run out before the next one works.
@@ -135,6 +138,21 @@ def test_all_processes_killed_at_once_go_on_with_what_is_ordered_what_is_painted
 
     for job_id, prompt in prompts.items():
         assert_delivered_once(service, service.ended(job_id, within_s=TAKE_OVER_SECONDS), prompt)
+
+
+def test_a_script_with_fals_own_client_has_its_picture_though_the_worker_dies_meanwhile(service: Service, tmp_path: Path) -> None:
+    service.emulator.settings(seconds=1.5)
+    prompt = a_prompt()
+    key = accounts_of(service).make_key("a script")[1]
+    story = start_story(LOCKED, {}, prompt=prompt, picture=tmp_path / "none", use=(service.stack.base_url, key), steps=["subscribe"])
+    wait_until(lambda: service.posts(f"{prompt} subscribe"), 20, "the submit")
+
+    service.stack.kill("worker")
+    service.stack.start("worker")
+
+    (image,) = told_by(story)["steps"]["subscribe"]["result"]["images"]
+    assert httpx.get(image["url"], trust_env=False).status_code == 200
+    assert len(service.posts(f"{prompt} subscribe")) == 1
 
 
 def test_a_submit_without_an_answer_is_never_sent_again_and_costs_nothing(service: Service) -> None:

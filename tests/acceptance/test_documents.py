@@ -165,6 +165,7 @@ def folder(shared_service: Service, fal: PlatformServer, fal_place: FalPlace, tm
     (path / "home/bin").mkdir(parents=True)
     # A .curlrc makes curl tell the status without a change to the line itself.
     (path / "home/.curlrc").write_text('silent\nwrite-out = "%{stderr}@@http %{http_code}\\n"\n')
+    (path / "var/api_key").write_text(accounts_of(shared_service).make_key("as scripts/dev leaves it")[1])
     (path / "portrait.jpg").write_bytes(picture("JPEG"))
     (path / "bad.csv").write_text("prompt,model\na lighthouse, at dusk,flux-pro\n")
     settings = (
