@@ -8,7 +8,7 @@ from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.limits import submits
-from app.api.http.ordering import order_key_of, replay_headers
+from app.api.http.ordering import IDEMPOTENCY_KEY, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import batches as schemas
 from app.domain.api_key import Scope
@@ -22,6 +22,7 @@ blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Ma
 @blueprint.post("/images/batch")
 @needs(Scope.GENERATE)
 @submits
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.BatchBody, examples=examples.BATCH)
 @blueprint.response(202, schemas.BatchAccepted)
 @blueprint.errors(400, 401, 402, 403, 409, 413)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import IO, Any
 
 import marshmallow as ma
@@ -16,7 +16,7 @@ from app.api.http.answers import envelope_of, enveloped
 from app.api.http.auth import signed_in
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json, uploaded_file
 from app.api.http.limits import submits
-from app.api.http.ordering import count_accept, order_key_of, replay_headers
+from app.api.http.ordering import IDEMPOTENCY_KEY, count_accept, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint, refusal_of, refuse_repeated
 from app.api.schemas import generations as schemas
 from app.domain.api_key import Scope
@@ -24,6 +24,7 @@ from app.domain.errors import FieldError, InvalidRequest
 from app.domain.job import JobStatus
 from app.domain.job_filter import JobFilter
 from app.services.events.announcements import COMPLETED, FAILED, PROGRESS
+from app.services.orders.references import bytes_of
 from app.services.orders.submit import Accepted
 from app.services.orders.web_generation import ReferenceRequest, TextRequest
 
@@ -41,6 +42,7 @@ LOST = (JobStatus.FAILED, JobStatus.CANCELED)
 @blueprint.post("/text-to-image")
 @needs_user(Scope.GENERATE)
 @submits
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.TextToImageBody, examples=examples.TEXT_TO_IMAGE)
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
 @blueprint.errors(400, 401, 402)
@@ -57,13 +59,14 @@ def text_to_image(body: dict[str, Any]) -> Answered:
 @blueprint.post("/image-reference")
 @needs_user(Scope.GENERATE)
 @submits
-@blueprint.doc(requestBody={"required": True, "content": schemas.image_reference_content()})
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY], requestBody={"required": True, "content": schemas.image_reference_content()})
 @blueprint.response(202, envelope_of(schemas.QueuedAnswer))
 @blueprint.errors(400, 401, 402, 500, 413)
 def image_reference() -> Answered:
     """Generate after a reference image: 150 tokens an image.
 
-    Send the picture itself as the multipart part `image`, or name an earlier upload or generated image by `referenceImageId`.
+    Send the picture itself as `image`, in multipart a file and in JSON a data URI, or name an earlier upload or generated image by
+    `referenceImageId`.
     """
     user = signed_in()
     wanted = _reference_request()
@@ -139,15 +142,16 @@ def _reference_request() -> ReferenceRequest:
     else:
         raise UnsupportedMediaType("Send multipart/form-data (with an image file) or application/json (with referenceImageId)")
     body = _checked_fields(fields)
-    if image is None and body["reference_image_id"] is None:
+    data_uri = body.pop("image")
+    stream = image.stream if image else io.BytesIO(bytes_of(data_uri)) if data_uri is not None else None
+    if stream is None and body["reference_image_id"] is None:
         raise InvalidRequest(NO_REFERENCE, [FieldError("/image", NO_REFERENCE), FieldError("/referenceImageId", NO_REFERENCE)])
-    if image is not None and body["reference_image_id"] is not None:
+    if stream is not None and body["reference_image_id"] is not None:
         raise InvalidRequest(TWO_REFERENCES, [FieldError("/image", TWO_REFERENCES), FieldError("/referenceImageId", TWO_REFERENCES)])
-    key = order_key_of({**body, "image": _digest(image.stream) if image else None})
+    key = order_key_of({**body, "image": _digest(stream) if stream else None})
     for name in ("project_id", "reference_image_id"):
         body[name] = _text(body[name])
-    wanted = ReferenceRequest(**body, key=key)
-    return replace(wanted, image=image.stream, file_name=image.filename) if image else wanted
+    return ReferenceRequest(**body, key=key, image=stream, file_name=image.filename if image else None)
 
 
 def _digest(stream: IO[bytes]) -> str:

@@ -10,10 +10,10 @@ from flask import Response, jsonify, request
 from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
-from app.api.http.deferred import Deferred, Preference, preference_of
+from app.api.http.deferred import PREFER, Deferred, Preference, preference_of
 from app.api.http.errors import job_fault, told
 from app.api.http.limits import counted_wait, submits
-from app.api.http.ordering import count_accept, count_answer, order_key_of, replay_headers
+from app.api.http.ordering import IDEMPOTENCY_KEY, count_accept, count_answer, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import images as schemas
 from app.domain.api_key import Scope
@@ -64,6 +64,7 @@ def estimate_cost(body: dict[str, Any]) -> Quote:
 @blueprint.post("/generate")
 @needs(Scope.GENERATE)
 @submits
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY, PREFER])
 @blueprint.arguments(schemas.GenerateBody, examples=examples.GENERATE)
 @blueprint.response(201, schemas.GenerateAnswer)
 @blueprint.alt_response(202, schema=schemas.GenerateAnswer)

@@ -13,7 +13,7 @@ from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.exports import documented, exported
 from app.api.http.limits import submits
-from app.api.http.ordering import count_accept, order_key_of, replay_headers
+from app.api.http.ordering import IDEMPOTENCY_KEY, count_accept, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import jobs as schemas
 from app.domain.api_key import Scope
@@ -92,6 +92,7 @@ def cancel_job(job_id: str) -> tuple[Job, int]:
 @blueprint.post("/<job_id>/retry")
 @needs(Scope.GENERATE)
 @submits
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.response(202, schemas.JobAnswer)
 @blueprint.errors(401, 402, 404, 409)
 def retry_job(job_id: str) -> tuple[Job, int, dict[str, str]]:

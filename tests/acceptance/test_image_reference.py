@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.acceptance.people import Person
 from tests.acceptance.service import Answer, Service, wait_until
+from tests.support.factories import picture
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 PROJECT = "770e8400-e29b-41d4-a716-446655440002"
@@ -100,6 +101,40 @@ def test_a_previous_upload_is_used_by_form_and_by_json(ada: Person) -> None:
             "projectId": PROJECT,
             "uploadedNewImage": False,
         }
+
+
+def test_json_brings_the_picture_itself_as_a_form_does(ada: Person) -> None:
+    content = picture()
+    uri = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+    by_json, by_form = ada.reference(image=uri), ada.reference_form(content)
+
+    told = [answer.json()["data"] for answer in (by_json, by_form)]
+    assert [answer.status_code for answer in (by_json, by_form)] == [202, 202]
+    assert told[0]["referenceImageId"] == told[1]["referenceImageId"]
+    assert told[0]["metadata"]["uploadedNewImage"] is True
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["https://example.com/me.png", "data:text/plain;base64,aGVsbG8=", "data:image/png;base64,aGVsbG8", "data:image/png;base64,aGVsbG8=", 7],
+    ids=["a link", "no picture's type", "half of base64", "no picture", "a number"],
+)
+def test_json_that_brings_no_picture_is_refused_and_nothing_is_stored(ada: Person, image: Any) -> None:
+    before = ada.service.footprint()
+
+    answer = ada.reference(image=image)
+
+    assert answer.status_code == 400, answer.text
+    assert ada.service.footprint() == before
+
+
+def test_json_with_two_references_is_refused(ada: Person) -> None:
+    uri = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+
+    answer = ada.reference(image=uri, referenceImageId=NOBODYS)
+
+    assert refusal(answer)[1]["message"] == "Provide either an image file or referenceImageId, not both"
 
 
 def test_a_form_with_empty_optional_fields_counts_them_as_left_out(ada: Person) -> None:

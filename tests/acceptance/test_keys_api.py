@@ -247,6 +247,7 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
 
     assert unstated == []
     assert open_rules == {
+        "/",
         "/api-docs/",
         "/api-docs/<path:path>",
         "/api/auth/login",

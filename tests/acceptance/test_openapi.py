@@ -1,6 +1,5 @@
 """`/openapi.json` and `/api-docs`: valid, complete, and true, as its examples are carried out."""
 
-import io
 import json
 import re
 import subprocess
@@ -15,9 +14,11 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from PIL import Image
 
+from app.api.application import build
+from app.bootstrap import Services
 from tests.acceptance.service import Answer, Service
+from tests.support.factories import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 FALS_OWN = "/api/webhooks/"  # Called by fal in fal's own format: nothing a client of this API may use.
@@ -49,16 +50,13 @@ def spec(shared_service: Service) -> Spec:
 
 @pytest.fixture(scope="module")
 def admin(shared_service: Service) -> Answer:
-    """An administrator with a picture of its own: what its requests need."""
+    """An administrator."""
     email, password = f"{uuid.uuid4().hex}@example.com", "correct horse battery staple"
     account = shared_service.client.post("/api/auth/register", json={"email": email, "password": password}).json()["data"]
     headers = {"Authorization": f"Bearer {account['token']}"}
-    picture = io.BytesIO()
-    Image.effect_noise((64, 64), 60).save(picture, "PNG")
-    upload = shared_service.client.post("/api/uploads", files={"image": ("reference.png", picture.getvalue())}, headers=headers)
     set_role = [sys.executable, "-m", "app", "users", "set-role", email, "admin"]
     subprocess.run(set_role, env=shared_service.stack.env, cwd=ROOT, capture_output=True, timeout=30, check=True)
-    return {"headers": headers, "userId": account["user"]["id"], "referenceImageId": upload.json()["data"]["id"]}
+    return {"headers": headers, "userId": account["user"]["id"]}
 
 
 def needs_user(path: str) -> bool:
@@ -156,18 +154,69 @@ def test_every_example_is_carried_out_and_answered_as_documented(service: Servic
     wrong = []
 
     for method, path, operation in operations(spec):
-        # An example cannot know the ids of this run; everything else of it is sent as it stands.
         for example in examples_of(operation):
-            body = {**example, **{name: admin[name] for name in ("userId", "referenceImageId") if name in example and needs_user(path)}}
-            answer = service.client.request(
-                method, address_of(path, operation), json=body, headers=admin["headers"] if needs_user(path) else {}
-            )
+            # Only whose tokens are topped up cannot be known; everything else is sent as it stands.
+            body = {**example, "userId": admin["userId"]} if path == "/api/tokens/topup" else example
+            headers = admin["headers"] if needs_user(path) else {}
+            answer = service.client.request(method, address_of(path, operation), json=body, headers=headers)
             documented = {status for status in operation["responses"] if status.startswith("2")}
             problems = [] if str(answer.status_code) in documented else [f"{answer.status_code}, not {documented}: {answer.text}"]
             problems = problems or mismatches(spec, operation, answer)
             wrong += [f"{method} {path} {json.dumps(example)}: {problem}" for problem in problems]
 
     assert wrong == []
+
+
+def test_a_form_is_filled_in_so_that_only_the_picture_is_missing(service: Service, spec: Spec, admin: Answer) -> None:
+    form = spec["paths"]["/api/generate/image-reference"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    fields = {name: str(field["example"]) for name, field in form["schema"]["properties"].items() if "example" in field}
+
+    answer = service.client.post(
+        "/api/generate/image-reference", data=fields, files={"image": ("me.png", picture())}, headers=admin["headers"]
+    )
+
+    assert answer.status_code == 202, answer.text
+    assert set(fields) == form["schema"]["properties"].keys() - {"image"}
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        (
+            "Idempotency-Key",
+            {
+                "/api/images/generate",
+                "/api/images/batch",
+                "/api/jobs/{job_id}/retry",
+                "/api/generate/text-to-image",
+                "/api/generate/image-reference",
+            },
+        ),
+        ("Prefer", {"/api/images/generate"}),
+        ("Last-Event-ID", {"/api/jobs/{job_id}/events"}),
+    ],
+)
+def test_headers_that_change_what_is_done_are_parameters(spec: Spec, name: str, paths: set[str]) -> None:
+    told = {path for _, path, operation in operations(spec) for each in operation["parameters"] if each["name"] == name}
+
+    assert paths <= told
+
+
+def test_each_operation_tells_which_credentials_it_takes(spec: Spec) -> None:
+    told = {f"{method} {path}": operation.get("security") for method, path, operation in operations(spec)}
+
+    assert spec["components"]["securitySchemes"].keys() >= {"bearer", "apiKey"}
+    assert told["post /api/images/generate"] == [{"bearer": []}, {"apiKey": []}, {}]  # Here anybody may call.
+    assert told["post /api/generate/image-reference"] == [{"bearer": []}]
+    assert told["put /api/budgets"] == [{"bearer": []}, {"apiKey": []}]
+    assert told["post /api/auth/login"] is None
+
+
+def test_where_nobody_may_call_without_a_credential_the_document_says_so(services: Services) -> None:
+    spec = build(services.settings, services).test_client().get("/openapi.json").json
+
+    assert spec is not None
+    assert spec["paths"]["/api/images/generate"]["post"]["security"] == [{"bearer": []}, {"apiKey": []}]
 
 
 def test_what_is_read_is_answered_as_documented(service: Service, spec: Spec) -> None:

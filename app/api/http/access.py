@@ -17,6 +17,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Routes that libraries bring along: the API's own documents.
 OPEN_ENDPOINTS = frozenset({"api-docs.openapi_json", "swagger_ui.show"})
 ATTRIBUTE = "needed_access"
+#: How `/openapi.json` tells of credentials.
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The token of a user who has logged in, or an API key."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,19 @@ def access_of(app: Flask, endpoint: str) -> Access | None:
     return found
 
 
+def with_security(doc: dict[str, Any], info: dict[str, Any], *, app: Flask, **_: Any) -> dict[str, Any]:
+    """Document which credentials an operation takes, as its view has stated; `{}` is none at all."""
+    access: Access | None = info.get("access")
+    if access is None or access.is_open:
+        return doc
+    ways: list[dict[str, list[str]]] = [{"bearer": []}]
+    if not access.user:
+        ways.append({"apiKey": []})
+    if app.extensions["services"].settings.allow_anonymous and not access.user and access.scope is not Scope.ADMIN:
+        ways.append({})
+    return {**doc, "security": ways}
+
+
 def init_app(app: Flask) -> None:
     app.before_request(_let_in)
 
@@ -85,6 +103,7 @@ def _let_in() -> None:
 def _stating(access: Access) -> Callable[[F], F]:
     def stated(view: F) -> F:
         setattr(view, ATTRIBUTE, access)
+        vars(view)["_apidoc"] = {**vars(view).get("_apidoc", {}), "access": access}  # Where flask-smorest reads what it documents.
         return view
 
     return stated

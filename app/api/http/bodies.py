@@ -29,7 +29,7 @@ ROUTE_BYTES = {
     "images.estimate_cost": ORDER_BYTES,
     "batches.create_batch": ORDER_BYTES,
     "generations.text_to_image": PROMPT_BYTES,
-    "generations.image_reference": PROMPT_BYTES,
+    "generations.image_reference": ORDER_BYTES,
     "webhooks.fal_called": WEBHOOK_BYTES,
     "fal.submit": ORDER_BYTES,
     "fal.run": ORDER_BYTES,

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PREFER = {
+    "in": "header",
+    "name": "Prefer",
+    "description": "`respond-async`: do not wait for the pictures; `wait=N`: wait at most N seconds.",
+    "schema": {"type": "string"},
+}
+
 
 class Deferred(Response, Generic[T]):
     """Waits by `wait`, without any context, and then answers with what `answer` makes of it, in a context of the same request.

@@ -58,7 +58,7 @@ class FieldErrorAnswer(Answer):
 class ErrorAnswer(Answer):
     """The one error body."""
 
-    success = ma.fields.Boolean(metadata={"description": "Always false."})
+    success = ma.fields.Boolean(metadata={"description": "Always false.", "example": False})
     status = ma.fields.Integer()
     code = ma.fields.String(metadata={"description": "Stable: switch on this, not on the message."})
     message = ma.fields.String()

@@ -9,6 +9,13 @@ def _example(summary: str, value: dict[str, Any]) -> dict[str, Any]:
     return {"summary": summary, "value": value}
 
 
+#: A black square on white, of 32 pixels a side: nobody's ids are known here, and every example can be sent as it stands.
+SMALL_PICTURE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQAAAABbAUdZAAAAHklEQVR42mP8z8DAwMRAkGD4z8Dwnwh1xBKMRNoLAMLmBDkTU6JN"
+    "AAAAAElFTkSuQmCC"
+)
+
 GENERATE = {
     "textToImage": _example(
         "Text to image",
@@ -24,7 +31,7 @@ GENERATE = {
             "model": "nano-banana-edit",
             "inputs": {
                 "prompt": "Transform this billboard for an SEO workshop",
-                "image_urls": ["https://your-template.jpg"],
+                "image_urls": [SMALL_PICTURE],
             },
             "options": {"aspect_ratio": "9:16", "resolution": "2K"},
             "userId": "user123",
@@ -52,20 +59,16 @@ TEXT_TO_IMAGE = {
     "lighthouse": _example("Two images", {"prompt": "A lighthouse at dusk", "aspectRatio": "16:9", "numberOfImages": 2}),
 }
 
-#: The ids are of an earlier upload or generated image, and of a user: put in your own.
-IMAGE_REFERENCE = {
-    "earlierImage": _example(
-        "An earlier image",
-        {
-            "referenceImageId": "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8",
-            "prompt": "Transform into cyberpunk style",
-            "referenceType": "full_image",
-            "aspectRatio": "16:9",
-            "numberOfImages": 1,
-        },
-    ),
+#: The form's: its picture is a file, which only its sender has.
+REFERENCE_FORM = {
+    "prompt": "Transform into cyberpunk style",
+    "referenceType": "full_image",
+    "aspectRatio": "16:9",
+    "numberOfImages": 1,
 }
+IMAGE_REFERENCE = {"picture": _example("A picture as a data URI", {"image": SMALL_PICTURE, **REFERENCE_FORM})}
 
+#: The id is of a user: put in your own.
 TOPUP = {
     "invoice": _example(
         "After a payment",

@@ -19,6 +19,12 @@ from app.services.orders.submit import Accepted
 
 HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": HEADER,
+    "description": "Any text of your own for this order: the same request with the same key is one order, however often it is sent.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
+}
 
 
 def idempotency_key() -> str | None:

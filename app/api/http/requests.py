@@ -16,6 +16,7 @@ from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
+from app.api.http.access import with_security
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
 from app.api.http.deferred import Deferred
 from app.api.http.errors import ErrorAnswer
@@ -107,6 +108,10 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = StrictParser()
     ERROR_SCHEMA: type[ma.Schema] = ErrorAnswer
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(with_security)
 
     def errors(self, *statuses: int) -> Callable[[F], F]:
         """Document with which statuses the error body may be answered."""

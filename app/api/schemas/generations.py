@@ -15,8 +15,10 @@ from app.api.schemas.jobs import processing_ms
 from app.domain.job import Job, JobStatus
 from app.services.orders.web_generation import ASPECT_RATIOS
 from registry.prompts import FOCUS_MODES
+from registry.values import DATA_PATTERN, MAX_DATA_LENGTH
 
 MAX_IMAGES = 4
+BAD_DATA_URI = "In JSON this is data:image/<type>;base64,<data>; a file is sent as multipart/form-data."
 BAD_REFERENCE_TYPE = f"Invalid reference type. Allowed: {', '.join(FOCUS_MODES)}"
 
 
@@ -55,7 +57,7 @@ class TextToImageBody(BodySchema):
 
 
 class ImageReferenceBody(BodySchema):
-    """The fields of both forms, multipart and JSON; the picture itself is the multipart part `image`."""
+    """The fields of both forms. `image` is a data URI here; in multipart it is a file, which is read before these."""
 
     prompt = _prompt()
     reference_type = ma.fields.String(
@@ -63,6 +65,11 @@ class ImageReferenceBody(BodySchema):
         required=True,
         validate=ma.validate.OneOf(FOCUS_MODES, error=BAD_REFERENCE_TYPE),
         error_messages=dict.fromkeys(("required", "null", "invalid"), BAD_REFERENCE_TYPE),
+    )
+    image = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=[ma.validate.Length(max=MAX_DATA_LENGTH), ma.validate.Regexp(DATA_PATTERN, error=BAD_DATA_URI)],
     )
     reference_image_id = _uuid("referenceImageId")
     aspect_ratio = _aspect_ratio()
@@ -163,11 +170,25 @@ def image_reference_content() -> dict[str, Any]:
         "projectId": {"type": ["string", "null"], "format": "uuid"},
     }
     required = ["prompt", "referenceType"]
-    image = {"image": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    file = {"image": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    # Forms are filled in from the fields' own examples; without one an id would be made up.
+    form = {name: {**field, "example": examples.REFERENCE_FORM.get(name, "")} for name, field in fields.items()}
+    data_uri = {
+        "image": {
+            "type": "string",
+            "pattern": DATA_PATTERN,
+            "maxLength": MAX_DATA_LENGTH,
+            "description": "The picture as a base64 data URI.",
+        }
+    }
+    either = [{"required": ["image"]}, {"required": ["referenceImageId"]}]
     return {
-        "multipart/form-data": {"schema": {"type": "object", "properties": fields | image, "required": required}},
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": file | form, "required": required},
+            "example": examples.REFERENCE_FORM,
+        },
         "application/json": {
-            "schema": {"type": "object", "properties": fields, "required": [*required, "referenceImageId"]},
+            "schema": {"type": "object", "properties": data_uri | fields, "required": required, "oneOf": either},
             "examples": examples.IMAGE_REFERENCE,
         },
     }

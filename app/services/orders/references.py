@@ -68,11 +68,7 @@ class References:
         """Return the upload that a value names or holds; one that was stored just now is added to `new`."""
         if value.startswith(REFERENCE_PREFIX):
             return self._uploads.get(value.removeprefix(REFERENCE_PREFIX), user_id=user_id)
-        try:
-            content = base64.b64decode(value.partition(",")[2], validate=True)
-        except binascii.Error as exc:
-            raise NotAnImage("The data URI is not valid base64") from exc
-        kept = self._uploads.keep(user_id, io.BytesIO(content), sides=ANY_SIDE)
+        kept = self._uploads.keep(user_id, io.BytesIO(bytes_of(value)), sides=ANY_SIDE)
         if kept.is_new:
             new.append(kept.upload)
         return kept.upload
@@ -83,6 +79,14 @@ class References:
         with self._storage.open(upload.key) as file:
             content = base64.b64encode(file.read()).decode("ascii")
         return f"data:{upload.content_type};base64,{content}"
+
+
+def bytes_of(data_uri: str) -> bytes:
+    """Return what a base64 data URI holds. Raises NotAnImage."""
+    try:
+        return base64.b64decode(data_uri.partition(",")[2], validate=True)
+    except binascii.Error as exc:
+        raise NotAnImage("The data URI is not valid base64") from exc
 
 
 def _at(document: Any, pointer: str) -> str:
