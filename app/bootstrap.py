@@ -56,6 +56,7 @@ from app.services.people.accounts import Accounts, run_inline
 from app.services.people.sessions import BearerTokens, Sessions
 from app.services.people.tickets import Tickets
 from app.services.people.uploads import MEGABYTE, Uploads
+from app.services.pictures.previews import Previews
 from app.services.reports.history import History
 from app.services.reports.usage import Usage
 from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
@@ -365,6 +366,10 @@ class Services:
             orders=self.orders,
             announcer=self.announcer,
         )
+
+    @built_once
+    def previews(self) -> Previews:
+        return Previews(storage=self.storage, offload=self.offload)
 
     # Fulfilment: dispatched, reported by fal, collected, settled; expired or recovered otherwise
 

@@ -139,5 +139,11 @@ class ModelSpec:
     file: str = ""
 
     @property
+    def image_params(self) -> tuple[Param, ...]:
+        """The parameters that take pictures, in the order in which the model's inputs are named."""
+        named = [*self.required_inputs, *self.optional_inputs, *self.option_names]
+        return tuple(self.params[name] for name in named if self.params[name].takes_images)
+
+    @property
     def takes_images(self) -> bool:
-        return any(param.takes_images for param in self.params.values())
+        return bool(self.image_params)

@@ -25,6 +25,7 @@ from app.api import (
 from app.api.documents import documented
 from app.api.fal import doors as fal
 from app.api.http import access, bodies, errors, limits, origins, requests
+from app.api.mcp import routes as mcp
 from app.api.openai import routes as openai
 from app.bootstrap import Services
 from app.config import Settings
@@ -44,6 +45,7 @@ def build(settings: Settings, services: Services) -> Flask:
     origins.init_app(app, settings.cors_origins, local=not settings.is_production)
     requests.init_app(app)
     errors.init_app(app)
+    mcp.init_app(app)
     origins.check_hosts(app)
     access.init_app(app)
     monitoring.init_app(app, services)
@@ -53,7 +55,7 @@ def build(settings: Settings, services: Services) -> Flask:
     for part in (images, jobs, streams, accounts, generations, tokens):
         api.register_blueprint(part.blueprint)
     api.register_blueprint(generations.templates)
-    for part in (uploads, usage, batches, budgets):
+    for part in (uploads, usage, batches, budgets, mcp):
         api.register_blueprint(part.blueprint)
     api.register_blueprint(openai.blueprint)
     openai.init_app(app)

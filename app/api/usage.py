@@ -33,7 +33,7 @@ def show_usage(query: dict[str, Any]) -> dict[str, Any]:
     period = services().usage.period(query["created_from"], query["created_to"])
     report = services().usage.report(whose, period, query["group_by"])
     user_id = whose if isinstance(whose, str) else None
-    return {"user_id": user_id, "totals": report.totals, "groups": _groups(report)}
+    return {"user_id": user_id, "totals": report.totals, "groups": groups_of(report)}
 
 
 @blueprint.get("/export")
@@ -46,11 +46,11 @@ def export_usage(query: dict[str, Any]) -> Response:
     whose = caller().reads(query["user_id"])
     usage, period = services().usage, services().usage.period(query["created_from"], query["created_to"])
     if query["group_by"] is not None:
-        groups = _groups(usage.report(whose, period, query["group_by"]))
+        groups = groups_of(usage.report(whose, period, query["group_by"]))
         return exported("usage", query["format"], map(schemas.GroupAnswer.of, groups), schemas.GroupAnswer.keys())
     rows = map(schemas.UsageRowAnswer.of, usage.rows(whose, period))
     return exported("usage", query["format"], rows, schemas.UsageRowAnswer.keys())
 
 
-def _groups(report: Report) -> list[dict[str, Any]]:
+def groups_of(report: Report) -> list[dict[str, Any]]:
     return [{"key": key, **asdict(tally)} for key, tally in report.groups]

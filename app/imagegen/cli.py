@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from imagegen.bridge import mcp
 from imagegen.fal_env import fal_env
 from imagegen.ordering import batch, generate, resume
 from imagegen.outcomes import Exit
@@ -66,5 +67,5 @@ def _state_folder(environment: Mapping[str, str]) -> Path:
     return (state if state.is_absolute() else Path.home() / ".local" / "state") / "imagegen" / "orders"
 
 
-for command in (generate, batch, resume, models, estimate, jobs, usage, cancel, fal_env):
+for command in (generate, batch, resume, models, estimate, jobs, usage, cancel, fal_env, mcp):
     cli.add_command(command)

@@ -16,6 +16,8 @@ from imagegen.outcomes import Refused, Unreachable, WrongCall
 
 Answer = dict[str, Any]
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+#: An agent may have the server wait for two minutes.
+LONG_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
 #: Longest pause between two tries, unless the server asks for more. Seconds.
 LONGEST_PAUSE_S = 15.0
 AGAIN = {429, 502, 503, 504}
@@ -55,6 +57,10 @@ class Gateway:
             return _body(self._sent("POST", path, headers=headers))
         return _body(self._sent("POST", path, content=_encoded(body), headers={**headers, "Content-Type": "application/json"}))
 
+    def relay(self, path: str, content: bytes, *, headers: Mapping[str, str]) -> httpx.Response:
+        """Return the answer to a body sent as it is, whatever the answer says; a 4xx is one, too."""
+        return self._answered("POST", path, content=content, headers=headers, timeout=LONG_TIMEOUT)[0]
+
     def unless_same(self, path: str, etag: str | None) -> tuple[Answer | None, str | None]:
         """Return the answer and its ETag; None for an answer that is still the one of `etag`."""
         response = self._sent("GET", path, headers={"If-None-Match": etag} if etag else {})
@@ -63,6 +69,11 @@ class Gateway:
         return _body(response), response.headers.get("ETag")
 
     def _sent(self, method: str, path: str, **request: Any) -> httpx.Response:
+        response, in_doubt = self._answered(method, path, **request)
+        return _checked(response, after_doubt=in_doubt)
+
+    def _answered(self, method: str, path: str, **request: Any) -> tuple[httpx.Response, bool]:
+        """Return the answer, and whether an earlier try may have been accepted."""
         give_up_at = self._clock() + self._patience_s
         in_doubt, tries = False, 0
         while True:
@@ -78,7 +89,7 @@ class Gateway:
                 raise Unreachable(f"{self.server} is no address of a server: {exc}") from exc
             else:
                 if not _asks_for_another(response):
-                    return _checked(response, after_doubt=in_doubt)
+                    return response, in_doubt
                 # A server in trouble may have written the order down before.
                 in_doubt = in_doubt or response.status_code != 429
                 trouble = f"{self.server} answers {response.status_code}: {_message(response)}"

@@ -40,6 +40,7 @@ ROOMS = {
     "events": {"events"},
     "catalog": {"catalog"},
     "reports": {"reports"},
+    "pictures": {"pictures"},
     "orders": {"orders", "money", "people", "events"},
     "fulfilment": {"fulfilment", "orders", "money", "events"},
 }

@@ -40,6 +40,7 @@ ROUTE_BYTES = {
     "openai.edit_image": ORDER_BYTES,
     "openai_also.create_image": ORDER_BYTES,
     "openai_also.edit_image": ORDER_BYTES,
+    "mcp.called": ORDER_BYTES,
 }
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -116,6 +117,10 @@ class UnsupportedMediaType(CallerError):
     code = "unsupported_media_type"
 
 
+class NotJson(InvalidRequest):
+    """The body cannot be parsed; an InvalidRequest of another class is JSON, but not what is taken."""
+
+
 def parse_json(content: bytes) -> Any:
     """Return the parsed body.
 
@@ -133,7 +138,7 @@ def parse_json(content: bytes) -> Any:
     except RecursionError as exc:
         raise InvalidRequest("The body is nested too deeply") from exc
     except (ValueError, UnicodeDecodeError) as exc:
-        raise InvalidRequest(f"The body is not valid JSON: {exc}") from exc
+        raise NotJson(f"The body is not valid JSON: {exc}") from exc
     if _depth(body) > MAX_JSON_DEPTH:
         raise InvalidRequest("The body is nested too deeply")
     if not isinstance(body, dict):

@@ -117,46 +117,60 @@ def told(fault: Fault) -> Response:
     return shape(fault)
 
 
-def _usual(fault: Fault) -> Response:
-    """Answer with the one error body."""
+def body_of(fault: Fault) -> dict[str, Any]:
+    """Return the one error body."""
     said = {**vars(fault), "success": False, "request_id": g.get("request_id")}
     optional = ("details", "errors", "job_id")
-    response = jsonify(ErrorAnswer.of({name: value for name, value in said.items() if value or name not in optional}))
+    return ErrorAnswer.of({name: value for name, value in said.items() if value or name not in optional})
+
+
+def _usual(fault: Fault) -> Response:
+    response = jsonify(body_of(fault))
     response.status_code = fault.status
     return response
 
 
-def _domain_error(error: GatewayError) -> Response:
+def fault_of(error: GatewayError | HTTPException) -> Fault:
+    """Return what is told of an error, and log what is not its caller's fault."""
+    if isinstance(error, HTTPException):
+        return _http_fault(error)
     status = status_of(error)
     if isinstance(error, errors.Busy):
         log.warning("%s", error.message)
     elif status >= 500:
         log.error("%s: %s", error.code, error.message, exc_info=error)
     wrong = error.errors if isinstance(error, InvalidRequest) else ()
-    fault = Fault(status=status, code=error.code, message=error.message, retryable=error.retryable, errors=wrong, details=error.details)
+    return Fault(status=status, code=error.code, message=error.message, retryable=error.retryable, errors=wrong, details=error.details)
+
+
+def _domain_error(error: GatewayError) -> Response:
+    fault = fault_of(error)
     response = told(fault)
-    if status == 401:
+    if fault.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.RateLimited):
         response.headers["Retry-After"] = str(error.retry_after_s)
-    if status == 503:
+    if fault.status == 503:
         response.headers["Retry-After"] = "2"
     return response
 
 
 def _http_error(error: HTTPException) -> Response:
-    status = error.code or 500
-    if status < 400:
+    if (error.code or 500) < 400:
         return error.get_response()  # type: ignore[return-value]
-    if status == 429:
-        message = "Too many requests; wait as long as Retry-After says"
-        return told(Fault(status=status, code="rate_limited", message=message, retryable=True))
-    code = HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request")
-    response = told(Fault(status=status, code=code, message=error.description or error.name))
+    response = told(fault_of(error))
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
     return response
+
+
+def _http_fault(error: HTTPException) -> Fault:
+    status = error.code or 500
+    if status == 429:
+        return Fault(status=status, code="rate_limited", message="Too many requests; wait as long as Retry-After says", retryable=True)
+    code = HTTP_CODES.get(status, "internal_error" if status >= 500 else "bad_request")
+    return Fault(status=status, code=code, message=error.description or error.name)
 
 
 def _bug(error: Exception) -> Response:
