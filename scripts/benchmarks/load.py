@@ -1,7 +1,7 @@
 """Makes HTTP requests to the gateway, in a process of its own; see `source.py`.
 
 An order is `{url, method, body}` with either `count` and `over_s` (that many, started evenly over that time; 0: at once) or
-`connections` and `for_s` (as many as possible for that long).
+`connections` and `for_s` (as many as possible for that long; `urls` has one for each, who pauses for `pause_s` after each answer).
 """
 
 import asyncio
@@ -21,13 +21,15 @@ async def carry_out(session: aiohttp.ClientSession, order: Order) -> Answer:
             await asyncio.gather(*(_one(session, order, outcome, start) for start in starts))
         else:
             end = time.perf_counter() + float(order["for_s"])
-            await asyncio.gather(*(_many(session, order, outcome, end) for _ in range(int(order["connections"]))))
+            urls = order.get("urls") or [order["url"]] * int(order["connections"])
+            await asyncio.gather(*(_many(session, {**order, "url": url}, outcome, end) for url in urls))
     return vars(outcome)
 
 
 async def _many(session: aiohttp.ClientSession, order: Order, outcome: Outcome, end: float) -> None:
     while time.perf_counter() < end:
         await _one(session, order, outcome, 0.0)
+        await asyncio.sleep(order.get("pause_s", 0.0))
 
 
 async def _one(session: aiohttp.ClientSession, order: Order, outcome: Outcome, start_s: float) -> None:

@@ -80,6 +80,13 @@ def test_a_load_for_a_time_ends_with_it(url: str) -> None:
     assert 0.3 <= outcome.seconds < 30
 
 
+def test_handles_of_their_own_ask_again_only_after_a_pause(url: str) -> None:
+    with Source("load.py", os.environ) as load:
+        outcome = load.ask(method="GET", urls=[url, f"{url}/down"], connections=2, for_s=0.2, pause_s=0.3)
+
+    assert outcome.statuses == {"200": 1, "503": 1}
+
+
 def test_an_answer_with_another_status_is_no_figure(url: str) -> None:
     with Source("load.py", os.environ) as load, pytest.raises(BenchmarkError, match="503"):
         load.ask(method="GET", url=f"{url}/down", count=1).require("200")
