@@ -103,11 +103,13 @@ class Settings:
     @property
     def asset_base_url(self) -> str:
         """Where `/files/` is reached when storage is the local folder; no trailing slash."""
-        if self.public_asset_url:
-            return self.public_asset_url.rstrip("/")
+        return self.public_asset_url.rstrip("/") if self.public_asset_url else f"{self.own_url}/files"
+
+    @property
+    def own_url(self) -> str:
+        """Where the service says it is reached; no trailing slash."""
         host = "localhost" if self.host in ("127.0.0.1", "0.0.0.0", "::", "localhost") else self.host  # noqa: S104
-        base = self.public_url or f"http://{host}:{self.port}"
-        return base.rstrip("/") + "/files"
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
 def load_settings(env: Mapping[str, str], *, for_web: bool = True) -> Settings:

@@ -13,6 +13,7 @@ from app.api import (
     budgets,
     files,
     generations,
+    guide,
     images,
     jobs,
     monitoring,
@@ -59,7 +60,7 @@ def build(settings: Settings, services: Services) -> Flask:
         api.register_blueprint(part.blueprint)
     api.register_blueprint(openai.blueprint)
     openai.init_app(app)
-    for plain in (files, monitoring, webhooks):
+    for plain in (files, guide, monitoring, webhooks):
         app.register_blueprint(plain.blueprint)
     fal.init_app(app, api)
     return app

@@ -258,7 +258,9 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
         "/fal/cdn/files/upload",
         "/files/<path:key>",
         "/healthz",
+        "/llms.txt",
         "/metrics",
+        "/models/<name>.md",
         "/openapi.json",
         "/readyz",
     }
