@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,12 @@ PACKAGE = ("pyproject.toml", "README.md", "app", "registry", "workers")
 INSTALL_TIMEOUT_S = 100
 #: Another machine's settings of uv must not change what the metadata allows.
 UV_ENV = {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
+#: fal's own client, led to the service by what was installed with it.
+FALS_CLIENT = """
+import sys, fal_client, imagegen.fal
+imagegen.fal.use(*sys.argv[1:])
+print(fal_client.subscribe("fal-ai/flux-pro/v1.1", {"prompt": "a red bicycle"})["images"][0]["url"])
+"""
 
 Uv = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -69,6 +75,10 @@ def procfile_for(environment: Path) -> Path:
     return environment / "Procfile"
 
 
+def run(command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("resolution", ["highest", "lowest-direct"])
 def test_what_the_metadata_allows_generates_a_picture(resolution: str, uv: Uv, source: Path, tmp_path: Path) -> None:
@@ -78,10 +88,16 @@ def test_what_the_metadata_allows_generates_a_picture(resolution: str, uv: Uv, s
     with Stack(env=settings, procfile=procfile_for(environment), quiet=True, emulator_seconds=0.1) as stack:
         command = [environment / "bin/imagegen", "generate", "flux-pro", "a red bicycle", "-o", "bicycle.jpg"]
         ordering = {**settings, "IMAGEGEN_SERVER": stack.base_url, "IMAGEGEN_USER": "user123"}
-        ordered = subprocess.run(command, cwd=tmp_path, env=ordering, capture_output=True, text=True, timeout=60, check=False)
+        ordered = run(command, tmp_path, ordering)
+        made = run(
+            [environment / "bin/python", "-m", "app", "keys", "create", "--name", "a script"], tmp_path, {**stack.env, "PYTHONPATH": ""}
+        )
+        script = [environment / "bin/python", "-c", FALS_CLIENT, stack.base_url, made.stdout.strip()]
+        led = run(script, tmp_path, {"PATH": os.environ["PATH"]})
         logs = "".join(stack.log(name) for name in ("web", "worker", "watcher"))
 
     assert ordered.returncode == 0, ordered.stderr + logs
+    assert led.stdout.startswith("http"), made.stderr + led.stderr + logs
     with Image.open(tmp_path / "bicycle.jpg") as image:
         image.load()
         assert min(image.size) >= 512
