@@ -22,6 +22,7 @@ blueprint = ApiBlueprint("streams", __name__, url_prefix="/api/jobs", descriptio
 
 PULSE_S = 15.0
 RETRY_MS = 3000
+STILL_HERE = ": still here\n\n"
 MAX_SEQ_DIGITS = 9
 CONTENT_TYPE = "text/event-stream"
 LAST_EVENT_ID = {
@@ -49,24 +50,35 @@ def job_events(job_id: str) -> Response:
     who = caller()
     job = services().job_actions.job(job_id, user_id=who.sees)
     stream = _stream(services(), job, who.credential, _last_seen(request.headers.get("Last-Event-ID", "")))
+    return event_stream(stream)
+
+
+def event_stream(events: Iterator[str]) -> Response:
+    """Return an answer that no proxy keeps or holds back."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(stream, content_type=f"{CONTENT_TYPE}; charset=utf-8", headers=headers)
+    return Response(events, content_type=f"{CONTENT_TYPE}; charset=utf-8", headers=headers)
 
 
 def _stream(found: Services, job: Job, credential: Credential | None, seq: int) -> Iterator[str]:
     yield f"retry: {RETRY_MS}\n\n"
+    for current in followed(found, job, credential):
+        if current is None:
+            yield STILL_HERE
+            continue
+        for number, event in found.announcer.missed(current, seq):
+            yield f"id: {number}\nevent: {event.name}\ndata: {json.dumps(dict(event.payload))}\n\n"
+            seq = number
+
+
+def followed(found: Services, job: Job, credential: Credential | None) -> Iterator[Job | None]:
+    """Yield the job after each of its changes, None where a sign of life is due, until it or the credential has ended."""
     looked_at = time.monotonic()
     for current in found.waiters.follow(job, pulse_s=PULSE_S):
         if credential is not None and time.monotonic() - looked_at >= CHECK_EVERY_S:
             looked_at = time.monotonic()
             if found.sessions.ended_among([credential]):
                 return  # Whoever comes back with it is told that it has ended.
-        if current is None:
-            yield ": still here\n\n"
-            continue
-        for number, event in found.announcer.missed(current, seq):
-            yield f"id: {number}\nevent: {event.name}\ndata: {json.dumps(dict(event.payload))}\n\n"
-            seq = number
+        yield current
 
 
 def _last_seen(text: str) -> int:

@@ -69,6 +69,8 @@ class ResultFacts:
     noticed_at: datetime
     billable_units: str | None = None
     seed: str | None = None
+    output: str | None = None
+    """What else it says, as `said_output` keeps it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,7 @@ class FalRequest:
     failure: Failure | None = None
     billable_units: str | None = None
     seed: str | None = None
+    output: str | None = None
     claimed_by: str | None = None
     """Who last won the right to post it. Whoever lost the answer to its own claim knows by its name that it has won."""
     cancel_heard_at: datetime | None = None

@@ -344,6 +344,7 @@ class Job:
             next_at=None,
             billable_units=facts.billable_units,
             seed=facts.seed,
+            output=facts.output,
         )
         pictures = tuple(sorted((*self.images, *images), key=lambda image: image.number))
         return replace(self._with_request(closed, now), images=pictures)._concluded(now)

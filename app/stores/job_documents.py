@@ -107,7 +107,7 @@ def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
         status=JobStatus(doc["status"]),
         progress=doc["progress"],
         message=doc["message"],
-        failure=_failure(doc["error"]),
+        failure=failure_of(doc["error"]),
         history=tuple(record_of(HistoryEntry, e) for e in doc["history"]),
         settlement=Settlement(doc["settlement"]),
         settle_at=doc["settleAt"],
@@ -225,7 +225,7 @@ def _request_document(request: FalRequest) -> Document:
 
 def _request(doc: Document) -> FalRequest:
     receipt = record_of(Receipt, doc) if doc["requestId"] else None
-    return replace(record_of(FalRequest, doc), receipt=receipt, failure=_failure(doc["error"]))
+    return replace(record_of(FalRequest, doc), receipt=receipt, failure=failure_of(doc["error"]))
 
 
 def _failure_document(failure: Failure | None) -> Document | None:
@@ -234,5 +234,5 @@ def _failure_document(failure: Failure | None) -> Document | None:
     return {"code": failure.code, "message": failure.message, "details": storable(failure.details)}
 
 
-def _failure(doc: dict[str, Any] | None) -> Failure | None:
+def failure_of(doc: dict[str, Any] | None) -> Failure | None:
     return Failure(doc["code"], doc["message"], doc["details"]) if doc else None

@@ -17,11 +17,13 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.errors import StoreUnavailable
-from app.domain.job import Job, JobStatus, Settlement, SweepTimeouts
+from app.domain.fal_request import Failure
+from app.domain.job import HistoryEntry, Job, JobStatus, Settlement, SweepTimeouts
 from app.domain.job_filter import JobFilter
 from app.stores.database import Database, Document, store
-from app.stores.job_documents import from_document, repeat_key, state_document, to_document
+from app.stores.job_documents import failure_of, from_document, repeat_key, state_document, to_document
 from app.stores.job_plans import first_id_of, plan
+from app.stores.records import record_of
 
 __all__ = ["JobFilter", "JobStore"]
 
@@ -30,6 +32,44 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 30
 #: As many equal requests as are looked at for the one that a try belongs to.
 MAX_EQUAL = 100
+
+
+#: Many poll, and often: no more of a job is read, and no job built, than a state takes.
+GLIMPSED = dict.fromkeys(
+    ("userId", "status", "message", "error", "history.queuePosition", "requests.submittedAt", "requests.endedAt"),
+    1,
+)
+WITH_HISTORY = {**{name: 1 for name in GLIMPSED if name != "history.queuePosition"}, "history": 1}
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """What of a job a poll tells. `queue_position` is fal's, while fal has it in its queue; `history` is empty unless asked for."""
+
+    id: str
+    user_id: str
+    status: JobStatus
+    message: str
+    failure: Failure | None
+    queue_position: int | None
+    seconds_at_fal: float | None
+    history: tuple[HistoryEntry, ...] = ()
+
+
+def _glimpse(doc: Document) -> Glimpse:
+    begun = [request["submittedAt"] for request in doc["requests"] if request["submittedAt"]]
+    ended = [request["endedAt"] for request in doc["requests"] if request["endedAt"]]
+    entries = doc["history"]
+    return Glimpse(
+        id=doc["_id"],
+        user_id=doc["userId"],
+        status=JobStatus(doc["status"]),
+        message=doc["message"],
+        failure=failure_of(doc["error"]),
+        queue_position=entries[-1]["queuePosition"],
+        seconds_at_fal=(max(ended) - min(begun)).total_seconds() if begun and ended else None,
+        history=tuple(record_of(HistoryEntry, entry) for entry in entries) if "seq" in entries[-1] else (),
+    )
 
 
 @store
@@ -49,6 +89,11 @@ class JobStore:
     def get(self, job_id: str) -> Job | None:
         doc = self._jobs.find_one({"_id": job_id})
         return from_document(doc, self._timeouts) if doc else None
+
+    def glimpse(self, job_id: str, *, with_history: bool = False) -> Glimpse | None:
+        """Return what a poll asks for: a few fields of one document, found by its id."""
+        doc = self._jobs.find_one({"_id": job_id}, WITH_HISTORY if with_history else GLIMPSED)
+        return _glimpse(doc) if doc else None
 
     def by_order_key(self, order_key: str) -> Job | None:
         doc = self._jobs.find_one({"orderKey": order_key})

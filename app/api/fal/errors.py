@@ -15,6 +15,7 @@ from flask import Response, g, jsonify, request
 from app.api.http.errors import Fault
 from app.domain.errors import CallerError, NotFound, TooLarge
 from app.domain.job import DEADLINE_CODE, Job, JobStatus
+from app.stores.jobs import Glimpse
 
 #: The text by which clients know that there is no money; what there is to know follows it.
 LOCKED = "User is locked. Reason: Exhausted balance."
@@ -80,7 +81,7 @@ def failed(job: Job) -> Response:
     return response
 
 
-def failure_of(job: Job) -> tuple[str, str]:
+def failure_of(job: Job | Glimpse) -> tuple[str, str]:
     """Return the type and the words of a job's failure, as fal would say them."""
     if job.status is JobStatus.CANCELED:
         return "client_cancelled", CANCELLED

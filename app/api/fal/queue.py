@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, g, jsonify, request
@@ -13,15 +16,21 @@ from app.api.fal.links import request_links
 from app.api.fal.orders import ordered
 from app.api.http import services
 from app.api.http.access import needs
-from app.api.http.auth import caller
-from app.api.http.limits import submits
+from app.api.http.auth import Caller, caller
+from app.api.http.deferred import Deferred
+from app.api.http.limits import counted_wait, hold_stream, submits
 from app.api.http.ordering import replay_headers
+from app.api.streams import CONTENT_TYPE, STILL_HERE, event_stream, followed
+from app.bootstrap import Services
+from app.domain.account import Whose
 from app.domain.api_key import Scope
 from app.domain.clock import rfc3339
 from app.domain.errors import Gone, NotFound
 from app.domain.job import Job, JobStatus
+from app.stores.jobs import Glimpse
 
 ORDER_ERRORS = (400, 401, 403, 404, 413, 415, 422, 429, 500, 503)
+HELD_S = 0.9
 REQUESTS = "/queue/<path:app>/requests/<request_id>"
 
 
@@ -55,11 +64,55 @@ def submit(app: str) -> Response:
 @blueprint.alt_response(202, schema=documents.FalStatusAnswer, description="It has not ended.")
 @blueprint.errors(401, 403, 404)
 def status(app: str, request_id: str) -> Response:
-    """Tell how far a request is. `logs=1` adds what happened until now."""
-    job = job_of(request_id)
-    response = jsonify(status_body(app, job, with_logs=_wants_logs()))
-    response.status_code = 200 if job.is_terminal else 202
+    """Tell how far a request is. `logs=1` adds what happened until now.
+
+    The answer waits for the next change, 0.9 seconds at most: fal's clients ask again at once, ten times a second.
+    """
+    found, sees, with_logs = services(), caller().sees, _wants_logs()
+
+    def read() -> Glimpse:
+        return _glimpse(found, request_id, sees, with_logs=with_logs)
+
+    def wait(held_s: float) -> Glimpse:
+        return found.waiters.change(request_id, read, is_last=lambda seen: seen.status.is_terminal, held_s=held_s)
+
+    return Deferred(counted_wait(wait, HELD_S), functools.partial(_status_answer, app, with_logs=with_logs))
+
+
+def _status_answer(app: str, seen: Glimpse, *, with_logs: bool) -> Response:
+    g.fal_request_id = seen.id
+    response = jsonify(status_body(seen, request_links(app, seen.id), with_logs=with_logs))
+    response.status_code = 200 if seen.status.is_terminal else 202
     return response
+
+
+@blueprint.get(f"{REQUESTS}/status/stream", parameters=[APP])
+@needs(Scope.READ)
+@blueprint.doc(responses=documents.answered(CONTENT_TYPE, {"type": "string"}, "The states, one after each change."))
+@blueprint.errors(401, 403, 404)
+def status_stream(app: str, request_id: str) -> Response:
+    """Stream a request's state after each of its changes, until it has ended."""
+    hold_stream()
+    job, with_logs = job_of(request_id), _wants_logs()
+    return event_stream(_states(services(), job, request_links(app, job.id), caller(), with_logs=with_logs))
+
+
+def _states(found: Services, job: Job, links: dict[str, str], who: Caller, *, with_logs: bool) -> Iterator[str]:
+    for current in followed(found, job, who.credential):
+        if current is None:
+            yield STILL_HERE
+            continue
+        seen = _glimpse(found, job.id, who.sees, with_logs=with_logs)
+        yield f"data: {json.dumps(status_body(seen, links, with_logs=with_logs))}\n\n"
+        if seen.status.is_terminal:
+            return
+
+
+def _glimpse(found: Services, request_id: str, sees: Whose, *, with_logs: bool) -> Glimpse:
+    try:
+        return found.job_actions.glimpse(request_id, user_id=sees, with_history=with_logs)
+    except NotFound as exc:
+        raise RequestNotFound("Request not found") from exc
 
 
 @blueprint.get(REQUESTS, parameters=[APP])
@@ -97,30 +150,24 @@ def job_of(request_id: str) -> Job:
     return job
 
 
-def status_body(app: str, job: Job, *, with_logs: bool) -> dict[str, Any]:
-    body: dict[str, Any] = {"status": _state(job), "request_id": job.id, **request_links(app, job.id)}
+def status_body(seen: Glimpse, links: dict[str, str], *, with_logs: bool) -> dict[str, Any]:
+    """Return a state in fal's words: it knows three, and a request that failed is COMPLETED, too."""
+    body: dict[str, Any] = {"status": _state(seen), "request_id": seen.id, **links}
     if body["status"] == "IN_QUEUE":
-        return body | {"queue_position": job.history[-1].queue_position or 0}
-    logs = [{"message": e.message, "timestamp": rfc3339(e.at), "level": "INFO", "source": "USER"} for e in job.history]
+        return body | {"queue_position": seen.queue_position or 0}
+    logs = [{"message": e.message, "timestamp": rfc3339(e.at), "level": "INFO", "source": "USER"} for e in seen.history]
     body["logs"] = logs if with_logs else None
-    if job.is_terminal:
-        body["metrics"] = {"inference_time": _seconds(job)}
-    if job.is_terminal and job.status is not JobStatus.COMPLETED:
-        body["error_type"], body["error"] = failure_of(job)
+    if seen.status.is_terminal:
+        body["metrics"] = {"inference_time": seen.seconds_at_fal}
+    if seen.status.is_terminal and seen.status is not JobStatus.COMPLETED:
+        body["error_type"], body["error"] = failure_of(seen)
     return body
 
 
-def _state(job: Job) -> str:
-    if job.is_terminal:
+def _state(seen: Glimpse) -> str:
+    if seen.status.is_terminal:
         return "COMPLETED"
-    waits = job.status is JobStatus.PENDING or job.history[-1].queue_position is not None
-    return "IN_QUEUE" if waits else "IN_PROGRESS"
-
-
-def _seconds(job: Job) -> float | None:
-    begun = [r.submitted_at for r in job.requests if r.submitted_at]
-    ended = [r.ended_at for r in job.requests if r.ended_at]
-    return (max(ended) - min(begun)).total_seconds() if begun and ended else None
+    return "IN_QUEUE" if seen.status is JobStatus.PENDING or seen.queue_position is not None else "IN_PROGRESS"
 
 
 def _wants_logs() -> bool:

@@ -20,6 +20,7 @@ from app.api.http.auth import caller
 from app.api.http.deferred import Deferred
 from app.api.http.limits import counted_wait, submits
 from app.api.http.ordering import count_answer, replay_headers
+from app.api.streams import CONTENT_TYPE, event_stream
 from app.domain.api_key import Scope
 from app.domain.errors import AlreadyFinished
 from app.domain.job import Job
@@ -27,7 +28,6 @@ from app.domain.job import Job
 #: An overdue job is ended by the sweep, a little after its deadline.
 GRACE_S = 30.0
 TIMEOUT = "X-Fal-Request-Timeout"
-EVENTS = "text/event-stream"
 ERRORS = (400, 401, 403, 404, 413, 415, 422, 429, 499, 500, 503, 504)
 EXAMPLE = {"prompt": "A red bicycle"}
 
@@ -47,7 +47,9 @@ def run(app: str) -> Response:
 @blueprint.post("/<path:app>/stream", parameters=[APP])
 @needs(Scope.GENERATE)
 @submits
-@blueprint.doc(requestBody=documents.arguments(EXAMPLE), responses=documents.answered(EVENTS, {"type": "string"}, "One event: the output."))
+@blueprint.doc(
+    requestBody=documents.arguments(EXAMPLE), responses=documents.answered(CONTENT_TYPE, {"type": "string"}, "One event: the output.")
+)
 @blueprint.errors(*ERRORS)
 def stream(app: str) -> Response:
     """Take an order and answer with a stream of one event, the output. It begins when that is there: what fails has its own status."""
@@ -79,7 +81,7 @@ def _answer(job: Job, *, asked_s: float, replayed: bool, as_stream: bool) -> Res
         count_answer(job)
     response = outputs.answer(job)
     if as_stream and response.status_code == 200:
-        response = Response(f"data: {json.dumps(response.get_json())}\n\n", content_type=f"{EVENTS}; charset=utf-8")
+        response = event_stream(iter([f"data: {json.dumps(response.get_json())}\n\n"]))
     response.headers.extend(replay_headers(replayed=replayed))
     return response
 

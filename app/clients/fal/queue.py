@@ -11,7 +11,7 @@ import functools
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -26,6 +26,7 @@ from app.clients.fal.errors import error_beside_nothing, result_failure, submit_
 from app.domain.errors import ProviderBusy, ResultUnavailable, ResultUnusable, SubmitOutcomeUnknown
 from app.domain.fal_request import Receipt
 from app.domain.outside_text import storable_text
+from app.domain.said_output import said_text
 
 #: It prints every URL, with the webhook's address in it.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -58,6 +59,8 @@ class FalOutput:
     pictures: tuple[FalPicture, ...]
     billable_units: str | None
     seed: str | None
+    said: str
+    """What it says beside its pictures: see `app/domain/said_output.py`."""
 
 
 class TooLong(Exception):
@@ -254,25 +257,23 @@ def output_of(body: dict[str, Any], units: str | None) -> FalOutput:
     """Return a result's pictures and what it says of them; a result of another shape has no pictures."""
     flags = body.get("has_nsfw_concepts")
     flags = flags if isinstance(flags, list) else []
-    pictures = tuple(
-        FalPicture(url, flagged=number < len(flags) and flags[number] is True)
-        for number, entry in enumerate(_entries(body))
-        if (url := _url_of(entry))
-    )
+    place, entries = _entries(body)
+    found = [(url, number, entry) for number, entry in enumerate(entries) if (url := _url_of(entry))]
+    pictures = tuple(FalPicture(url, flagged=number < len(flags) and flags[number] is True) for url, number, _ in found)
+    said = said_text(body, place, [entry for *_, entry in found])
     seed = body.get("seed")
     is_number = isinstance(seed, int) and not isinstance(seed, bool)
-    return FalOutput(pictures, storable_text(units, 64) or None, str(seed) if is_number else None)
+    return FalOutput(pictures, storable_text(units, 64) or None, str(seed) if is_number else None, said)
 
 
-def _entries(body: dict[str, Any]) -> Iterator[Any]:
-    """Yield what may be pictures: some models fill `image` and leave `images` empty, or the other way round."""
+def _entries(body: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Return what may be pictures, and where it stands: some models fill `image` and leave `images` empty, or the other way round."""
     several = body.get("images")
     if isinstance(several, list) and several:
-        yield from several
-    elif isinstance(several, dict | str) and several:
-        yield several
-    else:
-        yield body.get("image")
+        return "images", several
+    if isinstance(several, dict | str) and several:
+        return "images", [several]
+    return "image", [body.get("image")]
 
 
 def _url_of(entry: Any) -> str | None:

@@ -9,8 +9,9 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -19,6 +20,8 @@ from app.clients.events import JOB_CHANNEL, listen
 from app.domain.errors import NotFound
 from app.domain.job import Job
 from app.stores.jobs import JobStore
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +90,14 @@ class JobWaiters:
                     return
                 if not woken.take(pulse_s):
                     yield None  # And look again: an event may have been lost on its way.
+
+    def change(self, job_id: str, read: Callable[[], T], *, is_last: Callable[[T], bool], held_s: float) -> T:
+        """Return what is read of a job after its next change; at once where it is the last, and after `held_s` what was read before."""
+        with self._registered(self._following, job_id) as woken:
+            found = read()
+            if is_last(found) or self._draining or not woken.take(held_s):
+                return found
+            return read()
 
     def drain(self) -> None:
         """Let everybody who waits answer now: the process is about to end, the work goes on elsewhere."""

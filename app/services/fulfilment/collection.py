@@ -84,7 +84,8 @@ class Collector:
         images = self._stored(job, index, output, downloads)
         if not images:
             raise ResultUnusable("The model answered without a picture", code="no_images")
-        facts = ResultFacts(noticed_at=notice.noticed_at, billable_units=output.billable_units, seed=output.seed)
+        said = {"billable_units": output.billable_units, "seed": output.seed, "output": output.said}
+        facts = ResultFacts(noticed_at=notice.noticed_at, **said)
         done = self._jobs.change(job, lambda j: j.collected(index, images, facts, now=self._now()))
         if done is None:
             self._discard_unkept(job.id, images)

@@ -18,7 +18,7 @@ from app.domain.job import Job, Settlement
 from app.services.events.announcements import Announcer
 from app.services.orders.order import Order, OrderKey
 from app.services.orders.submit import Accepted, Orders
-from app.stores.jobs import JobStore, Tombstones
+from app.stores.jobs import Glimpse, JobStore, Tombstones
 from app.stores.uploads import UploadStore
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,13 @@ class JobActions:
         if owner is not None and is_among(owner, user_id):
             raise Gone("This job was deleted")
         raise NotFound("No such job")
+
+    def glimpse(self, job_id: str, *, user_id: Whose, with_history: bool = False) -> Glimpse:
+        """Return what a poll asks of a job, for one small read. Raises NotFound, for a deleted one too."""
+        found = self._jobs.glimpse(job_id, with_history=with_history) if clock.is_id(job_id) else None
+        if found is None or not is_among(found.user_id, user_id):
+            raise NotFound("No such job")
+        return found
 
     def cancel(self, job_id: str, *, user_id: Whose) -> Job:
         """Cancel a live job: it has ended when fal had not begun it, else fal is asked and its answer decides. Raises AlreadyFinished.
