@@ -84,7 +84,7 @@ class Orders:
             return self.submit(order)  # Another request with the same key was first.
         if (rival := self._repeats.rival_of(job)) and self._jobs.remove_unclaimed(job):
             self._references.discard(new)
-            return self.submit(order) if order.tried and order.tried.number else self._again(rival)
+            return self.submit(order) if order.tried and order.tried.number else Accepted(rival, replayed=True)
         try:
             return self._hold_and_enqueue(job, replayed=False)
         except CallerError:
