@@ -25,6 +25,7 @@ EXPOSED_HEADERS = (
     "Preference-Applied",
     "Idempotent-Replayed",
     "X-Request-Id",
+    "X-Job-Id",
     "RateLimit",
     "RateLimit-Policy",
     "X-Fal-Request-Id",

@@ -36,6 +36,10 @@ SECURITY_HEADERS = {
 }
 
 
+#: Below these no answer may be kept by a proxy or a browser, unless it says so itself.
+UNKEPT = ("/api/", "/v1/", "/openai/")
+
+
 def init_app(app: Flask) -> None:
     app.before_request(_begin)
     app.url_value_preprocessor(_spell_ids)
@@ -64,7 +68,7 @@ def _finish(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if response.status_code == 204:
         response.headers.pop("Content-Type", None)  # There is nothing of any type.
-    if request.path.startswith("/api/"):
+    if request.path.startswith(UNKEPT):
         # Bodies hold links that expire, and other people's words.
         response.headers.setdefault("Cache-Control", "private, no-store")
     if isinstance(response, Deferred):
