@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from PIL import Image
 
 from app.domain.api_key import KeyTerms, OrderLimits, Scope
 from tests.acceptance.people import Person, accounts_of
-from tests.acceptance.service import Answer, Service, a_prompt
+from tests.acceptance.service import Answer, Service, a_prompt, wait_until
 from tests.support.factories import picture
 from tests.support.images import saved
 
@@ -323,20 +324,31 @@ def test_who_cannot_pay_is_told_so_and_no_sdk_tries_again(service: Service) -> N
     assert service.posts(prompt) == []
 
 
-@pytest.mark.parametrize(
-    ("outcome", "error", "code"),
-    [("content_policy", openai.BadRequestError, "moderation_blocked"), ("error_500", openai.InternalServerError, "generation_failed")],
-)
-def test_a_failed_job_is_told_once_and_never_bought_again_by_the_sdk(
-    service: Service, sdk: openai.OpenAI, outcome: str, error: type[openai.APIStatusError], code: str
-) -> None:
+def test_a_refused_prompt_is_moderation_and_never_bought_again_by_the_sdk(service: Service, sdk: openai.OpenAI) -> None:
     prompt = a_prompt()
-    service.emulator.outcome(outcome, promptContains=prompt)
+    service.emulator.outcome("content_policy", promptContains=prompt)
 
-    with pytest.raises(error) as failure:
+    with pytest.raises(openai.BadRequestError) as failure:
         sdk.with_options(max_retries=2).images.generate(model="dall-e-3", prompt=prompt)
 
-    assert (failure.value.code, failure.value.response.headers["x-should-retry"]) == (code, "false")
+    assert (failure.value.code, failure.value.type) == ("moderation_blocked", "image_generation_user_error")
+    assert len(service.posts(prompt)) == 1
+
+
+def test_a_job_that_ends_without_images_is_never_bought_again_by_the_sdk(service: Service, sdk: openai.OpenAI) -> None:
+    prompt = a_prompt()
+    service.emulator.settings(seconds=30, queueSeconds=30)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(sdk.with_options(max_retries=2).images.generate, model="dall-e-3", prompt=prompt)
+        wait_until(lambda: service.posts(prompt), 20, "the order")
+        ordered = service.database["jobs"].find_one({"config.inputs.prompt": prompt}) or {}
+        service.client.post(f"/api/jobs/{ordered['_id']}/cancel")
+        with pytest.raises(openai.InternalServerError) as failure:
+            waiting.result(30)
+
+    assert (failure.value.code, failure.value.response.headers["x-should-retry"]) == ("canceled", "false")
+    assert failure.value.response.headers["X-Job-Id"] == ordered["_id"]
     assert len(service.posts(prompt)) == 1
 
 
