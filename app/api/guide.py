@@ -130,4 +130,6 @@ def _told(param: Param, spec: ModelSpec) -> str:
 
 
 def _number(bound: float | None) -> str:
-    return "any" if bound is None else f"{bound:g}"
+    if bound is None:
+        return "any"
+    return str(int(bound)) if float(bound).is_integer() else str(bound)
