@@ -33,7 +33,7 @@ from app.stores.fal import DurationStore
 from app.stores.indexes import ensure_indexes
 from app.stores.jobs import BatchJobStore, JobFilter, JobStore, Tombstones
 from app.stores.ledger import LedgerStore
-from app.stores.uploads import UploadStore
+from app.stores.uploads import UploadStore, UsedTicketStore
 from app.stores.usage import UsageDayStore, UsageStore
 from tests.support.factories import completed_job, make_job, make_upload
 from tests.support.services import Backing, fresh_database
@@ -158,6 +158,7 @@ def stores(database: Database) -> dict[str, Any]:
         "keys": KeyStore(database),
         "tombstones": Tombstones(database),
         "uploads": UploadStore(database),
+        "used_tickets": UsedTicketStore(database),
         "usage": UsageStore(database),
         "usage_days": UsageDayStore(database),
     }
