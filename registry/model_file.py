@@ -30,6 +30,7 @@ def read_model(path: Path) -> ModelSpec:
     spec = ModelSpec(
         name=path.stem,
         fal_endpoint=_endpoint(table),
+        fal_twins=table.names("falTwins"),
         category=table.text("category"),
         description=table.text("description"),
         params=params,

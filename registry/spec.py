@@ -117,6 +117,8 @@ class Variant:
 class ModelSpec:
     name: str
     fal_endpoint: str
+    fal_twins: tuple[str, ...] = ()
+    """Other ids by which fal knows the same endpoint. Orders that name one go to `fal_endpoint`."""
     category: str
     description: str
     params: Mapping[str, Param]

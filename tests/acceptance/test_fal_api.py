@@ -77,6 +77,13 @@ def test_an_output_keeps_what_the_model_said_and_only_our_links(service: Service
         assert not [link for link in links if service.emulator.host in link]
 
 
+def test_an_endpoint_is_known_by_its_other_id_too(service: Service, fal: Fal) -> None:
+    answer = fal.run({"prompt": a_prompt(), **SMALL}, "fal-ai/flux-1/dev")
+
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-store")
+    assert service.document(answer.headers["x-fal-request-id"])["call"]["endpoint"] == DEV
+
+
 def test_a_run_waits_for_the_output(service: Service, fal: Fal) -> None:
     answer = fal.run({"prompt": a_prompt(), **SMALL})
 

@@ -103,6 +103,7 @@ def refused(status: int, detail: Any, error_type: str | None = None, *, state: s
 def named(response: Response) -> Response:
     """Name the request in every answer: by it fal's clients know that a gateway's error is not some proxy's, and do not retry blindly."""
     response.headers.setdefault("X-Fal-Request-Id", g.get("fal_request_id") or g.get("request_id", ""))
+    response.headers.setdefault("Cache-Control", "private, no-store")  # Bodies hold links that expire, and other people's words.
     return response
 
 

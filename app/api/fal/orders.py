@@ -65,7 +65,7 @@ def ordered(app: str) -> Accepted:
 
 def spec_of(app: str) -> ModelSpec:
     """Return the model of an endpoint of fal's. Raises UnknownModelName where the registry has none."""
-    found = next((spec for spec in services().registry if app == spec.fal_endpoint), None)
+    found = next((spec for spec in services().registry if app == spec.fal_endpoint or app in spec.fal_twins), None)
     if found is None:
         endpoints = ", ".join(sorted({spec.fal_endpoint for spec in services().registry}))
         shown = app[:200]
