@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import socketio
 
-from scripts.benchmarks.source import Answer, Order, serve_async
+from scripts.benchmarks.load import serve_async
+from scripts.benchmarks.source import Answer, Order
 
 EVENTS = ("generation_progress", "generation_completed", "generation_failed")
 PASSWORD = "correct horse battery staple"  # noqa: S105 - nobody's
@@ -80,11 +81,5 @@ class People:
             return answer
 
 
-async def _serve() -> None:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
-        await serve_async(People(session).carry_out)
-
-
 def main() -> None:
-    asyncio.run(_serve())
+    serve_async(lambda session: People(session).carry_out)

@@ -5,12 +5,15 @@ An order is `{url, method, body}` with either `count` and `over_s` (that many, s
 """
 
 import asyncio
+import json
+import sys
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import aiohttp
 
-from scripts.benchmarks.source import Answer, Order, Outcome, measured, serve_async
+from scripts.benchmarks.source import Answer, Order, Outcome, measured
 
 
 async def carry_out(session: aiohttp.ClientSession, order: Order) -> Answer:
@@ -44,11 +47,18 @@ async def _one(session: aiohttp.ClientSession, order: Order, outcome: Outcome, s
     outcome.add(time.perf_counter() - started, status, text)
 
 
-async def _serve() -> None:
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=600)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=200)) as session:
-        await serve_async(partial(carry_out, session))
+def serve_async(made_with: Callable[[aiohttp.ClientSession], Callable[[Order], Awaitable[Answer]]]) -> None:
+    """Carry out the orders of standard input in an event loop, which goes on between them: connected sockets have to answer pings."""
+
+    async def serve_all() -> None:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=600)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=200)) as session:
+            carry_out = made_with(session)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                print(json.dumps(await carry_out(json.loads(line))), flush=True)
+
+    asyncio.run(serve_all())
 
 
 def main() -> None:
-    asyncio.run(_serve())
+    serve_async(lambda session: partial(carry_out, session))

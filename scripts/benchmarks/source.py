@@ -3,14 +3,13 @@
 `load.py` and `listeners.py` make them to the gateway, `direct.py` and `worker_per_generation.py` to fal; each has a `main`.
 """
 
-import asyncio
 import contextlib
 import json
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -101,12 +100,6 @@ def serve(carry_out: Callable[[Order], Answer]) -> None:
     """Carry out the orders of standard input until it ends; in the script's process."""
     for line in sys.stdin:
         print(json.dumps(carry_out(json.loads(line))), flush=True)
-
-
-async def serve_async(carry_out: Callable[[Order], Awaitable[Answer]]) -> None:
-    """The same in an event loop, which goes on between two orders: connected sockets have to answer pings."""
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps(await carry_out(json.loads(line))), flush=True)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from .values import CODEC, Document
 
 _EXPIRY_INTERVAL_S = 5.0
 _HEADER_BYTES: Final = 16
+_BUFFER_BYTES = 1 << 20
 
 _HEADER = struct.Struct("<iiii")
 _INT = struct.Struct("<i")
@@ -43,7 +44,7 @@ class Request:
     is_legacy: bool
 
 
-def message_length(buffer: bytes | bytearray) -> int:
+def message_length(buffer: bytes) -> int:
     """Return the whole length of the message that begins with these 16 bytes. Raises ProtocolError."""
     length, _, _, opcode = _HEADER.unpack_from(buffer)
     if not _HEADER_BYTES < length <= MAX_MESSAGE_BYTES:
@@ -115,68 +116,23 @@ def reply(request: Request, reply_id: int, answer: Document) -> bytes:
     return _HEADER.pack(length, reply_id, request.request_id, opcode) + prefix + body
 
 
-class Connection(asyncio.Protocol):
-    """One client. Bytes that are not the protocol close this connection and touch nothing else."""
-
-    def __init__(self, server: "Server") -> None:
-        self._server = server
-        self._buffer = bytearray()
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._server.connections.add(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature.
-        self._server.connections.discard(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        try:
-            while len(self._buffer) >= _HEADER_BYTES:
-                length = message_length(self._buffer)
-                if len(self._buffer) < length:
-                    return
-                message = bytes(self._buffer[:length])
-                del self._buffer[:length]
-                self._answer(message)
-        except ProtocolError as exc:
-            print(f"embedded_mongo: closing a connection: {exc}", file=sys.stderr)
-            self._buffer.clear()
-            self._transport.abort()
-
-    def _answer(self, message: bytes) -> None:
-        request = parse(message)
-        answer = self._server.run(request.arguments)
-        if request.wants_reply:
-            self._transport.write(reply(request, next(self._server.reply_ids), answer))
-
-
 class Server:
     """What the connections share, and the life of the process."""
 
     def __init__(self, engine: Engine) -> None:
-        self.connections: set[asyncio.Transport] = set()
-        self.reply_ids = (number & 0x7FFFFFFF for number in count(1))
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._reply_ids = (number & 0x7FFFFFFF for number in count(1))
         self._engine = engine
         self._commands = Commands(engine, {**catalog.COMMANDS, **reads.COMMANDS, **writes.COMMANDS})
         self._stop = asyncio.Event()
         self._failure: OSError | None = None
-
-    def run(self, arguments: Document) -> Document:
-        """Run one command. When the journal cannot be written, ends the process: memory is ahead of the disk."""
-        try:
-            return self._commands.run(arguments)
-        except OSError as exc:
-            self._fail(exc)
-            raise ProtocolError(f"the journal cannot be written: {exc}") from exc
 
     async def serve(self, host: str, port: int) -> None:
         """Accept connections until SIGTERM or SIGINT. Raises OSError when the port is taken or the disk fails."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        listener = await loop.create_server(lambda: Connection(self), host, port, backlog=512)
+        listener = await asyncio.start_server(self._serve_client, host, port, backlog=512, limit=_BUFFER_BYTES)
         chores = asyncio.create_task(self._do_chores())
         actual = listener.sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
@@ -185,10 +141,36 @@ class Server:
         await self._stop.wait()
         chores.cancel()
         listener.close()
-        for transport in list(self.connections):
-            transport.close()
+        for writer in list(self._clients):
+            writer.close()
         if self._failure is not None:
             raise self._failure
+
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one client. Bytes that are not the protocol close its connection and touch nothing else."""
+        self._clients.add(writer)
+        try:
+            while True:
+                head = await reader.readexactly(_HEADER_BYTES)
+                request = parse(head + await reader.readexactly(message_length(head) - _HEADER_BYTES))
+                answer = self._run(request.arguments)
+                if request.wants_reply:
+                    writer.write(reply(request, next(self._reply_ids), answer))
+        except ProtocolError as exc:
+            print(f"embedded_mongo: closing a connection: {exc}", file=sys.stderr)
+            writer.transport.abort()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()  # The client has gone.
+        finally:
+            self._clients.discard(writer)
+
+    def _run(self, arguments: Document) -> Document:
+        """Run one command. When the journal cannot be written, ends the process: memory is ahead of the disk."""
+        try:
+            return self._commands.run(arguments)
+        except OSError as exc:
+            self._fail(exc)
+            raise ProtocolError(f"the journal cannot be written: {exc}") from exc
 
     async def _do_chores(self) -> None:
         while True:

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from heapq import heappop, heappush
 
@@ -19,8 +17,7 @@ class Runner:
     def __init__(self, settings: Settings, end: Callable[[Job], Awaitable[None]]) -> None:
         self.settings = settings
         self._end = end
-        self._queued: list[int] = []
-        self._per_endpoint: Counter[str] = Counter()
+        self._queued: dict[int, Job] = {}  # By their sequence.
         self._ready: list[tuple[int, Job]] = []
         self._sequence = 0
         self._endings: set[asyncio.Task[None]] = set()
@@ -32,22 +29,22 @@ class Runner:
 
     def waiting_on(self, endpoint: str) -> int:
         """How many requests wait on this endpoint: what fal_max_queue_length is compared with."""
-        return self._per_endpoint[endpoint]
+        return sum(job.endpoint == endpoint for job in self._queued.values())
 
     def enqueue(self, job: Job) -> None:
         self._sequence += 1
         job.sequence = self._sequence
-        self._queued.append(job.sequence)
-        self._per_endpoint[job.endpoint] += 1
+        self._queued[job.sequence] = job
         job.timer = asyncio.get_running_loop().call_later(job.queue_seconds, self._make_ready, job)
 
     def position(self, job: Job) -> int:
         """Requests ahead. A lone one still counts down from 2, so that a client sees the number change."""
         waited = (time.time() - job.received_at) / job.queue_seconds if job.queue_seconds else 1.0
-        return max(bisect_left(self._queued, job.sequence), int(2.99 * max(0.0, 1.0 - waited)))
+        ahead = sum(sequence < job.sequence for sequence in self._queued)
+        return max(ahead, int(2.99 * max(0.0, 1.0 - waited)))
 
     def cancel(self, job: Job, *, stop: bool = False) -> None:
-        """Remove a waiting request; a running one is only told, and completes anyway unless its application obeys (`stop`)."""
+        """Remove a waiting request; a running one only notes it, and completes anyway unless its application obeys (`stop`)."""
         job.cancel_requested = True
         is_running = job.status is Status.IN_PROGRESS
         if job.canceled or (is_running and (not stop or self._is_ending(job))):
@@ -58,7 +55,7 @@ class Runner:
         if is_running:
             self._stop(job)
             return
-        self._leave_queue(job)
+        self._queued.pop(job.sequence, None)
         self._finish(job)
 
     def pump(self) -> None:
@@ -74,7 +71,7 @@ class Runner:
         self.pump()
 
     def _start(self, job: Job) -> None:
-        self._leave_queue(job)
+        self._queued.pop(job.sequence, None)
         self.running += 1
         job.status, job.started_at = Status.IN_PROGRESS, time.time()
         if job.outcome == "never":
@@ -92,12 +89,6 @@ class Runner:
         self.running -= 1
         self._finish(job)
         self.pump()
-
-    def _leave_queue(self, job: Job) -> None:
-        index = bisect_left(self._queued, job.sequence)
-        if index < len(self._queued) and self._queued[index] == job.sequence:
-            del self._queued[index]
-            self._per_endpoint[job.endpoint] -= 1
 
     def _finish(self, job: Job) -> None:
         task = asyncio.get_running_loop().create_task(self._complete(job))
@@ -117,5 +108,4 @@ class Runner:
             task.cancel()
         self._queued.clear()
         self._ready.clear()
-        self._per_endpoint.clear()
         self.running = 0
