@@ -15,7 +15,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from scripts.benchmarks.source import BenchmarkError, Source
+from scripts.benchmarks.source import Source
 from scripts.stack.ports import free_port
 from scripts.stack.stack import Stack
 
@@ -65,7 +65,7 @@ class Bench(contextlib.ExitStack):
 
     def __init__(self, *, quick: bool) -> None:
         super().__init__()
-        self.quick, self.rounds, self.port, self.database = quick, 1 if quick else 3, free_port(), "an embedded stand-in"
+        self.quick, self.rounds, self.port = quick, 1 if quick else 3, free_port()
         self.settings = dict(SETTINGS)
 
     @functools.cached_property
@@ -110,17 +110,6 @@ class Bench(contextlib.ExitStack):
         """Return what the gateway has counted: all, or with `after_s` 0 what is there already."""
         time.sleep(after_s)
         return self.fetch("/metrics").decode()
-
-
-def plain_workers(plain: Source, generation: Generation, *, count: int, over_s: float, workers: int) -> float:
-    """Have plain RQ workers make them, started evenly over that time; return the CPU milliseconds per generation.
-
-    `plain` runs `worker_per_generation.py`. Raises BenchmarkError when a job failed.
-    """
-    answer = plain.talk(**generation.direct, count=count, over_s=over_s, workers=workers)
-    if answer["failed"]:
-        raise BenchmarkError(f"{answer['failed']} jobs of plain workers failed")
-    return float(answer["cpu_ms"]) / count
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import shutil
 import signal
 import sys
 import threading
@@ -18,14 +19,14 @@ BACKING = ("mongo", "redis", "emulator")
 SHOWN_VERSIONS = ("fal-client", "rq", "pymongo", "redis", "eventlet", "flask")
 
 
-def facts(databases: set[str]) -> list[str]:
-    """Return one line per fact, without names and paths: the page is public. `databases` are those that stood for MongoDB."""
+def facts() -> list[str]:
+    """Return one line per fact, without names and paths: the page is public."""
     memory = psutil.virtual_memory().total / 2**30
-    stores = ", ".join(sorted(databases))
+    mongo = "mongod" if shutil.which("mongod") else "an embedded stand-in"
     versions = ", ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS)
     return [
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        f"MongoDB: {stores}; Redis, storage folder, emulator and load generator on the same machine, so take the ratios",
+        f"MongoDB: {mongo}; Redis, storage folder, emulator and load generator on the same machine, so take the ratios",
         f"{versions}; {sys.implementation.name}",
     ]
 

@@ -42,7 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     allow_open_files()
     console, started = Console(), time.monotonic()
     tables: list[Table] = []
-    databases: set[str] = set()
     try:
         for name in names:
             console.print(f"[dim]{name} ...")
@@ -53,7 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 show(table, console)
             console.print(f"[dim]{name} took {time.monotonic() - began:.0f} s")
             tables += found
-            databases.add(bench.database)
     except (BenchmarkError, StackError) as error:
         print(f"scripts/bench: {name}: {error}", file=sys.stderr)
         return 1
@@ -63,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target = options.output or (PAGE if tuple(names) == tuple(SCENARIOS) and not options.quick else None)
     if target:
         command = " ".join(["scripts/bench", *options.names, *(["--quick"] if options.quick else [])])
-        write(target, tables, command=command, facts=facts(databases), on=datetime.now(UTC).date())
+        write(target, tables, command=command, facts=facts(), on=datetime.now(UTC).date())
     return 0
 
 

@@ -67,17 +67,15 @@ def list_indexes(engine: Engine, namespace: str, arguments: Document) -> Documen
 
 
 def drop_indexes(engine: Engine, namespace: str, arguments: Document) -> Document:
-    """Drop the index of a name, or with "*" all but the one on `_id`."""
     collection, name = _existing(engine, namespace), arguments.get("index")
     before = len(collection.index_specs())
-    if not isinstance(name, str):
+    if not isinstance(name, str) or name == "*":
         raise not_supported("dropping an index otherwise than by its name")
     if name == "_id_":
         raise CommandError("cannot drop _id index", Code.InvalidOptions)
-    if name != "*" and name not in collection.indexes:
+    if name not in collection.indexes:
         raise CommandError(f"index not found with name [{name}]", Code.IndexNotFound)
-    for dropped in list(collection.indexes) if name == "*" else [name]:
-        collection.drop_index(dropped)
+    collection.drop_index(name)
     return {"nIndexesWas": before}
 
 

@@ -32,13 +32,9 @@ class Index:
         self.keys = list(self.spec["key"].items())
         self.unique, self.sparse = bool(self.spec.get("unique")), bool(self.spec.get("sparse"))
         self.expire_after_s = self.spec.get("expireAfterSeconds")
+        self.definition = (self.keys, self.unique, self.sparse, self.expire_after_s)
         self.first_path = str(self.keys[0][0])
         self._paths = [path.split(".") for path, _ in self.keys]
-
-    def conflicts(self, other: "Index") -> bool:
-        """Say whether an index of the same name is defined otherwise."""
-        mine, theirs = ((i.keys, i.unique, i.sparse, i.expire_after_s) for i in (self, other))
-        return mine != theirs
 
     def check(self, key: Key, document: Document, namespace: str) -> None:
         """Raise CommandError (11000) when another document than `key` already has the document's unique key."""
@@ -215,7 +211,7 @@ class Collection:
 
     def _has(self, index: Index) -> bool:
         known = self.indexes.get(index.name)
-        if known is not None and known.conflicts(index):
+        if known is not None and known.definition != index.definition:
             raise CommandError(f"An existing index has the same name as the requested index: {index.name}", Code.IndexKeySpecsConflict)
         for other in self.indexes.values():
             if other.name != index.name and other.keys == index.keys:

@@ -33,44 +33,40 @@ class Command:
     is_of_collection: bool = True
 
 
-class Commands:
-    """Commands run one after the other, each whole: that is what makes them atomic."""
+def run(engine: Engine, table: Mapping[str, Command], arguments: Document) -> Document:
+    """Carry out one command, commit it and return its answer: each is whole before the next, that is what makes them atomic.
 
-    def __init__(self, engine: Engine, table: Mapping[str, Command]) -> None:
-        self._engine = engine
-        self._table = {**_ABOUT_THE_SERVER, **table}
+    Raises OSError when the journal cannot be written.
+    """
+    name = next(iter(arguments))
+    try:
+        answer = {**_dispatch(engine, table.get(name), name, arguments), "ok": 1.0}
+    except CommandError as exc:
+        answer = exc.as_reply()
+    except (BSONError, OverflowError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as exc:
+        # What a malformed argument trips over deep inside: the command fails, the server goes on.
+        answer = CommandError(f"{name} failed: {type(exc).__name__}: {exc}").as_reply()
+    engine.commit()
+    return answer
 
-    def run(self, arguments: Document) -> Document:
-        """Carry out one command and commit it. Raises OSError when the journal cannot be written."""
-        name = next(iter(arguments))
-        try:
-            answer = {**self._dispatch(name, arguments), "ok": 1.0}
-        except CommandError as exc:
-            answer = exc.as_reply()
-        except (BSONError, OverflowError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as exc:
-            # What a malformed argument trips over deep inside: the command fails, the server goes on.
-            answer = CommandError(f"{name} failed: {type(exc).__name__}: {exc}").as_reply()
-        self._engine.commit()
-        return answer
 
-    def _dispatch(self, name: str, arguments: Document) -> Document:
-        command = self._table.get(name)
-        if command is None:
-            if name == "explain":
-                raise not_supported(name)
-            raise CommandError(f"no such command: '{name}'", Code.CommandNotFound)
-        if name not in _HELLOS:
-            _refuse_transactions(arguments)
-            check_arguments(arguments, command.known | {name})
-        target = arguments.get("$db", "admin")
-        if not isinstance(target, str) or not target or set(target) & set('/\\. "$\0'):
-            raise CommandError(f"Invalid database name: {target!r}", Code.InvalidNamespace)
-        if command.is_of_collection:
-            collection = arguments[name]
-            if not isinstance(collection, str) or not collection or "\0" in collection or collection.startswith("$"):
-                raise CommandError(f"Invalid collection name: {collection!r}", Code.InvalidNamespace)
-            target = f"{target}.{collection}"
-        return command.run(self._engine, target, arguments)
+def _dispatch(engine: Engine, command: Command | None, name: str, arguments: Document) -> Document:
+    if command is None:
+        if name == "explain":
+            raise not_supported(name)
+        raise CommandError(f"no such command: '{name}'", Code.CommandNotFound)
+    if name not in _HELLOS:
+        _refuse_transactions(arguments)
+        check_arguments(arguments, command.known | {name})
+    target = arguments.get("$db", "admin")
+    if not isinstance(target, str) or not target or set(target) & set('/\\. "$\0'):
+        raise CommandError(f"Invalid database name: {target!r}", Code.InvalidNamespace)
+    if command.is_of_collection:
+        collection = arguments[name]
+        if not isinstance(collection, str) or not collection or "\0" in collection or collection.startswith("$"):
+            raise CommandError(f"Invalid collection name: {collection!r}", Code.InvalidNamespace)
+        target = f"{target}.{collection}"
+    return command.run(engine, target, arguments)
 
 
 def check_arguments(arguments: Document, known: frozenset[str] | set[str]) -> None:
@@ -131,7 +127,7 @@ def _nothing(_engine: Engine, _database: str, _arguments: Document) -> Document:
 
 
 _HELLOS = ("hello", "isMaster", "ismaster")
-_ABOUT_THE_SERVER = {
+COMMANDS = {
     **dict.fromkeys(_HELLOS, Command(_hello, is_of_collection=False)),
     **dict.fromkeys(("buildInfo", "buildinfo"), Command(_build_info, is_of_collection=False)),
     **dict.fromkeys(("ping", "endSessions"), Command(_nothing, is_of_collection=False)),

@@ -14,11 +14,12 @@ from typing import Any, Final
 import bson
 from bson.errors import BSONError
 
-from . import catalog, reads, writes
-from .commands import MAX_MESSAGE_BYTES, Commands
+from . import catalog, commands, reads, writes
+from .commands import MAX_MESSAGE_BYTES
 from .storage import Engine
 from .values import CODEC, Document
 
+_COMMANDS = {**commands.COMMANDS, **catalog.COMMANDS, **reads.COMMANDS, **writes.COMMANDS}
 _EXPIRY_INTERVAL_S = 5.0
 _HEADER_BYTES: Final = 16
 _BUFFER_BYTES = 1 << 20
@@ -123,7 +124,6 @@ class Server:
         self._clients: set[asyncio.StreamWriter] = set()
         self._reply_ids = (number & 0x7FFFFFFF for number in count(1))
         self._engine = engine
-        self._commands = Commands(engine, {**catalog.COMMANDS, **reads.COMMANDS, **writes.COMMANDS})
         self._stop = asyncio.Event()
         self._failure: OSError | None = None
 
@@ -133,13 +133,13 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         listener = await asyncio.start_server(self._serve_client, host, port, backlog=512, limit=_BUFFER_BYTES)
-        chores = asyncio.create_task(self._do_chores())
+        expiry = asyncio.create_task(self._expire())
         actual = listener.sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         print("embedded_mongo is for trying out and for tests, not for production", file=sys.stderr, flush=True)
         print(f"embedded_mongo ready mongodb://{shown}:{actual}", flush=True)
         await self._stop.wait()
-        chores.cancel()
+        expiry.cancel()
         listener.close()
         for writer in list(self._clients):
             writer.close()
@@ -167,15 +167,14 @@ class Server:
     def _run(self, arguments: Document) -> Document:
         """Run one command. When the journal cannot be written, ends the process: memory is ahead of the disk."""
         try:
-            return self._commands.run(arguments)
+            return commands.run(self._engine, _COMMANDS, arguments)
         except OSError as exc:
             self._fail(exc)
             raise ProtocolError(f"the journal cannot be written: {exc}") from exc
 
-    async def _do_chores(self) -> None:
+    async def _expire(self) -> None:
         while True:
             await asyncio.sleep(_EXPIRY_INTERVAL_S)
-            self._engine.cursors.forget_idle()
             try:
                 self._engine.expire()
             except OSError as exc:

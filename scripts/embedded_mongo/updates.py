@@ -15,7 +15,6 @@ from .filters import compile_condition, compile_filter, conditions, is_operators
 from .values import MISSING, Document, equal, sort_key
 
 Change = Callable[[Document], Document]
-_LONGEST_PADDING = 1_500_000  # MongoDB's own bound on the nulls that fill an array up to a far index.
 
 
 def compile_update(update: Any, *, multi: bool = False, inserting: bool = False) -> Change:
@@ -136,8 +135,6 @@ def _put(node: Any, part: str, value: Any) -> None:
     if not part.isdecimal():
         raise CommandError(f"Cannot create field '{part}' in an array", Code.PathNotViable)
     missing = int(part) + 1 - len(node)
-    if missing > _LONGEST_PADDING:
-        raise CommandError("can't backfill more than 1500000 elements")
     node.extend([None] * missing)
     node[int(part)] = value
 

@@ -11,11 +11,7 @@ from typing import Any, Final
 from bson import Int64
 from bson.binary import Binary
 from bson.codec_options import CodecOptions
-from bson.max_key import MaxKey
-from bson.min_key import MinKey
 from bson.objectid import ObjectId
-from bson.regex import Regex
-from bson.timestamp import Timestamp
 
 from .errors import not_supported
 
@@ -37,12 +33,12 @@ PLAIN: Final = frozenset({str, ObjectId, datetime, bytes, Binary, type(None)})
 _NULL_RANK: Final = 5
 _NUMBER_RANK: Final = 10
 _RANKS: Final = {
-    MinKey: 0, type(None): _NULL_RANK, _Missing: _NULL_RANK, int: _NUMBER_RANK, Int64: _NUMBER_RANK, float: _NUMBER_RANK, str: 15, dict: 20,
-    list: 25, bytes: 30, Binary: 30, ObjectId: 35, bool: 40, datetime: 45, Timestamp: 47, Regex: 50, MaxKey: 127,
+    type(None): _NULL_RANK, _Missing: _NULL_RANK, int: _NUMBER_RANK, Int64: _NUMBER_RANK, float: _NUMBER_RANK,
+    str: 15, dict: 20, list: 25, bytes: 30, Binary: 30, ObjectId: 35, bool: 40, datetime: 45,
 }  # fmt: skip
 
 
-def canonical(value: Any) -> Key:  # noqa: PLR0911 - one line per type.
+def canonical(value: Any) -> Key:
     """Return a hashable form that is equal for two values exactly when MongoDB takes them for equal."""
     kind = value.__class__
     if kind in PLAIN or kind is int or kind is Int64:
@@ -55,8 +51,6 @@ def canonical(value: Any) -> Key:  # noqa: PLR0911 - one line per type.
         return ("dict", tuple((name, canonical(item)) for name, item in value.items()))
     if kind is list:
         return ("list", tuple(map(canonical, value)))
-    if kind is Regex:
-        return ("regex", value.pattern, value.flags)
     return value
 
 
@@ -73,7 +67,7 @@ def type_rank(value: Any) -> int:
     return rank
 
 
-def sort_key(value: Any) -> SortKey:  # noqa: PLR0911 - one line per type.
+def sort_key(value: Any) -> SortKey:
     """Return what orders values as MongoDB does, across types; a missing value sorts as null."""
     rank = type_rank(value)
     match rank:
@@ -85,11 +79,7 @@ def sort_key(value: Any) -> SortKey:  # noqa: PLR0911 - one line per type.
             return (rank, tuple(map(sort_key, value)))
         case 30:
             return (rank, (len(value), getattr(value, "subtype", 0), bytes(value)))
-        case 47:
-            return (rank, (value.time, value.inc))
-        case 50:
-            return (rank, (value.pattern, value.flags))
-        case 0 | 5 | 127:
+        case 5:
             return (rank, 0)
     return (rank, value)
 

@@ -29,7 +29,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     allow_open_files()
     tls = prepare(options.tls_dir)
-    settings = Settings(seconds=options.seconds, queue_seconds=options.queue_seconds, concurrency=options.concurrency)
+    settings = Settings(seconds=options.seconds, queue_seconds=options.queue_seconds)
     asyncio.run(_serve(options.host, options.port, tls, settings))
 
 
@@ -40,7 +40,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tls-dir", type=Path, default=Path("var/tls"), help="certificates and the webhook key")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long a generation runs")
     parser.add_argument("--queue-seconds", type=float, default=0.2, help="how long it waits before")
-    parser.add_argument("--concurrency", type=int, default=0, help="how many run at once; 0: no limit")
     return parser
 
 

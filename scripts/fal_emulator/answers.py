@@ -49,6 +49,15 @@ def answer(body: Any, status: int = 200, request_id: str | None = None, **header
     return web.Response(body=json.dumps(body).encode(), status=status, headers=all_headers, content_type="application/json")
 
 
+def json_object(raw: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a body, None when it is something else."""
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 async def misbehave(request: web.Request, fault: Fault | None, request_id: str) -> web.StreamResponse | None:
     """Carry out a failure of an answer; None when there is none of that kind. `answer` gives its `value`: a status, and a body."""
     kind = fault.kind if fault else ""

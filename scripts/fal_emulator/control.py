@@ -1,12 +1,11 @@
 """The emulator's own API under `/_emulator`, without a key: faults, settings, what was seen."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from scripts.fal_emulator.answers import answer
+from scripts.fal_emulator.answers import answer, json_object
 from scripts.fal_emulator.faults import Fault, UnknownFaultError
 from scripts.fal_emulator.queue_api import WORLD
 from scripts.fal_emulator.state import camel_case
@@ -26,7 +25,6 @@ COUNTERS = (
 
 def add_routes(app: web.Application) -> None:
     app.router.add_get("/.well-known/jwks.json", jwks)
-    app.router.add_get("/_emulator/faults", list_faults)
     app.router.add_post("/_emulator/faults", add_fault)
     app.router.add_delete("/_emulator/faults", clear_faults)
     app.router.add_post("/_emulator/settings", change_settings)
@@ -39,24 +37,13 @@ async def jwks(request: web.Request) -> web.Response:
     return answer(request.app[WORLD].signer.jwks())
 
 
-async def list_faults(request: web.Request) -> web.Response:
-    return answer([fault.to_json() for fault in request.app[WORLD].faults.orders])
-
-
 async def add_fault(request: web.Request) -> web.Response:
     try:
-        fault = Fault.from_json(await _object(request))
-    except (UnknownFaultError, ValueError) as error:
+        fault = Fault.from_json(json_object(await request.read()) or {})
+    except UnknownFaultError as error:
         return answer({"detail": str(error)}, 400)
     request.app[WORLD].faults.orders.append(fault)
     return answer(fault.to_json(), 201)
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    value = json.loads(await request.read())
-    if not isinstance(value, dict):
-        raise ValueError("the body is not a JSON object")  # noqa: TRY004  The caller's JSON, not a bug of ours.
-    return value
 
 
 async def clear_faults(request: web.Request) -> web.Response:
@@ -68,7 +55,7 @@ async def change_settings(request: web.Request) -> web.Response:
     """Apply to requests submitted from now on; a new `concurrency` applies at once."""
     world = request.app[WORLD]
     try:
-        change = await _object(request)
+        change = json_object(await request.read()) or {}
         changed = {name: read(change[camel_case(name)]) for name, read in SETTINGS.items() if camel_case(name) in change}
     except (TypeError, ValueError) as error:
         return answer({"detail": str(error)}, 400)
@@ -79,10 +66,8 @@ async def change_settings(request: web.Request) -> web.Response:
 
 
 async def list_requests(request: web.Request) -> web.Response:
-    """Every submit seen, oldest first; `?limit=n` gives the newest n."""
-    seen = [job.to_json() for job in request.app[WORLD].state.seen]
-    limit = request.query.get("limit", "")
-    return answer(seen[-int(limit) :] if limit.isdigit() and int(limit) else seen)
+    """Every submit seen, oldest first."""
+    return answer([job.to_json() for job in request.app[WORLD].state.seen])
 
 
 async def show_stats(request: web.Request) -> web.Response:

@@ -47,7 +47,6 @@ class Fault:
     prompt_contains: str | None = None
     value: Any = None
     seconds: float | None = None
-    hits: int = 0
 
     @classmethod
     def from_json(cls, order: dict[str, Any]) -> Self:
@@ -89,7 +88,6 @@ class FaultBook:
         """Return the failure due now, one of its times used up, or None; `before_read`: the prompt is not known yet."""
         for fault in self.orders:
             if (fault.kind == BEFORE_READ) == before_read and fault.fits(on, endpoint, prompt):
-                fault.hits += 1
                 if fault.times is not None:
                     fault.times -= 1
                 return fault

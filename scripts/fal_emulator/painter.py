@@ -3,7 +3,6 @@
 import asyncio
 import colorsys
 import io
-import math
 import random
 import re
 import textwrap
@@ -126,14 +125,6 @@ def _bicycle(draw: Draw, colour: Colour) -> None:
     draw.circle((384, 528), 32, fill=DARK)
 
 
-def _car(draw: Draw, colour: Colour) -> None:
-    draw.polygon([(208, 416), (288, 272), (528, 272), (624, 416)], fill=colour)
-    draw.polygon([(64, 416), (736, 416), (752, 560), (48, 560)], fill=colour)
-    draw.polygon([(272, 400), (320, 304), (504, 304), (560, 400)], fill=PALE)
-    for x in (216, 584):
-        draw.circle((x, 560), 80, fill=DARK)
-
-
 def _house(draw: Draw, colour: Colour) -> None:
     draw.rectangle((160, 384, 640, 688), fill=PALE)
     draw.polygon([(96, 400), (400, 144), (704, 400)], fill=colour)
@@ -152,16 +143,9 @@ def _boat(draw: Draw, colour: Colour) -> None:
     draw.polygon([(96, 528), (704, 528), (592, 672), (208, 672)], fill=colour)
 
 
-def _sun(draw: Draw, colour: Colour) -> None:
-    for step in range(12):
-        x, y = math.cos(step * math.pi / 6), math.sin(step * math.pi / 6)
-        draw.line([(400 + 240 * x, 400 + 240 * y), (400 + 336 * x, 400 + 336 * y)], fill=colour, width=32)
-    draw.circle((400, 400), 200, fill=colour)
-
-
 DRAWINGS: dict[str, tuple[Callable[[Draw, Colour], None], str]] = {
-    "bicycle": (_bicycle, "red"), "bike": (_bicycle, "red"), "car": (_car, "royalblue"), "house": (_house, "brown"),
-    "tree": (_tree, "seagreen"), "boat": (_boat, "red"), "ship": (_boat, "navy"), "sun": (_sun, "gold"),
+    "bicycle": (_bicycle, "red"), "bike": (_bicycle, "red"), "house": (_house, "brown"),
+    "tree": (_tree, "seagreen"), "boat": (_boat, "red"), "ship": (_boat, "navy"),
 }  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from scripts.fal_emulator import endpoints
-from scripts.fal_emulator.answers import SLOW_SECONDS, answer, drop, misbehave
+from scripts.fal_emulator.answers import SLOW_SECONDS, answer, drop, json_object, misbehave
 from scripts.fal_emulator.faults import Fault, directives_in
 from scripts.fal_emulator.state import Job, Status
 from scripts.fal_emulator.world import World
@@ -42,7 +41,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     if world.faults.take("submit", endpoint, "", before_read=True):
         world.refuse(endpoint, None, "drop_before_read")
         return drop(request)
-    arguments = _parsed(await request.read())
+    arguments = json_object(await request.read())
     refusal = _key_problem(request, endpoint)
     if refusal is None and arguments is None:
         refusal = answer({"detail": "The body is not a JSON object", "error_type": "bad_request"}, 400, "bad-request")
@@ -52,20 +51,13 @@ async def submit(request: web.Request) -> web.StreamResponse:
     fault = _fault(world, endpoint, arguments)
     if fault is not None and fault.kind not in AFTER_ACCEPTING:
         world.refuse(endpoint, arguments, fault.kind)
-        return await misbehave(request, fault, "refused-request") or _unknown(fault.kind)
+        unknown = {"detail": f"the emulator knows no submit failure {fault.kind!r}"}
+        return await misbehave(request, fault, "refused-request") or answer(unknown, 400, "unknown-fault")
     if _is_full(request, world, endpoint):
         world.refuse(endpoint, arguments, "fal_max_queue_length")
         return answer({"detail": "The queue is longer than fal_max_queue_length"}, 429, "queue-full")
     job = world.register(endpoint, arguments, request.query.get("fal_webhook"))
     return await _accepted(request, world, job, fault)
-
-
-def _parsed(raw: bytes) -> dict[str, Any] | None:
-    try:
-        arguments = json.loads(raw)
-    except ValueError:
-        return None
-    return arguments if isinstance(arguments, dict) else None
 
 
 def _key_problem(request: web.Request, endpoint: str) -> web.Response | None:
@@ -93,10 +85,6 @@ def _fault(world: World, endpoint: str, arguments: dict[str, Any]) -> Fault | No
 def _is_full(request: web.Request, world: World, endpoint: str) -> bool:
     limit = request.query.get("fal_max_queue_length", "")
     return limit.isdigit() and world.runner.waiting_on(endpoint) > int(limit)
-
-
-def _unknown(kind: str) -> web.Response:
-    return answer({"detail": f"the emulator knows no submit failure {kind!r}"}, 400, "unknown-fault")
 
 
 async def _accepted(request: web.Request, world: World, job: Job, fault: Fault | None) -> web.StreamResponse:
@@ -131,19 +119,12 @@ def _state_of(world: World, job: Job, base_url: str, *, with_logs: bool) -> dict
 
 
 def _logs(job: Job) -> list[dict[str, Any]]:
-    """A few lines as a progress bar prints them; more of them the longer it runs."""
-    if job.started_at is None:
-        return []
-    elapsed = (job.ended_at or time.time()) - job.started_at
-    share = min(1.0, elapsed / job.seconds) if job.seconds else 1.0
+    """A line for the start, and one for the end."""
+    moments = {"started": job.started_at, "done": job.ended_at}
     return [
-        {
-            "message": f"{step * 25:3d}%|{'█' * step}{' ' * (4 - step)}| {step * 7}/28",
-            "level": "INFO",
-            "source": "USER",
-            "timestamp": datetime.fromtimestamp(job.started_at + job.seconds * step / 4, UTC).isoformat(),
-        }
-        for step in range(int(share * 4) + 1)
+        {"message": text, "level": "INFO", "source": "USER", "timestamp": datetime.fromtimestamp(at, UTC).isoformat()}
+        for text, at in moments.items()
+        if at is not None
     ]
 
 

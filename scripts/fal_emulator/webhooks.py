@@ -103,23 +103,21 @@ class Deliverer:
 
     def start(self, job: Job, fault: Fault | None) -> None:
         """Deliver in the background, badly if a fault says so."""
-        kind = fault.kind if fault else None
-        if kind == "withheld":
+        if fault is not None and fault.kind == "withheld":
             job.deliveries.append({"withheld": True})
             return
-        task = asyncio.get_running_loop().create_task(self._deliver(job, kind, fault))
+        task = asyncio.get_running_loop().create_task(self._deliver(job, fault or Fault(on="webhook", kind="")))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, job: Job, kind: str | None, fault: Fault | None) -> None:
-        if kind == "delayed":
-            await asyncio.sleep((fault.seconds if fault else None) or DEFAULT_DELAY_SECONDS)
-        times = int((fault.value if fault else None) or DEFAULT_REPEATS) if kind == "repeat" else 1
+    async def _deliver(self, job: Job, fault: Fault) -> None:
+        if fault.kind == "delayed":
+            await asyncio.sleep(fault.seconds or DEFAULT_DELAY_SECONDS)
         body = body_of(job)
-        for _ in range(times):
-            await self._insist(job, body, kind)
+        for _ in range(int(fault.value or DEFAULT_REPEATS) if fault.kind == "repeat" else 1):
+            await self._post_until_taken(job, body, fault.kind)
 
-    async def _insist(self, job: Job, body: bytes, kind: str | None) -> None:
+    async def _post_until_taken(self, job: Job, body: bytes, kind: str) -> None:
         """Try until it is taken: growing pauses, bounded; a redirect is never followed and ends it, as with fal."""
         for pause in (*self._settings.webhook_retry_seconds, None):
             status = await self._post(job, body, kind)
@@ -131,10 +129,10 @@ class Deliverer:
                 return
             await asyncio.sleep(pause)
 
-    async def _post(self, job: Job, body: bytes, kind: str | None) -> int | None:
+    async def _post(self, job: Job, body: bytes, kind: str) -> int | None:
         timestamp = int(time.time()) - (OLD_SECONDS if kind == "old_timestamp" else 0)
         headers = self.signer.headers(job.request_id, body, timestamp=timestamp, wrong=kind == "wrong_signature")
-        record: dict[str, Any] = {"at": time.time(), "kind": kind, "status": None}
+        record: dict[str, Any] = {"at": time.time(), "kind": kind or None, "status": None}
         job.deliveries.append(record)
         if self._session is None or job.webhook is None:
             return None

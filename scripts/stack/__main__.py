@@ -10,7 +10,6 @@ import httpx
 from scripts.stack.demo import run_demo
 from scripts.stack.dev import run_dev
 from scripts.stack.files import read_env_file
-from scripts.stack.ports import PortTakenError
 from scripts.stack.processes import StackError
 from scripts.stack.stack import ROOT
 
@@ -27,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
             run_demo(env, data_dir, prompt=chosen.prompt, model=chosen.model)
     except KeyboardInterrupt:
         return 130
-    except (StackError, PortTakenError, ValueError, OSError, httpx.HTTPError) as error:
+    except (StackError, ValueError, OSError, httpx.HTTPError) as error:
         print(f"scripts/{chosen.command}: {error}", file=sys.stderr)
         return 1
     return 0

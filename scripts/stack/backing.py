@@ -83,16 +83,8 @@ def _emulator(env: Mapping[str, str], data_dir: Path, seconds: float) -> Backing
     folder = _folder(data_dir / "tls")
 
     def settings(port: int, greeting: re.Match[str]) -> dict[str, str]:
-        direct = ",".join(filter(None, (env.get("NO_PROXY") or env.get("no_proxy"), "localhost,127.0.0.1")))
-        return {
-            "FAL_KEY": "emulator:key",
-            "FAL_RUN_HOST": f"localhost:{port}",
-            "FAL_QUEUE_RUN_HOST": f"localhost:{port}",
-            "FAL_JWKS_URL": f"https://localhost:{port}/.well-known/jwks.json",
-            "SSL_CERT_FILE": greeting["bundle"],
-            "NO_PROXY": direct,
-            "no_proxy": direct,
-        }
+        jwks_url = f"https://localhost:{port}/.well-known/jwks.json"
+        return {"FAL_KEY": "emulator:key", "FAL_JWKS_URL": jwks_url, **way_to_emulator(port, greeting["bundle"], env)}
 
     return Backing(
         name="emulator",
@@ -104,6 +96,13 @@ def _emulator(env: Mapping[str, str], data_dir: Path, seconds: float) -> Backing
         ready=re.compile(r"fal_emulator ready \S+ bundle=(?P<bundle>.+)"),
         settings=settings,
     )
+
+
+def way_to_emulator(port: int, bundle: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that lead fal-client to an emulator, around any proxy of the environment; `bundle`: its certificates."""
+    host = f"localhost:{port}"
+    direct = ",".join(filter(None, (env.get("NO_PROXY") or env.get("no_proxy"), "localhost,127.0.0.1")))
+    return {"FAL_RUN_HOST": host, "FAL_QUEUE_RUN_HOST": host, "SSL_CERT_FILE": bundle, "NO_PROXY": direct, "no_proxy": direct}
 
 
 def _folder(path: Path) -> Path:

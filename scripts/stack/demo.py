@@ -85,10 +85,8 @@ def _keep_picture(stack: Stack, client: httpx.Client, job: Mapping[str, Any]) ->
 
 def _remove_all_but_pictures(folder: Path, picture: Path) -> None:
     for entry in {*folder.iterdir()} - {folder / "storage", picture}:
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        remove = shutil.rmtree if entry.is_dir() else Path.unlink
+        remove(entry)
 
 
 def _call(client: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from scripts.stack.ports import PortTakenError, answers_ok, is_free
+from scripts.stack.ports import answers_ok, is_free
 from scripts.stack.processes import Child, StackError
 from scripts.stack.stack import ROOT, Stack
 from scripts.stack.terminal import paint
@@ -26,13 +26,13 @@ _DEFAULTS = {"HOST": "127.0.0.1", "ALLOW_ANONYMOUS": "true", "APP_ENV": "develop
 def run_dev(env: Mapping[str, str], data_dir: Path) -> NoReturn:
     """Run until SIGINT (raises KeyboardInterrupt) or SIGTERM (raises SystemExit).
 
-    Raises PortTakenError when PORT is in use, StackError when a process does not start.
+    Raises StackError when PORT is in use or a process does not start.
     """
     end_on_sigterm()
     settings = {**env, **{name: value for name, value in _DEFAULTS.items() if not env.get(name)}}
     port = int(env.get("PORT") or 5000)
     if not is_free(port, settings["HOST"]):
-        raise PortTakenError(f"port {port} is in use. End what listens there, or choose another: PORT=5001 scripts/dev")
+        raise StackError(f"port {port} is in use. End what listens there, or choose another: PORT=5001 scripts/dev")
     print("Starting ...", flush=True)
     with Stack(data_dir, settings, port=port) as stack:
         print(welcome(stack, own_key(stack)), flush=True)

@@ -29,7 +29,7 @@ _FOR_THE_WHOLE_SESSION = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
 
 
 class StackError(Exception):
-    """A process of the stack could not be started; the text says which, why, and its last log lines."""
+    """The stack, or a process of it, cannot be started; the text says which, why, and the last lines of its log."""
 
 
 def allow_open_files(wanted: int = OPEN_FILES) -> int:
@@ -179,18 +179,13 @@ class Child:
             self._process.wait(timeout_s)
         self._end_session()
 
-    def log(self) -> str:
-        """Return all it wrote so far, over all its starts."""
-        return self.log_path.read_bytes().decode(errors="replace") if self.log_path.exists() else ""
+    def log(self, *, start: int = 0) -> str:
+        """Return all it wrote so far, over all its starts, from the byte `start` on."""
+        return self.log_path.read_bytes()[start:].decode(errors="replace") if self.log_path.exists() else ""
 
     def last_lines(self, count: int = 20) -> str:
-        lines = self._log_since_start().splitlines()[-count:]
+        lines = self.log(start=self._log_offset).splitlines()[-count:]
         return "\n".join(f"  {self.name} | {line}" for line in lines) or f"  {self.name} wrote nothing."
-
-    def _log_since_start(self) -> str:
-        with self.log_path.open("rb") as log:
-            log.seek(self._log_offset)
-            return log.read().decode(errors="replace")
 
     def _end_session(self) -> None:
         if self._process is None:
@@ -203,7 +198,7 @@ class Child:
         if not self.is_running:
             return False
         if self._ready:
-            self.greeting = self._ready.search(self._log_since_start())
+            self.greeting = self._ready.search(self.log(start=self._log_offset))
             if self.greeting is None:
                 return False
         return self._answers is None or self._answers()
@@ -249,11 +244,10 @@ def _is_member(entry: Path, session: int) -> bool:
 
 
 def _exists(pid: int) -> bool:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        return True
+    return False
 
 
 def guard() -> None:

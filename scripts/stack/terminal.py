@@ -18,37 +18,30 @@ class LogPrinter:
 
     def __init__(self) -> None:
         self._followed: dict[str, IO[str]] = {}
-        self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-printer", daemon=True)
         self._thread.start()
 
     def follow(self, name: str, path: Path) -> None:
-        with self._lock:
-            if name not in self._followed:
-                path.touch()
-                self._followed[name] = path.open(errors="replace")
+        if name not in self._followed:
+            path.touch()
+            self._followed[name] = path.open(errors="replace")
 
     def close(self) -> None:
         """Print what is left and stop. May be repeated."""
         self._closing.set()
         self._thread.join()
-        with self._lock:
-            for file in self._followed.values():
-                file.close()
-            self._followed.clear()
+        for file in self._followed.values():
+            file.close()
+        self._followed.clear()
 
     def _run(self) -> None:
-        while not self._closing.wait(_POLL_S):
-            self._print_new()
-        self._print_new()
-
-    def _print_new(self) -> None:
-        with self._lock:
-            followed = list(self._followed.items())
-        for position, (name, file) in enumerate(followed):
-            while line := _whole_line(file):
-                print(f"{paint(f'{name:<8}|', _COLOURS[position % len(_COLOURS)])} {line.rstrip()}", flush=True)
+        is_closing = False
+        while not is_closing:
+            is_closing = self._closing.wait(_POLL_S)
+            for position, (name, file) in enumerate(list(self._followed.items())):
+                while line := _whole_line(file):
+                    print(f"{paint(f'{name:<8}|', _COLOURS[position % len(_COLOURS)])} {line.rstrip()}", flush=True)
 
 
 def _whole_line(file: IO[str]) -> str:

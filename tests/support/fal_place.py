@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.fal_emulator.tls import prepare
+from scripts.stack.backing import way_to_emulator
 from scripts.stack.ports import free_port
 
 
@@ -31,12 +32,5 @@ def lead_fal_client_here() -> FalPlace:
     """Point fal-client and TLS at an emulator to come; nothing this process does reaches the real fal."""
     place = FalPlace(free_port(), Path(tempfile.mkdtemp(prefix="imagegw-tls-")))
     prepare(place.tls_dir)
-    direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost,127.0.0.1")))
-    os.environ.update(
-        FAL_RUN_HOST=place.host,
-        FAL_QUEUE_RUN_HOST=place.host,
-        SSL_CERT_FILE=str(place.bundle),
-        NO_PROXY=direct,
-        no_proxy=direct,
-    )
+    os.environ.update(way_to_emulator(place.port, str(place.bundle), os.environ))
     return place

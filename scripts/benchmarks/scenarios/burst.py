@@ -4,15 +4,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scripts.benchmarks.bench import FLUX_PRO, Bench, plain_workers
+from scripts.benchmarks.bench import FLUX_PRO, Bench
 from scripts.benchmarks.machine import OURS, cpu_ms, memory_mb, peak_of
 from scripts.benchmarks.source import Outcome, Source
 from scripts.benchmarks.tables import Figure, Table
 
 TOTAL = "all of ours"
 MAX_IDLE_MB, MAX_PEAK_MB = {"web": 150.0, "watcher": 150.0}, {"watcher": 150.0, "worker": 120.0}
-#: Generations that scripts can carry: 500 took them 12 s once, and 130 s twice.
-MAX_SCRIPTED = 400
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,6 @@ FULL = (
     Burst(2000, 10.0, at_most_s=45.0),
 )
 QUICK = (Burst(50, 1.0, is_scripted=True), Burst(200, 2.0))
-#: Plain RQ workers, a generation for each; seconds of one.
-PLAIN, PLAIN_S = (10, 40), 2.0
 
 
 def run(bench: Bench) -> Sequence[Table]:
@@ -71,8 +67,7 @@ def run(bench: Bench) -> Sequence[Table]:
     load, scripts = bench.warm_load(FLUX_PRO), [bench.source("direct.py") for _ in range(SCRIPTS)]
     script_mb = scripts[0].ask(**FLUX_PRO.direct, count=1).require("200").pss_mb
     measured = [_measured(bench, load, scripts, burst) for burst in (QUICK if bench.quick else FULL)]
-    plain_ms = {} if bench.quick else _plain(bench)
-    return [bursts(measured, SCRIPTS), memory(idle, measured, script_mb), in_flight(measured, plain_ms)]
+    return [bursts(measured, SCRIPTS), memory(idle, measured, script_mb), in_flight(measured)]
 
 
 def _measured(bench: Bench, load: Source, scripts: Sequence[Source], burst: Burst) -> Measured:
@@ -101,16 +96,6 @@ def _with_total(memory: Mapping[str, Sequence[float]]) -> Mapping[str, Sequence[
     return {**memory, TOTAL: [sum(map(sum, memory.values()))]}
 
 
-def _plain(bench: Bench) -> Mapping[int, Sequence[float]]:
-    """Return the CPU milliseconds per generation of as many plain RQ workers, round by round."""
-    bench.set_generation_time(PLAIN_S)
-    plain, workers = bench.source("worker_per_generation.py"), max(PLAIN)
-    plain_workers(plain, FLUX_PRO, count=workers, over_s=0.0, workers=workers)  # The first time is the warming up.
-    return {
-        count: [plain_workers(plain, FLUX_PRO, count=count, over_s=0.0, workers=workers) for _ in range(bench.rounds)] for count in PLAIN
-    }
-
-
 def bursts(measured: Sequence[Measured], scripts: int) -> Table:
     figures: list[Figure] = []
     for one in measured:
@@ -122,13 +107,9 @@ def bursts(measured: Sequence[Measured], scripts: int) -> Table:
             figures.append(Figure.ratio(f"{burst.name}, gateway / scripts", one.ours_s, one.scripts_s, at_most=burst.at_most_of_scripts))
     text = (
         "flux-pro generations asked for at once, 4 workers; time until the last waiting request is answered. None failed. The "
-        f"{scripts} scripts share the generations, a thread for each, with `fal_client.subscribe` and a download."
+        f"{scripts} scripts share the generations, a thread for each, with `fal_client.subscribe` and a download. For the larger bursts "
+        "there is no such line: with more than a hundred threads a script stands still for minutes, in fal-client's one connection pool."
     )
-    if any(one.burst.count > MAX_SCRIPTED for one in measured):
-        text += (
-            " For the larger bursts there is no such line: with more than a hundred threads a script stands still for minutes, in "
-            "fal-client's one connection pool."
-        )
     return Table("Bursts", text, figures)
 
 
@@ -153,8 +134,8 @@ def memory(idle: Mapping[str, Sequence[float]], measured: Sequence[Measured], sc
     return Table("Memory", text, figures)
 
 
-def in_flight(measured: Sequence[Measured], plain_ms: Mapping[int, Sequence[float]]) -> Table:
-    """Return latency and CPU against the number in flight; `plain_ms` is the CPU of a plain worker for each generation."""
+def in_flight(measured: Sequence[Measured]) -> Table:
+    """Return latency and CPU against the number in flight."""
     figures: list[Figure] = []
     for one in measured:
         figures += [
@@ -162,11 +143,8 @@ def in_flight(measured: Sequence[Measured], plain_ms: Mapping[int, Sequence[floa
             Figure.of(f"{one.burst.count:,} in flight, added, 95th percentile", one.slow_ms, "ms"),
             Figure.of(f"{one.burst.count:,} in flight, CPU", one.cpu_ms, "ms"),
         ]
-    figures += [Figure.of(f"{count} in flight, CPU, a worker for each", values, "ms") for count, values in plain_ms.items()]
     text = (
         "The same bursts: as many in flight as were asked for at once. Added is the answer time less the generation; CPU is that of "
         "web, workers and watcher for each generation."
     )
-    if plain_ms:
-        text += " A worker for each: a plain `rq.Worker` for every generation of 2 s, as under CPU per generation."
     return Table("In flight", text, figures)

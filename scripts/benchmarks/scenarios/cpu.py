@@ -3,8 +3,9 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from scripts.benchmarks.bench import FLUX_DEV_PNG, Bench, plain_workers
+from scripts.benchmarks.bench import FLUX_DEV_PNG, Bench
 from scripts.benchmarks.machine import BACKING, OURS, cpu_ms
+from scripts.benchmarks.source import BenchmarkError, Source
 from scripts.benchmarks.tables import Figure, Table
 
 SECONDS = 2.0
@@ -22,7 +23,7 @@ def run(bench: Bench) -> Sequence[Table]:
     rounds, idle, script_ms, plain_ms = Readings(), Readings(), list[float](), list[float]()
     load, script, plain = bench.warm_load(FLUX_DEV_PNG), bench.source("direct.py"), bench.source("worker_per_generation.py")
     script.ask(**FLUX_DEV_PNG.direct, count=1)
-    plain_workers(plain, FLUX_DEV_PNG, count=workers, over_s=0.0, workers=workers)
+    _plain_ms(plain, count=workers, over_s=0.0, workers=workers)
     bench.set_generation_time(SECONDS)
     for _ in range(bench.rounds):
         with cpu_ms(bench.stack) as spent_idle:
@@ -32,7 +33,7 @@ def run(bench: Bench) -> Sequence[Table]:
         idle.append({name: ms / IDLE_S for name, ms in spent_idle.items()})
         rounds.append({name: ms / count for name, ms in spent.items()})
         script_ms.append(1000 * script.ask(**FLUX_DEV_PNG.direct, count=4).require("200").cpu_s / 4)
-        plain_ms.append(plain_workers(plain, FLUX_DEV_PNG, count=count, over_s=over_s, workers=workers))
+        plain_ms.append(_plain_ms(plain, count=count, over_s=over_s, workers=workers))
     text = (
         f"One 1024 x 1024 PNG stored: flux-dev, {SECONDS:g} s at the emulator, {count} generations started evenly over {over_s:g} s; user "
         "and system time of each process, divided by the generations. Idle is with nothing to do, in milliseconds per second. A worker "
@@ -40,6 +41,14 @@ def run(bench: Bench) -> Sequence[Table]:
         "`fal_client.subscribe`, downloads the picture into a folder and inserts one document; what queues the jobs is not counted."
     )
     return [Table("CPU per generation", text, _figures(rounds, idle, script_ms, plain_ms))]
+
+
+def _plain_ms(plain: Source, *, count: int, over_s: float, workers: int) -> float:
+    """Have plain RQ workers make so many, started evenly over that time; return the CPU milliseconds per generation."""
+    answer = plain.talk(**FLUX_DEV_PNG.direct, count=count, over_s=over_s, workers=workers)
+    if answer["failed"]:
+        raise BenchmarkError(f"{answer['failed']} jobs of plain workers failed")
+    return float(answer["cpu_ms"]) / count
 
 
 def _figures(rounds: Readings, idle: Readings, script_ms: list[float], plain_ms: list[float]) -> list[Figure]:

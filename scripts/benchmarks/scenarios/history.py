@@ -1,14 +1,12 @@
 """Lists and exports of a long history: what depth and length cost."""
 
-import contextlib
 import itertools
 import json
-import os
 import time
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,8 +18,6 @@ from scripts.benchmarks.source import BenchmarkError, Source
 from scripts.benchmarks.tables import Figure, Table, p95
 
 SHORT, FULL, QUICK = 2_000, 50_000, 10_000
-#: With a real server, which MONGODB_URI names.
-REAL = (10_000, 1_000_000)
 PAGES = 40
 PAGE_BYTES = 1 << 16
 CHUNK = 2000
@@ -29,10 +25,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def run(bench: Bench) -> Sequence[Table]:
-    server = os.environ.get("MONGODB_URI")
-    if server:
-        bench.database, bench.settings["MONGODB_URI"] = "mongod", bench.enter_context(_database_of_its_own(server))
-    short, long = (SHORT, QUICK) if bench.quick else REAL if server else (SHORT, FULL)
+    short, long = SHORT, QUICK if bench.quick else FULL
     load = bench.source("load.py")
     deep = {user: _seed(bench, load, user_id=user, count=count) for user, count in (("short", short), ("long", long))}
     pages: dict[str, list[float]] = {}
@@ -40,7 +33,7 @@ def run(bench: Bench) -> Sequence[Table]:
         for user, near_the_end in deep.items():
             pages.setdefault(f"first page of {user}", []).append(_page_ms(bench, user, None))
             pages.setdefault(f"last page of {user}", []).append(_page_ms(bench, user, near_the_end))
-    exports = [_export(bench, long) for _ in range(1 if long > FULL else bench.rounds)]
+    exports = [_export(bench, long) for _ in range(bench.rounds)]
     figures = [Figure.of(f"{name}, 95th percentile", values, "ms") for name, values in pages.items()]
     figures += [
         Figure.ratio(f"{which} page, long / short", pages[f"{which} page of long"], pages[f"{which} page of short"], at_most=1.5)
@@ -55,18 +48,6 @@ def run(bench: Bench) -> Sequence[Table]:
         "fast as it comes."
     )
     return [Table("History", text, figures)]
-
-
-@contextlib.contextmanager
-def _database_of_its_own(server: str) -> Iterator[str]:
-    """Yield the address of a fresh database on a real server, which is dropped in the end."""
-    name = f"test_bench_{uuid.uuid4().hex[:12]}"
-    try:
-        yield urllib.parse.urlunsplit(urllib.parse.urlsplit(server)._replace(path=f"/{name}"))
-    finally:
-        client: MongoClient[dict[str, Any]] = MongoClient(server)
-        with client:
-            client.drop_database(name)
 
 
 def _seed(bench: Bench, load: Source, *, user_id: str, count: int) -> datetime:

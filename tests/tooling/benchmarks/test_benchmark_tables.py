@@ -87,13 +87,12 @@ def test_memory_is_that_of_the_largest_burst_and_the_largest_worker_of_all() -> 
 def test_latency_and_cpu_are_told_for_every_number_in_flight() -> None:
     measured = [_measured(Burst(count, 1.0), ours_s=2.0) for count in (1, 500, 2000)]
 
-    table = burst_tables.in_flight(measured, {10: [70.0, 72.0, 71.0]})
+    table = burst_tables.in_flight(measured)
 
     medians = {figure.what: figure.median for figure in table.figures}
     assert medians["1 in flight, added"] == pytest.approx(200)
     assert medians["500 in flight, added, 95th percentile"] == pytest.approx(200)
     assert medians["2,000 in flight, CPU"] == 20
-    assert medians["10 in flight, CPU, a worker for each"] == 71
 
 
 def test_counts_are_summed_over_the_labels_that_are_not_asked_for() -> None:

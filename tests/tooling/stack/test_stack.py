@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -24,6 +23,7 @@ from scripts.stack.files import lock_folder
 from scripts.stack.ports import free_port
 from scripts.stack.processes import StackError, session_pids
 from scripts.stack.stack import ROOT, Stack
+from tests.support.fal_calls import wait_until
 
 # A service of the right shape: a web process that answers, and a worker with two processes of its own that shrug off SIGTERM.
 WEB = """
@@ -101,13 +101,6 @@ def start_parent(tmp_path: Path) -> Iterator[StartParent]:
     for parent in parents:
         parent.kill()
         parent.wait()
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not become true in time"
-        time.sleep(0.02)
 
 
 def get(url: str) -> str:
