@@ -121,7 +121,7 @@ class Server:
     """What the connections share, and the life of the process."""
 
     def __init__(self, engine: Engine) -> None:
-        self._clients: set[asyncio.StreamWriter] = set()
+        self.clients: set[asyncio.StreamWriter] = set()
         self._reply_ids = (number & 0x7FFFFFFF for number in count(1))
         self._engine = engine
         self._stop = asyncio.Event()
@@ -132,7 +132,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        listener = await asyncio.start_server(self._serve_client, host, port, backlog=512, limit=_BUFFER_BYTES)
+        listener = await asyncio.start_server(self.serve_client, host, port, backlog=512, limit=_BUFFER_BYTES)
         expiry = asyncio.create_task(self._expire())
         actual = listener.sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
@@ -141,20 +141,20 @@ class Server:
         await self._stop.wait()
         expiry.cancel()
         listener.close()
-        for writer in list(self._clients):
+        for writer in list(self.clients):
             writer.close()
         if self._failure is not None:
             raise self._failure
 
-    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client. Bytes that are not the protocol close its connection and touch nothing else."""
-        self._clients.add(writer)
+        self.clients.add(writer)
         try:
             while True:
                 head = await reader.readexactly(_HEADER_BYTES)
                 request = parse(head + await reader.readexactly(message_length(head) - _HEADER_BYTES))
-                answer = self._run(request.arguments)
-                if request.wants_reply:
+                answer = self.answer(request.arguments)
+                if answer is not None and request.wants_reply:
                     writer.write(reply(request, next(self._reply_ids), answer))
         except ProtocolError as exc:
             print(f"embedded_mongo: closing a connection: {exc}", file=sys.stderr)
@@ -162,9 +162,9 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()  # The client has gone.
         finally:
-            self._clients.discard(writer)
+            self.clients.discard(writer)
 
-    def _run(self, arguments: Document) -> Document:
+    def answer(self, arguments: Document) -> Document | None:
         """Run one command. When the journal cannot be written, ends the process: memory is ahead of the disk."""
         try:
             return commands.run(self._engine, _COMMANDS, arguments)

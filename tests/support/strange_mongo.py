@@ -12,50 +12,51 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.embedded_mongo.server import Connection, Server, parse, reply
+from scripts.embedded_mongo.server import Server
 from scripts.embedded_mongo.storage import Engine
 
 Message = dict[str, Any]
-Meddle = Callable[[Message, Callable[[], Message]], Message | None]
+Meddle = Callable[[Message, Callable[[], Message | None]], Message | None]
 """Gets a command, and what carries it out; returns what is answered, or None for no answer at all."""
 
 NOT_CONFIRMED = {"code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
 
 
-def honest(_command: Message, carry_out: Callable[[], Message]) -> Message:
+def honest(_command: Message, carry_out: Callable[[], Message | None]) -> Message | None:
     return carry_out()
 
 
-class StrangeMongo:
+class StrangeMongo(Server):
     """A running server; `meddle` may be replaced at any moment. `commands` are those it got, in order."""
 
     def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
         self.meddle: Meddle = honest
         self.commands: list[Message] = []
-        self.server = Server(engine)
         self.port = 0
 
     def uri(self, database: str = "test_strange", **options: object) -> str:
         told = {"serverSelectionTimeoutMS": 2000, **options}
         return f"mongodb://127.0.0.1:{self.port}/{database}?" + "&".join(f"{name}={value}" for name, value in told.items())
 
+    def answer(self, arguments: Message) -> Message | None:
+        self.commands.append(arguments)
+        carry_out = super().answer
+        return self.meddle(arguments, lambda: carry_out(arguments))
+
     async def listen(self) -> asyncio.Server:
-        listener = await asyncio.get_running_loop().create_server(lambda: _Meddled(self), "127.0.0.1", 0)
+        listener = await asyncio.start_server(self.serve_client, "127.0.0.1", 0)
         self.port = listener.sockets[0].getsockname()[1]
         return listener
 
-
-class _Meddled(Connection):
-    def __init__(self, strange: StrangeMongo) -> None:
-        super().__init__(strange.server)
-        self._strange = strange
-
-    def _answer(self, message: bytes) -> None:
-        request = parse(message)
-        self._strange.commands.append(request.arguments)
-        answer = self._strange.meddle(request.arguments, lambda: self._server.run(request.arguments))
-        if answer is not None:
-            self._transport.write(reply(request, next(self._server.reply_ids), answer))
+    async def hang_up(self, listener: asyncio.Server) -> None:
+        listener.close()
+        for writer in list(self.clients):
+            writer.transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.contextmanager
@@ -70,10 +71,8 @@ def strange_mongo(folder: Path) -> Iterator[StrangeMongo]:
     try:
         yield strange
     finally:
-        loop.call_soon_threadsafe(listener.close)
-        for transport in list(strange.server.connections):
-            loop.call_soon_threadsafe(transport.abort)
-        loop.call_soon_threadsafe(loop.call_soon, loop.stop)
+        asyncio.run_coroutine_threadsafe(strange.hang_up(listener), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
         engine.close()
