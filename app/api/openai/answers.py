@@ -21,6 +21,7 @@ from app.api.http.ordering import replay_headers
 from app.api.openai.asked import Asked
 from app.api.openai.pictures import Pictures, encoded, stored_kind
 from app.clients.storage import Storage
+from app.domain.errors import GatewayError
 from app.domain.job import Job
 from app.domain.pricing import usd
 
@@ -50,9 +51,19 @@ def answer(job: Job, asked: Asked, *, replayed: bool = False, written: Callable[
         hold_encoding()
     pieces, progress = _pieces(job, asked, services().storage, services().offload), Progress()
     first = next(pieces)  # What is wrong from the start gets a status of its own.
-    at_the_end(lambda: written() if progress.is_whole else None)
+    at_the_end(lambda: tell(written, progress))
     headers = {"X-Job-Id": job.id, **replay_headers(replayed=replayed)}
     return Response(_watched(first, pieces, progress), content_type="application/json", headers=headers)
+
+
+def tell(written: Callable[[], None], progress: Progress) -> None:
+    """Call `written` where an answer is whole. A store that is away then is no trouble of the client's, which has all it asked for."""
+    if not progress.is_whole:
+        return
+    try:
+        written()
+    except GatewayError:
+        log.warning("an answer was written, which could not be noted", exc_info=True)
 
 
 def shown_of(job: Job) -> dict[str, Any]:

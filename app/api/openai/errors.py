@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, jsonify
 
 from app.api.http.errors import Fault
@@ -34,15 +36,26 @@ class UnsupportedEndpoint(NotFound):
 
 
 def shape(fault: Fault) -> Response:
-    code = CODES.get(fault.code, fault.code)
-    status = STATUSES.get(code, fault.status)
-    kind = TYPES.get(code, "server_error" if status >= 500 else "invalid_request_error")
-    response = jsonify({"error": {"message": fault.message, "type": kind, "param": _parameter(fault, code), "code": code}})
+    code, status = _spelled(fault)
+    response = jsonify(envelope_of(fault))
     response.status_code = status
     if code == "insufficient_quota" or fault.job_id is not None:
         # SDKs send again whatever failed with 429 or 500: here nothing would come of it, or another job.
         response.headers["x-should-retry"] = "false"
     return response
+
+
+def envelope_of(fault: Fault) -> dict[str, Any]:
+    """Return the body that tells of an error, and the event of a stream."""
+    code, status = _spelled(fault)
+    kind = TYPES.get(code, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": fault.message, "type": kind, "param": _parameter(fault, code), "code": code}}
+
+
+def _spelled(fault: Fault) -> tuple[str, int]:
+    """Return an error's code and status in OpenAI's words."""
+    code = CODES.get(fault.code, fault.code)
+    return code, STATUSES.get(code, fault.status)
 
 
 def _parameter(fault: Fault, code: str) -> str | None:

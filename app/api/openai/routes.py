@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from app.api.http.errors import Fault, job_fault, shape_errors, told
 from app.api.http.limits import at_the_end, counted_wait, submits
 from app.api.http.ordering import count_accept, count_answer, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
-from app.api.openai import answers
+from app.api.openai import answers, streams
 from app.api.openai.asked import Asked
 from app.api.openai.body import read_edit, read_generation
 from app.api.openai.errors import UnsupportedEndpoint, shape
@@ -52,7 +53,7 @@ also = Blueprint("openai_also", __name__)
 @blueprint.post("/images/generations")
 @needs(Scope.GENERATE)
 @submits
-@blueprint.doc(requestBody=schemas.generation_body(list(PARAMETERS.values())))
+@blueprint.doc(requestBody=schemas.generation_body(list(PARAMETERS.values())), responses=streams.ANSWER)
 @blueprint.response(200, schemas.PicturesAnswer)
 @blueprint.alt_response(202, schema=JobAnswer)
 @blueprint.errors(400, 401, 403, 404, 413, 415, 429, 500, 504)
@@ -68,7 +69,7 @@ def create_image(deployment: str | None = None) -> Response:
 @blueprint.post("/images/edits")
 @needs(Scope.GENERATE)
 @submits
-@blueprint.doc(requestBody=schemas.edit_body(list(PARAMETERS.values())))
+@blueprint.doc(requestBody=schemas.edit_body(list(PARAMETERS.values())), responses=streams.ANSWER)
 @blueprint.response(200, schemas.PicturesAnswer)
 @blueprint.alt_response(202, schema=JobAnswer)
 @blueprint.errors(400, 401, 403, 404, 413, 415, 429, 500, 504)
@@ -175,6 +176,8 @@ def _tried(said: dict[str, Any]) -> Try | None:
 
 
 def _waiting(asked: Asked, accepted: Accepted) -> Response:
+    if asked.stream:
+        return streams.stream(accepted.job, asked, replayed=accepted.replayed, written=_written(accepted.job))
     if accepted.begins_later:
         return _still_running(accepted.job, replayed=accepted.replayed, after_ms=LATER_MS)
     seconds = min(services().settings.sync_wait_seconds, LONGEST_WAIT_S)
@@ -184,11 +187,16 @@ def _waiting(asked: Asked, accepted: Accepted) -> Response:
 
 def _ended(asked: Asked, job: Job, *, replayed: bool) -> Response:
     """Answer with how a job has ended; once that is written, no retry of the same request is owed it any more."""
-    written = functools.partial(services().repeats.answered, job.id) if job.repeat else answers.nothing
+    written = _written(job)
     if job.status is JobStatus.COMPLETED:
         return answers.answer(job, asked, replayed=replayed, written=written)
     at_the_end(written)
     return _headed(told(job_fault(job)), job, replayed=replayed)
+
+
+def _written(job: Job) -> Callable[[], None]:
+    """Return what is to be done once somebody was sent how a job ended."""
+    return functools.partial(services().repeats.answered, job.id) if job.repeat else answers.nothing
 
 
 def _still_running(job: Job, *, replayed: bool, after_ms: int = RETRY_AFTER_MS) -> Response:
