@@ -35,6 +35,7 @@ WRITTEN = [
     "docs/decisions.md",
     "docs/events.md",
     "docs/guarantees.md",
+    "docs/openai.md",
     "docs/operations.md",
     "docs/performance.md",
     "docs/script-api.md",
