@@ -6,7 +6,6 @@ Proxies give up a connection that is silent for a minute or two; models take lon
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 
@@ -25,8 +24,6 @@ from app.bootstrap import Services
 from app.domain.errors import GatewayError
 from app.domain.job import Job, JobStatus, StoredImage
 from app.services.people.sessions import Credential
-
-log = logging.getLogger("http")
 
 PULSE_S = 15.0
 PULSE = b": still here\n\n"
@@ -90,7 +87,6 @@ class Events:
             for image in job.images:
                 yield from self._picture(job, image)
         except GatewayError as exc:
-            log.warning("a stream ends before its last picture: %s", exc.message)
             yield error_event(fault_of(exc))
             return
         finally:
