@@ -90,6 +90,7 @@ def test_the_script_as_it_was_and_its_twin_in_python_bring_what_the_rewritten_on
     posts = service.posts(prompt)
     with Image.open(io.BytesIO(pictures[0])) as image:
         width, height = image.size
+    assert [sorted(result) for result in results] == [["description", "images"]] * 2
     assert [len(result["images"]) for result in results] == [1, 1]
     assert (width, height) == (1536, 2736)  # 9:16 in 2K.
     assert pictures == [pictures[0]] * 3

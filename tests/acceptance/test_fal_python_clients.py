@@ -62,7 +62,7 @@ def story(
 
 def assert_whole(output: dict[str, Any], service: Service) -> None:
     """Check that an output has fal's whole shape, and that its pictures are the gateway's own."""
-    assert "images" in output, output
+    assert {"images", "timings", "seed", "has_nsfw_concepts", "prompt"} <= set(output), output
     for image in output["images"]:
         assert urlsplit(image["url"]).port == urlsplit(service.stack.base_url).port
         assert httpx.get(image["url"], trust_env=False).headers["content-type"] == image["content_type"]
@@ -98,6 +98,7 @@ def test_a_request_is_found_by_its_id_and_its_addresses_are_the_gateways_own(sto
     hosts = {host, f"queue.{host}"}
 
     assert document["config"]["inputs"]["prompt"] == f"{story.prompt} submit"
+    assert submitted["result"]["seed"] == 2**63 + 5
     assert all(urlsplit(url).netloc in hosts and urlsplit(url).scheme == urlsplit(story.base).scheme for url in submitted["urls"])
     assert all(f"/requests/{submitted['id']}" in url for url in submitted["urls"])
     assert story.steps["by_id"]["early"] in ("Queued", "InProgress", "Completed")

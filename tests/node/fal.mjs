@@ -57,7 +57,6 @@ const steps = {
   },
   invalid: () => fal.subscribe(FLUX, { input: { image_size: "square" } }),
   refused: () => fal.subscribe(FLUX, { input: asked("[emulator: fail=content_policy]") }),
-  broken: () => fal.subscribe(FLUX, { input: asked("[emulator: fail=error_500]") }),
   unknown: () => fal.subscribe("fal-ai/no-such-app", { input: asked("nothing") }),
 };
 
