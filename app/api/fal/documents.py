@@ -24,7 +24,15 @@ APP = {
 OUTPUT = {
     "type": "object",
     "description": "The model's own output, with links to the stored pictures.",
-    "properties": {"images": {"type": "array", "items": {"type": "object"}}, "image": {"type": "object"}},
+    "properties": {
+        "images": {"type": "array", "items": {"type": "object"}},
+        "image": {"type": "object"},
+        "prompt": {"type": "string"},
+        "seed": {"type": "integer", "description": "Maybe of more than 64 bits."},
+        "timings": {"type": "object"},
+        "has_nsfw_concepts": {"type": "array", "items": {"type": "boolean"}},
+        "description": {"type": "string"},
+    },
     "additionalProperties": True,
 }
 
