@@ -141,8 +141,13 @@ def running_machines(**more: str) -> Iterator[Machines]:
     bucket.start()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # It would tell of every request.
     host, port = bucket.get_host_and_port()
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    s3 = boto3.client("s3", endpoint_url=f"http://{host}:{port}", **keys)
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
     s3.create_bucket(Bucket=BUCKET)
     settings = {
         "ALLOW_ANONYMOUS": "true",

@@ -10,8 +10,8 @@ import pytest
 
 from tests.acceptance.service import wait_until
 from tests.faults.place import Place
-from tests.faults.rude import PATIENCE_S, Web, impatient_web
-from tests.faults.test_bad_clients import FINAL, SOON_S, TEXT, UPGRADE, frame, heard_until_closed, upgraded
+from tests.faults.rude import PATIENCE_S, Web, heard_until_closed, impatient_web
+from tests.faults.test_bad_clients import FINAL, SOON_S, TEXT, UPGRADE, frame, upgraded
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 WITHOUT_A_LIMIT_S = 15.0

@@ -115,7 +115,10 @@ def openapi(
     """Return an endpoint's document in the shape that fal generates."""
     picture = {"$ref": "#/components/schemas/Image"}
     result = {"images": {"type": "array", "items": picture}, "image": picture, "video": {"type": "object"}}[output]
-    json_of = lambda name: {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}  # noqa: E731
+
+    def json_of(name: str) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+
     return {
         "openapi": "3.0.4",
         "info": {

@@ -79,5 +79,5 @@ def listen_to(reader: LogReader) -> None:
                 reader.note_request(request.content)
         return send(client, request, **more)
 
-    httpx.Client.send = noted  # type: ignore[method-assign]
+    httpx.Client.send = noted  # type: ignore[assignment, method-assign]
     Stack.readers.append(reader.read)

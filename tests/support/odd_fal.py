@@ -141,7 +141,7 @@ NAMES = {
     "has_nsfw_concepts": VALUE,
     "success": VALUE,
 }
-JSON = (VALUE | st.fixed_dictionaries({}, optional=NAMES)).map(lambda value: json.dumps(value).encode())  # type: ignore[arg-type]
+JSON = (VALUE | st.fixed_dictionaries({}, optional=NAMES)).map(lambda value: json.dumps(value).encode())
 RAW = st.binary(max_size=200) | st.sampled_from(
     [b"", b"[" * 100_000, b"9" * 5000, b"<html>", PNG, PNG[:60], b"\x1f\x8b", b"\xff\xfe{", b"x" * 300_000]
 )

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -133,11 +134,12 @@ def until_they_agree(found: Sentinels) -> None:
 
 def state_of(redis: Redis) -> tuple[int, int, str]:
     try:
-        master = redis.sentinel_masters()[SERVICE]
-        (replica,) = redis.sentinel_slaves(SERVICE) or [{"master-link-status": "none"}]
+        masters: Any = redis.sentinel_masters()
+        replicas: list[Any] = list(redis.sentinel_slaves(SERVICE))
     except RedisError:
         return 0, 0, "away"
-    return int(master["num-slaves"]), int(master["num-other-sentinels"]), str(replica["master-link-status"])
+    master, link = masters[SERVICE], replicas[0]["master-link-status"] if replicas else "none"
+    return int(master["num-slaves"]), int(master["num-other-sentinels"]), str(link)
 
 
 class Front(socketserver.ThreadingTCPServer):
