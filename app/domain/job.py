@@ -54,6 +54,10 @@ class Settlement(StrEnum):
     DONE = "done"
 
 
+#: fal's own word for how urgent a request is, `normal` or `low`; heeded here as well.
+PRIORITY_HEADER = "X-Fal-Queue-Priority"
+
+
 class Operation(StrEnum):
     GENERATE = "generate"
     TEXT_TO_IMAGE = "text_to_image"
@@ -122,6 +126,8 @@ class Job:
     arguments: dict[str, Any]
     image_pointers: tuple[str, ...] = ()
     takes_num_images: bool = True
+    fal_headers: dict[str, str] = field(default_factory=dict)
+    """What fal is told beside the arguments: which machine, how urgent, how long to wait for one."""
     quote: Quote
     requests: tuple[FalRequest, ...]
     created_at: datetime
@@ -173,6 +179,11 @@ class Job:
     @property
     def tokens_held(self) -> int:
         return self.tokens_per_image * self.num_images
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Tell whether it goes to fal after those that somebody waits for."""
+        return self.batch_id is not None or self.fal_headers.get(PRIORITY_HEADER) == "low"
 
     @property
     def is_paid_for(self) -> bool:

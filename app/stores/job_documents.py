@@ -39,6 +39,7 @@ def _order_document(job: Job) -> Document:
             "arguments": json.dumps(job.arguments, separators=(",", ":")),
             "images": list(job.image_pointers),
             "takesNumImages": job.takes_num_images,
+            "headers": job.fal_headers,
         },
         "quote": _quote_document(job),
         "projectId": job.project_id,
@@ -98,6 +99,7 @@ def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
         arguments=json.loads(doc["call"]["arguments"]),
         image_pointers=tuple(doc["call"]["images"]),
         takes_num_images=doc["call"]["takesNumImages"],
+        fal_headers=doc["call"].get("headers", {}),  # Jobs from before they were passed on lack them.
         inputs=sayable(doc["config"]["inputs"]),
         options=sayable(doc["config"]["options"]),
         quote=_quote(doc),

@@ -56,7 +56,8 @@ async def submit(request: web.Request) -> web.StreamResponse:
     if _is_full(request, world, endpoint):
         world.refuse(endpoint, arguments, "fal_max_queue_length")
         return answer({"detail": "The queue is longer than fal_max_queue_length"}, 429, "queue-full")
-    job = world.register(endpoint, arguments, request.query.get("fal_webhook"))
+    headers = {name.lower(): value for name, value in request.headers.items() if name.lower().startswith("x-fal-")}
+    job = world.register(endpoint, arguments, request.query.get("fal_webhook"), headers)
     return await _accepted(request, world, job, fault)
 
 

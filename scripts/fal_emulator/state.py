@@ -12,7 +12,7 @@ from scripts.fal_emulator.painter import Picture
 KEPT_REQUESTS = 50_000
 #: What `GET /_emulator/requests` tells of a request, beside its id and its state.
 SHOWN = (
-    "endpoint", "arguments", "webhook", "received_at", "started_at", "ended_at", "refusal", "outcome", "error", "error_type",
+    "endpoint", "arguments", "headers", "webhook", "received_at", "started_at", "ended_at", "refusal", "outcome", "error", "error_type",
     "cancel_requested", "canceled", "deliveries",
 )  # fmt: skip
 ASKED = ("statusPolls", "resultFetches", "fileFetches")
@@ -45,6 +45,7 @@ class Job:
     arguments: dict[str, Any] | None
     received_at: float
     webhook: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     sequence: int = 0
     status: Status = Status.IN_QUEUE

@@ -27,9 +27,9 @@ class World:
         self.signer = Signer(tls.bundle.parent / "webhook.key")
         self.deliverer = Deliverer(self.signer, self.state, settings, tls.bundle)
 
-    def register(self, endpoint: str, arguments: dict[str, Any], webhook: str | None) -> Job:
+    def register(self, endpoint: str, arguments: dict[str, Any], webhook: str | None, headers: dict[str, str]) -> Job:
         """Accept a request and put it into the queue."""
-        job = Job(endpoint=endpoint, arguments=arguments, received_at=time.time(), webhook=webhook)
+        job = Job(endpoint=endpoint, arguments=arguments, received_at=time.time(), webhook=webhook, headers=headers)
         job.directives = directives_in(job.prompt)
         job.queue_seconds = _seconds(job.directives.get("queue"), self.settings.queue_seconds)
         job.seconds = _seconds(job.directives.get("seconds"), self.settings.seconds)

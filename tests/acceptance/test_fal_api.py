@@ -201,3 +201,34 @@ def test_what_the_model_does_not_know_is_left_out_and_named(service: Service, fa
 def as_data_uri() -> str:
 
     return f"data:image/png;base64,{base64.b64encode(a_picture()).decode()}"
+
+
+def test_what_fal_heeds_beside_the_arguments_is_passed_on(service: Service, fal: Fal) -> None:
+    prompt = a_prompt()
+    wishes = {"X-Fal-Runner-Hint": "lora-7", "X-Fal-Queue-Priority": "low", "X-Fal-Request-Timeout": "30.0"}
+
+    answer = fal.submit({"prompt": prompt, **SMALL}, **wishes)
+
+    fal.ended(answer.json()["request_id"])
+    passed_on = service.posts(prompt)[0]["headers"]
+    assert passed_on == {name.lower(): value for name, value in wishes.items()}
+    assert "x-gateway-ignored" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Fal-Queue-Priority", "urgent"),
+        ("X-Fal-Runner-Hint", "a" * 201),
+        ("X-Fal-Request-Timeout", "-1"),
+        ("X-Fal-Request-Timeout", "nan"),
+    ],
+)
+def test_what_fal_would_make_nothing_of_is_refused_by_its_name(service: Service, fal: Fal, name: str, value: str) -> None:
+    before = service.footprint()
+
+    answer = fal.submit({"prompt": a_prompt(), **SMALL}, **{name: value})
+
+    assert answer.status_code == 422
+    assert name in answer.text
+    assert service.footprint() == before

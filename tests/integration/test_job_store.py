@@ -11,6 +11,7 @@ from app.domain.costs import ActualCost, CostSource
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure, FalRequest, RequestState
 from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, SweepTimeouts, WebDetails
+from app.domain.repeat import Repeat
 from app.stores.database import Database, connect, ping
 from app.stores.indexes import ensure_indexes
 from app.stores.jobs import JobFilter, JobStore
@@ -57,6 +58,7 @@ def every_field_set() -> Job:
     fields: dict[str, Any] = {
         "image_pointers": ("/image_urls/0",),
         "takes_num_images": False,
+        "fal_headers": {"X-Fal-Queue-Priority": "low"},
         "operation": Operation.IMAGE_REFERENCE,
         "inputs": {"prompt": "ä\u2028🚲", "loras": [{"path": "https://x.example", "scale": 0.5}]},
         "arguments": {"seed": 2**64 - 1, "$odd.key": {"a.b": 1}, "flag": True, "ratio": 1.5, "nothing": None},
@@ -78,6 +80,7 @@ def every_field_set() -> Job:
         "retry_of": "job-0",
         "batch_id": "batch-1",
         "budgets": ("key:key-1", "user:user-1"),
+        "repeat": Repeat(fingerprint="a" * 64, made_by=1, arrived_at=after(1), tries=2, claimed_at=after(2), answered_at=after(3)),
     }
     return dataclasses.replace(
         make_job(requests=(2,), quote=make_quote(2, 31_000), **fields),

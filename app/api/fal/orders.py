@@ -16,6 +16,7 @@ from app.api.http.ordering import count_accept, order_key_of
 from app.api.schemas.fields import MAX_USER_ID_CHARS
 from app.domain.asset import REFERENCE_PREFIX
 from app.domain.errors import FieldError, InvalidRequest, UnknownModelName
+from app.domain.job import PRIORITY_HEADER
 from app.services.orders.order import Order
 from app.services.orders.submit import Accepted
 from registry.spec import ModelSpec
@@ -27,18 +28,24 @@ IGNORED_HEADERS = (
     "X-Fal-Object-Lifecycle",
     "X-Fal-Store-IO",
     "X-Fal-No-Retry",
-    "X-Fal-Queue-Priority",
-    "X-Fal-Runner-Hint",
     "X-App-Fal-Disable-Fallback",
     "X-App-Fal-Upload-Policy",
 )
 IGNORED_NAMES, IGNORED_CHARS = 50, 64
+RUNNER_HINT, MAX_HINT_CHARS = "X-Fal-Runner-Hint", 200
+PRIORITIES = ("normal", "low")
+#: At fal it bounds how long a request waits for a machine, on this service's own `run` how long the caller waits for its output.
+TIMEOUT = "X-Fal-Request-Timeout"
+MAX_START_S = 24 * 3600
 #: Pictures are stored here and answered as links, never in the answer itself.
 SYNC_MODE = "sync_mode"
 
 
-def ordered(app: str) -> Accepted:
-    """Take this request's order and note what of it is ignored. Raises UnknownModelName, and what `Orders.submit` raises."""
+def ordered(app: str, *, passes_timeout: bool = False) -> Accepted:
+    """Take this request's order and note what of it is ignored; with `passes_timeout` fal hears how long it may wait for a machine.
+
+    Raises UnknownModelName, and what `Orders.submit` raises.
+    """
     spec = spec_of(app)
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send the arguments as JSON, with the header Content-Type: application/json")
@@ -52,6 +59,7 @@ def ordered(app: str) -> Accepted:
         inputs={name: value for name, value in known.items() if spec.params[name].home == "inputs"},
         options={name: value for name, value in known.items() if spec.params[name].home == "options"},
         user_id=user_id,
+        fal_headers=_passed_on(passes_timeout=passes_timeout),
         caller_key=who.key_id,
         limits=who.order_limits,
         key=order_key_of({"arguments": body, "userId": user_id}),
@@ -87,6 +95,29 @@ def tell_ignored(response: Response) -> Response:
         shown = [quote(str(name)[:IGNORED_CHARS], safe="-_. ") for name in names[:IGNORED_NAMES]]
         response.headers[IGNORED_HEADER] = ", ".join(shown)
     return response
+
+
+def _passed_on(*, passes_timeout: bool) -> dict[str, str]:
+    """Return the headers that fal is to see as they came. Raises InvalidRequest for what fal would refuse, or make nothing of."""
+    wrong = []
+    hint, priority, timeout = (request.headers.get(name) for name in (RUNNER_HINT, PRIORITY_HEADER, TIMEOUT))
+    if hint is not None and not (1 <= len(hint) <= MAX_HINT_CHARS and hint.isascii() and hint.isprintable()):
+        wrong.append(FieldError(f"/{RUNNER_HINT}", f"Use 1 to {MAX_HINT_CHARS} printable ASCII characters"))
+    if priority is not None and priority not in PRIORITIES:
+        wrong.append(FieldError(f"/{PRIORITY_HEADER}", f"Use {' or '.join(PRIORITIES)}"))
+    if passes_timeout and timeout is not None and not _is_start_time(timeout):
+        wrong.append(FieldError(f"/{TIMEOUT}", f"Use seconds, above 0 and at most {MAX_START_S}"))
+    if wrong:
+        raise InvalidRequest("; ".join(f"{error.pointer[1:]}: {error.detail}" for error in wrong), wrong)
+    found = {RUNNER_HINT: hint, PRIORITY_HEADER: priority, TIMEOUT: timeout if passes_timeout else None}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _is_start_time(text: str) -> bool:
+    try:
+        return 0 < float(text) <= MAX_START_S
+    except ValueError:
+        return False
 
 
 def _sorted_out(spec: ModelSpec, body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -42,7 +42,7 @@ REQUESTS = "/queue/<path:app>/requests/<request_id>"
 @blueprint.errors(*ORDER_ERRORS)
 def submit(app: str) -> Response:
     """Take an order and answer at once; the job is written down before."""
-    accepted = ordered(app)
+    accepted = ordered(app, passes_timeout=True)
     job_id = accepted.job.id
     body: dict[str, Any] = {
         "status": "IN_QUEUE",

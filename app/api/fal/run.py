@@ -13,7 +13,7 @@ from flask import Response, g, request
 from app.api.fal import documents, outputs
 from app.api.fal.documents import APP, blueprint
 from app.api.fal.errors import refused
-from app.api.fal.orders import ordered
+from app.api.fal.orders import TIMEOUT, ordered
 from app.api.http import services
 from app.api.http.access import needs
 from app.api.http.auth import caller
@@ -27,7 +27,6 @@ from app.domain.job import Job
 
 #: An overdue job is ended by the sweep, a little after its deadline.
 GRACE_S = 30.0
-TIMEOUT = "X-Fal-Request-Timeout"
 ERRORS = (400, 401, 403, 404, 413, 415, 422, 429, 499, 500, 503, 504)
 EXAMPLE = {"prompt": "A red bicycle"}
 

@@ -91,13 +91,15 @@ class FalQueue:
         self._submits.close()
         self._results.close()
 
-    def submit(self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str | None = None) -> Receipt:
-        """Post one request, once.
+    def submit(
+        self, endpoint: str, arguments: Mapping[str, Any], *, webhook_url: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Receipt:
+        """Post one request, once; `headers` are what fal heeds beside the arguments.
 
         Raises ProviderBusy where fal surely did not take it, ProviderRefused where it never will, SubmitOutcomeUnknown where it may have
         been taken: then it must not be posted again. An answer's status decides, whatever its body is.
         """
-        receipt = _receipt(self._submits.submit(endpoint, dict(arguments), webhook_url=webhook_url))
+        receipt = _receipt(self._submits.submit(endpoint, dict(arguments), webhook_url=webhook_url, headers=dict(headers or {})))
         if all(self._is_fals(url) for url in (receipt.status_url, receipt.response_url, receipt.cancel_url)):
             return receipt
         return self.receipt(endpoint, receipt.request_id)

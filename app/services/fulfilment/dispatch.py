@@ -112,7 +112,9 @@ class Dispatcher:
 
     def _post(self, job: Job, index: int) -> Job | None:
         try:
-            receipt = self._fal.submit(job.endpoint, self._arguments(job, index), webhook_url=self._webhook_url(job, index))
+            receipt = self._fal.submit(
+                job.endpoint, self._arguments(job, index), webhook_url=self._webhook_url(job, index), headers=job.fal_headers
+            )
         except (ProviderBusy, StorageUnavailable, StoreUnavailable, InternalError) as exc:
             # Of ours, only what the arguments need can be away or fail here: nothing was sent yet.
             self._counted(exc.code)

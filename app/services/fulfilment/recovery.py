@@ -107,7 +107,7 @@ class Recovery:
     def _attend_request(self, job: Job, request: FalRequest) -> None:
         index, now = request.index, self._now()
         if request.state is RequestState.NEW and self._claim(job, request):
-            self._queue.enqueue_submit(job.id, in_batch=job.batch_id is not None)
+            self._queue.enqueue_submit(job.id, in_batch=job.waits_for_others)
         elif request.state is RequestState.ENDED and now - (request.ended_at or now) > COLLECT_LIMIT:
             log.error("a finished request is given up: nobody could fetch it", extra={"job_id": job.id, "index": index})
             self._settle_if_over(self._jobs.change(job.id, lambda j: j.request_failed(index, UNFETCHED, now=now)))

@@ -104,6 +104,7 @@ class Orders:
             model=order.model,
             endpoint=checked.spec.fal_endpoint,
             takes_num_images="num_images" in checked.spec.params,
+            fal_headers=dict(order.fal_headers),
             inputs=dict(checked.inputs),
             options=dict(checked.options),
             arguments=dict(checked.arguments),
@@ -135,7 +136,7 @@ class Orders:
             raise
         self._announcer.announce(job)
         try:
-            self._queue.enqueue_submit(job.id)
+            self._queue.enqueue_submit(job.id, in_batch=job.waits_for_others)
         except QueueUnavailable:
             log.warning("job not enqueued, the sweep will", extra={"job_id": job.id}, exc_info=True)
             return replace(accepted, begins_later=True)
