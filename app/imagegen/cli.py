@@ -21,6 +21,7 @@ from imagegen.ordering import batch, generate, resume
 from imagegen.outcomes import Exit
 from imagegen.reading import cancel, estimate, jobs, models, usage
 from imagegen.session import OPTIONS, shared_options
+from imagegen.webhooks import webhook_listen, webhook_verify
 
 INTERRUPTED_BEFORE_AN_ORDER = 130
 
@@ -67,5 +68,5 @@ def _state_folder(environment: Mapping[str, str]) -> Path:
     return (state if state.is_absolute() else Path.home() / ".local" / "state") / "imagegen" / "orders"
 
 
-for command in (generate, batch, resume, models, estimate, jobs, usage, cancel, fal_env, mcp):
+for command in (generate, batch, resume, models, estimate, jobs, usage, cancel, fal_env, mcp, webhook_listen, webhook_verify):
     cli.add_command(command)

@@ -44,6 +44,7 @@ WRITTEN = [
     "docs/stores.md",
     "docs/usage.md",
     "docs/web-app-api.md",
+    "docs/webhooks.md",
 ]
 
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
