@@ -26,7 +26,11 @@ from app.clients.receipt_box import ReceiptBox
 from app.clients.redis import HASTY, connect_redis, refuse_cluster
 from app.clients.storage import Storage, open_storage
 from app.config import Settings
+from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
+from app.services.deliveries.job_events import JobEvents
+from app.services.deliveries.produce import Producer, standard_body
+from app.services.deliveries.secrets import Secrets, Vault
 from app.services.events.announcements import Announcer
 from app.services.events.waiting import JobWaiters
 from app.services.fulfilment.cancellation import Cancellation
@@ -63,6 +67,7 @@ from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
 from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, connect
+from app.stores.deliveries import DeliveryStore, EndpointStore
 from app.stores.fal import DurationStore, FalUserStore
 from app.stores.jobs import BatchJobStore, JobStore, Tombstones
 from app.stores.ledger import LedgerStore
@@ -390,6 +395,7 @@ class Services:
             public_url=self.settings.public_url,
             metrics=self.metrics,
             stages=self.stages,
+            job_events=self.job_events,
         )
 
     @built_once
@@ -434,6 +440,7 @@ class Services:
             fal=self.fal,
             storage=self.storage,
             metrics=self.metrics,
+            job_events=self.job_events,
         )
 
     @built_once
@@ -447,6 +454,40 @@ class Services:
     @built_once
     def task_errors(self) -> TaskErrors:
         return TaskErrors(jobs=self.jobs, settler=self._settler, metrics=self.metrics)
+
+    # Webhooks: events become deliveries, which couriers bring to their receivers
+
+    @built_once
+    def endpoint_store(self) -> EndpointStore:
+        return EndpointStore(self.database)
+
+    @built_once
+    def delivery_store(self) -> DeliveryStore:
+        return DeliveryStore(self.database)
+
+    @built_once
+    def webhook_secrets(self) -> Secrets:
+        return Secrets(endpoints=self.endpoint_store, vault=Vault(self.settings.secrets_key))
+
+    @built_once
+    def producer(self) -> Producer:
+        return Producer(
+            endpoints=self.endpoint_store,
+            deliveries=self.delivery_store,
+            queue=self.queue,
+            spellings={HookFormat.STANDARD: standard_body},
+            log_days=self.settings.webhook_log_days,
+        )
+
+    @built_once
+    def job_events(self) -> JobEvents:
+        return JobEvents(
+            producer=self.producer,
+            storage=self.storage,
+            batches=self._batch_store,
+            batch_jobs=self._batch_jobs,
+            own_url=self.settings.own_url,
+        )
 
     # What is told of jobs
 

@@ -85,6 +85,12 @@ class Settings:
     registry_path: Path | None = None
     alive_file: Path | None = None
     openai_unknown: str = "refuse"
+    secrets_key: str = field(default="", repr=False)
+    """What encrypts that has to be read again, such as the secrets that sign webhooks."""
+    webhook_allow_http: bool = False
+    webhook_private_hosts: tuple[str, ...] = ()
+    webhook_log_days: int = 30
+    alert_webhook_url: str | None = field(default=None, repr=False)
     rate_limit_submit: str | None = None
     rate_limit_login: str | None = "30/minute"
     log_level: str = "INFO"
@@ -129,6 +135,7 @@ class _Reader:
     def settings(self) -> Settings:
         defaults = Settings()
         app_env = self._choice("APP_ENV", defaults.app_env, ("development", "production"))
+        jwt_secret = self._secret("JWT_SECRET") if self._for_web else self._text("JWT_SECRET", "")
         settings = Settings(
             app_env=app_env,
             host=self._text("HOST", defaults.host),
@@ -148,7 +155,7 @@ class _Reader:
             fal_openapi_url=self._url("FAL_OPENAPI_URL", ("https",)) or defaults.fal_openapi_url,
             fal_user_id=self._optional("FAL_USER_ID"),
             fal_admin_key=self._fal_key("FAL_ADMIN_KEY"),
-            jwt_secret=self._secret("JWT_SECRET") if self._for_web else "",
+            jwt_secret=jwt_secret,
             jwt_ttl_hours=self._number("JWT_TTL_HOURS", defaults.jwt_ttl_hours, 0.01, 87600),
             jwt_jwks_url=self._url("JWT_JWKS_URL", ("http", "https")),
             jwt_issuer=self._optional("JWT_ISSUER"),
@@ -174,6 +181,11 @@ class _Reader:
             registry_path=Path(path) if (path := self._optional("REGISTRY_PATH")) else None,
             alive_file=Path(path) if (path := self._optional("ALIVE_FILE")) else None,
             openai_unknown=self._choice("OPENAI_UNKNOWN", defaults.openai_unknown, ("refuse", "ignore")),
+            secrets_key=self._secret("SECRETS_KEY") if self._optional("SECRETS_KEY") else jwt_secret,
+            webhook_allow_http=self._flag("WEBHOOK_ALLOW_HTTP", default=defaults.webhook_allow_http),
+            webhook_private_hosts=self._private_hosts("WEBHOOK_PRIVATE_HOSTS"),
+            webhook_log_days=self._whole("WEBHOOK_LOG_DAYS", defaults.webhook_log_days, 1, 3650),
+            alert_webhook_url=self._url("ALERT_WEBHOOK_URL", ("http", "https")),
             rate_limit_submit=self._rate("RATE_LIMIT_SUBMIT", PRODUCTION_SUBMITS if app_env == "production" else None),
             rate_limit_login=self._rate("RATE_LIMIT_LOGIN", defaults.rate_limit_login),
             log_level=self._choice("LOG_LEVEL", defaults.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
@@ -208,6 +220,17 @@ class _Reader:
             default = ":443" if parts.scheme == "https" else ":80"
             found.append("*" if text == "*" else f"{parts.scheme}://{parts.netloc.removesuffix(default)}")
         return tuple(found)
+
+    def _private_hosts(self, key: str) -> tuple[str, ...]:
+        """Return names and networks, as they are compared: names in lower case, a single address as a network of one."""
+        found = self._list(key)
+        for text in found:
+            if "/" in text:
+                try:
+                    networks_of(text)
+                except ValueError as exc:
+                    self._problems.append(f"{key}: {exc}; list names and networks such as hooks.internal, 10.0.0.0/8")
+        return tuple(text.lower() for text in found)
 
     def _fal_hosts(self) -> frozenset[str]:
         run = self._text("FAL_RUN_HOST", "fal.run")

@@ -21,12 +21,15 @@ SUBMIT_QUEUE = "image-generation"
 #: Last: nobody waits for a batch at the other end of a connection.
 BATCH_QUEUE = "image-batch"
 QUEUES = (COLLECT_QUEUE, SUBMIT_QUEUE, BATCH_QUEUE)
+#: Taken by couriers alone: no picture waits for a receiver.
+WEBHOOK_QUEUE = "webhooks"
 TASK_TIMEOUT_S = 300
 #: Long enough for webhook and poll telling of the same end; over when a new watcher takes over (its lease) and asks for what a crash
 #: cut off.
 COLLECT_FRESH_S = 10
 TURNS_KEY = "imagegw:turns"
 TURNS_FRESH_S = 10
+LANE_FRESH_S = 10
 #: RQ waits 15 s less than this for a task, and 10 s more than that for Redis' answer. Its own 7 minutes are a silent worker, wherever
 #: the connection is half-open.
 WORKER_TTL_S = 20
@@ -37,7 +40,10 @@ class TaskQueue:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._queues = {name: Queue(name, connection=redis, serializer=JSONSerializer, default_timeout=TASK_TIMEOUT_S) for name in QUEUES}
+        self._queues = {
+            name: Queue(name, connection=redis, serializer=JSONSerializer, default_timeout=TASK_TIMEOUT_S)
+            for name in (*QUEUES, WEBHOOK_QUEUE)
+        }
 
     def is_away(self) -> bool:
         """Tell whether the queue takes nothing at this moment."""
@@ -92,6 +98,18 @@ class TaskQueue:
         with _translated():
             self._redis.delete(TURNS_KEY)
 
+    def enqueue_deliver(self, lane: str) -> None:
+        """Ask for what is due in a lane to be sent; dropped while the same is asked for already. Raises QueueUnavailable."""
+        with _translated():
+            fresh = self._redis.set(_lane_key(lane), 1, nx=True, ex=LANE_FRESH_S)
+        if fresh:
+            self._enqueue(WEBHOOK_QUEUE, "workers.tasks.deliver", lane)
+
+    def lane_begun(self, lane: str) -> None:
+        """Let a lane be asked for anew: whatever is written from now on, this courier may not see."""
+        with _translated():
+            self._redis.delete(_lane_key(lane))
+
     def depths(self) -> dict[str, tuple[int, float]]:
         """Return each queue's length and how long its oldest task waits, in seconds; nothing where Redis does not answer."""
         try:
@@ -102,6 +120,10 @@ class TaskQueue:
     def _enqueue(self, queue: str, task: str, *args: str | float | None) -> None:
         with _translated():
             self._queues[queue].enqueue_call(task, args=args, result_ttl=0, failure_ttl=86400)
+
+
+def _lane_key(lane: str) -> str:
+    return f"imagegw:webhooks:{lane}"
 
 
 def _moments(notice: FinishedNotice | None) -> list[float | None]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.domain.fal_request import RequestState
-from app.domain.job import Job, JobStatus
+from app.domain.job import TERMINAL, Job, JobStatus
 
 MAX_ITEMS = 500
 #: A job that has waited this long for its turn fails; nothing is charged for it.
@@ -47,6 +47,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class StatusSum:
+    """What the jobs of one status in a batch come to."""
+
+    jobs: int
+    charged_micros: int
+    progress: int
+
+
+@dataclass(frozen=True)
 class BatchView:
     """A batch with what its jobs say together; `jobs` counts them by status."""
 
@@ -54,6 +63,15 @@ class BatchView:
     jobs: Mapping[JobStatus, int] = field(default_factory=dict)
     charged_micros: int = 0
     progress_sum: int = 0
+
+    @classmethod
+    def of(cls, batch: Batch, sums: Mapping[JobStatus, StatusSum]) -> BatchView:
+        return cls(
+            batch,
+            jobs={status: each.jobs for status, each in sums.items()},
+            charged_micros=sum(each.charged_micros for each in sums.values()),
+            progress_sum=sum(100 * each.jobs if status in TERMINAL else each.progress for status, each in sums.items()),
+        )
 
     @property
     def is_over(self) -> bool:

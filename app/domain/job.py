@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.costs import ActualCost, CostSource, cost_of_units
+from app.domain.endpoint import OrderHook
 from app.domain.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
 from app.domain.pricing import Quote
 from app.domain.repeat import Repeat
@@ -160,6 +161,7 @@ class Job:
     batch_id: str | None = None
     budgets: tuple[str, ...] = ()
     repeat: Repeat | None = None
+    hook: OrderHook | None = None
     rev: int = 0
 
     # -- what follows from it ---------------------------------------------------------------------------------------------------------

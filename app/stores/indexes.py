@@ -60,6 +60,15 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("userId", ASCENDING), ("purpose", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("state", ASCENDING), ("changedAt", ASCENDING)]),
     ],
+    "webhookEndpoints": [IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)])],
+    "deliveries": [
+        IndexModel([("lane", ASCENDING), ("attentionAt", ASCENDING)]),
+        IndexModel([("endpointId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),
+        IndexModel([("endpointId", ASCENDING), ("status", ASCENDING), ("createdAt", ASCENDING)]),
+        IndexModel([("jobId", ASCENDING)]),
+        IndexModel([("status", ASCENDING), ("createdAt", ASCENDING)]),
+        IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0),
+    ],
     "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]), IndexModel([("open.at", ASCENDING)])],
 }
 #: What makes two indexes on the same keys different ones.

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.domain.batch import takes_slot
 from app.domain.costs import ActualCost, CostSource
+from app.domain.endpoint import OrderHook
 from app.domain.fal_request import Failure, FalRequest, Receipt
 from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, StoredImage, SweepTimeouts, WebDetails
 from app.domain.job_filter import JOB_TYPE
@@ -51,6 +52,7 @@ def _order_document(job: Job) -> Document:
         "retryOf": job.retry_of,
         "batchId": job.batch_id,
         "budgets": list(job.budgets),
+        **({"hook": document_of(job.hook)} if job.hook else {}),
         "createdAt": job.created_at,
     }
 
@@ -130,6 +132,7 @@ def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
         batch_id=doc.get("batchId"),  # Jobs from before there were batches lack it.
         budgets=tuple(doc.get("budgets", ())),
         repeat=record_of(Repeat, doc["repeat"]) if "repeat" in doc else None,
+        hook=record_of(OrderHook, doc["hook"]) if "hook" in doc else None,
         created_at=doc["createdAt"],
         updated_at=doc["updatedAt"],
         completed_at=doc["completedAt"],

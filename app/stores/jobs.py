@@ -16,6 +16,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.batch import StatusSum
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure
 from app.domain.job import HistoryEntry, Job, JobStatus, Settlement, SweepTimeouts
@@ -216,15 +217,6 @@ class JobStore:
 OPEN_STATUSES = [JobStatus.PENDING.value, JobStatus.PROCESSING.value]
 
 
-@dataclass(frozen=True)
-class StatusSum:
-    """What the jobs of one status in a batch come to."""
-
-    jobs: int
-    charged_micros: int
-    progress: int
-
-
 @store
 class BatchJobStore:
     def __init__(self, database: Database, timeouts: SweepTimeouts) -> None:
@@ -249,6 +241,11 @@ class BatchJobStore:
         }
         found = self._jobs.aggregate([{"$match": {"batchId": batch_id}}, {"$group": group}])
         return {JobStatus(doc["_id"]): StatusSum(doc["jobs"], doc["charged"], doc["progress"]) for doc in found}
+
+    def is_any_open(self, batch_id: str) -> bool:
+        """Tell whether a job of a batch has not ended; the latest are looked at first, since they end last."""
+        query = {"batchId": batch_id, "status": {"$in": OPEN_STATUSES}}
+        return self._jobs.find_one(query, {"_id": 1}, sort=[("_id", DESCENDING)]) is not None
 
     def open_after(self, batch_id: str, last_id: str, *, limit: int) -> list[Job]:
         """Return a batch's jobs that have not ended, by ascending id after `last_id` ("" for the first)."""

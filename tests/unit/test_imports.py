@@ -42,7 +42,8 @@ ROOMS = {
     "reports": {"reports"},
     "pictures": {"pictures"},
     "orders": {"orders", "money", "people", "events"},
-    "fulfilment": {"fulfilment", "orders", "money", "events"},
+    "deliveries": {"deliveries"},
+    "fulfilment": {"fulfilment", "orders", "money", "events", "deliveries"},
 }
 FLASK = ("app/api/*", "app/__init__.py", "app/__main__.py")
 #: Where a vendor's package may be imported; elsewhere its errors and types would have to be known too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -33,6 +34,7 @@ from app.domain.errors import (
 )
 from app.domain.fal_request import Failure, FalRequest, Receipt, RequestState
 from app.domain.job import Job
+from app.services.deliveries.job_events import JobEvents
 from app.services.events.announcements import Announcer
 from app.services.fulfilment.receipts import Receipts, RetryingWrites
 from app.services.fulfilment.settlement import Settler
@@ -64,6 +66,7 @@ class Dispatcher:
     _public_url: str | None
     _metrics: Metrics
     _stages: StageTimes
+    _job_events: JobEvents
     _now: Callable[[], datetime] = clock.now
 
     def post(self, job_id: str) -> None:
@@ -207,6 +210,8 @@ class Dispatcher:
             self._fal.cancel(receipt)
         elif is_news:
             self._announcer.announce(job, in_flight=True)
+            with contextlib.suppress(StoreUnavailable):  # Then the job's end tells it.
+                self._job_events.started(job)
         else:
             self._publisher.publish(request_in_flight(job.id))
 

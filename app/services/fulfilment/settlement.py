@@ -16,6 +16,7 @@ from app.domain.asset import Purpose, Upload
 from app.domain.errors import StorageUnavailable, StoreUnavailable
 from app.domain.job import Job, JobStatus, Settlement, StoredImage
 from app.domain.pricing import usd
+from app.services.deliveries.job_events import JobEvents
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
 from app.services.orders.fair_share import FairShare
@@ -38,6 +39,7 @@ class Settler:
     _fal: FalQueue
     _storage: Storage
     _metrics: Metrics
+    _job_events: JobEvents
     _now: Callable[[], datetime] = clock.now
 
     def settle(self, job: Job) -> None:
@@ -50,7 +52,10 @@ class Settler:
             self._keep_or_drop(job)
             self._announcer.announce(job)
             self._usage_days.confirm(job, mark)
-            settled = self._jobs.change(job, lambda j: j.settled(now=self._now()))
+            now = self._now()
+            # Written before the job counts as settled: what is told of a job is never lost, and told as the job is read from now on.
+            self._job_events.ended(job.settled(now=now) or job)
+            settled = self._jobs.change(job, lambda j: j.settled(now=now))
         except (StoreUnavailable, StorageUnavailable):
             log.warning("settlement interrupted, the sweep repeats it", extra={"job_id": job.id}, exc_info=True)
             return

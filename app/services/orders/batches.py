@@ -28,7 +28,7 @@ from app.domain.errors import (
     StoreUnavailable,
     UnknownModelName,
 )
-from app.domain.job import TERMINAL, Job
+from app.domain.job import Job
 from app.domain.pricing import usd, usd_text
 from app.services.events.announcements import Announcer
 from app.services.money.funds import Funds
@@ -205,13 +205,7 @@ class Batches:
         batch = self._batches.get(batch_id) if clock.is_id(batch_id) else None
         if batch is None or not _is_known(batch) or not is_among(batch.user_id, user_id):
             raise NotFound("No such batch")
-        sums = self._batch_jobs.sums(batch.id)
-        return BatchView(
-            batch,
-            jobs={status: each.jobs for status, each in sums.items()},
-            charged_micros=sum(each.charged_micros for each in sums.values()),
-            progress_sum=sum(100 * each.jobs if status in TERMINAL else each.progress for status, each in sums.items()),
-        )
+        return BatchView.of(batch, self._batch_jobs.sums(batch.id))
 
     def cancel(self, batch_id: str, *, user_id: Whose) -> BatchView:
         """Cancel every job of a batch that has not finished, each as a single one is. Raises NotFound, AlreadyFinished."""

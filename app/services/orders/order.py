@@ -12,6 +12,7 @@ from typing import Any
 from attrs import define
 
 from app.domain.api_key import NO_LIMITS, OrderLimits
+from app.domain.endpoint import OrderHook
 from app.domain.errors import FieldError, InvalidRequest, Misconfigured, MissingInputs, UnknownModelName
 from app.domain.job import Operation, WebDetails
 from app.domain.pricing import MICROS_PER_USD, Quote, quote
@@ -66,6 +67,7 @@ class Order:
     key: OrderKey | None = None
     tried: Try | None = None
     retry_of: str | None = None
+    hook: OrderHook | None = None
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ class Orders:
             retry_of=order.retry_of,
             budgets=budgets,
             repeat=made_by(order.tried) if order.tried else None,
+            hook=order.hook,
         )
 
     def _hold_and_enqueue(self, job: Job, *, replayed: bool) -> Accepted:

@@ -1,0 +1,201 @@
+"""`webhookEndpoints`, `webhookSecrets` and `deliveries`: each document is changed by one compare-and-set on its `rev`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from app.domain.delivery import OPEN, Delivery, DeliveryStatus
+from app.domain.endpoint import Endpoint, EndpointStatus, Secret
+from app.domain.errors import StoreUnavailable
+from app.stores.database import Collection, Database, Document, store
+from app.stores.records import document_of, record_of
+
+MAX_TRIES = 30
+DUPLICATE_KEY = 11000
+OPEN_VALUES = [status.value for status in OPEN]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSecrets:
+    """What signs the hooks of the orders of `id`, an owner."""
+
+    id: str
+    secrets: tuple[Secret, ...]
+    rev: int = 0
+
+
+R = TypeVar("R", Endpoint, OwnSecrets, Delivery)
+
+
+class _Records(Generic[R]):
+    """Records of one kind in one collection."""
+
+    def __init__(self, collection: Collection, cls: type[R]) -> None:
+        self.collection = collection
+        self.cls: type[R] = cls
+
+    def insert(self, record: R) -> bool:
+        try:
+            self.collection.insert_one(_document(record))
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def get(self, record_id: str) -> R | None:
+        return self.first({"_id": record_id})
+
+    def first(self, query: Document, **options: Any) -> R | None:
+        doc = self.collection.find_one(query, **options)
+        return record_of(self.cls, doc) if doc else None
+
+    def all(self, query: Document, *, sort: str, direction: int = 1, limit: int = 0) -> list[R]:
+        return [record_of(self.cls, doc) for doc in self.collection.find(query).sort(sort, direction).limit(limit)]
+
+    def change(self, record: R | str, evolve: Callable[[R], R | None]) -> R | None:
+        """Apply a change that `evolve` derives from the current record; None where it is gone or there is nothing to do."""
+        before = self.get(record) if isinstance(record, str) else record
+        for _ in range(MAX_TRIES):
+            if before is None or (after := evolve(before)) is None:
+                return None
+            after = replace(after, rev=before.rev + 1)
+            if self.collection.replace_one({"_id": before.id, "rev": before.rev}, _document(after)).matched_count:
+                return after
+            before = self.get(before.id)
+        raise StoreUnavailable("A record changes too fast to be changed; try again")
+
+
+def _document(record: Endpoint | OwnSecrets | Delivery) -> Document:
+    if isinstance(record, Delivery):
+        return {**document_of(record), "attentionAt": record.attention_at, "expiresAt": record.expires_at}
+    return document_of(record)
+
+
+@store
+class EndpointStore:
+    def __init__(self, database: Database) -> None:
+        self._endpoints = _Records(database["webhookEndpoints"], Endpoint)
+        self._secrets = _Records(database["webhookSecrets"], OwnSecrets)
+
+    def insert(self, endpoint: Endpoint) -> None:
+        self._endpoints.insert(endpoint)
+
+    def get(self, endpoint_id: str) -> Endpoint | None:
+        return self._endpoints.get(endpoint_id)
+
+    def listening(self, owners: Iterable[str]) -> list[Endpoint]:
+        """Return the enabled endpoints of these owners: one indexed read."""
+        return self._endpoints.all({"owner": {"$in": list(owners)}, "status": EndpointStatus.ENABLED.value}, sort="_id")
+
+    def page(self, owner: str | None, *, before_id: str | None = None, limit: int) -> list[Endpoint]:
+        """Return an owner's endpoints, or everybody's, newest first."""
+        query: Document = {} if owner is None else {"owner": owner}
+        if before_id is not None:
+            query["_id"] = {"$lt": before_id}
+        return self._endpoints.all(query, sort="_id", direction=-1, limit=limit)
+
+    def count(self, owner: str) -> int:
+        return self._endpoints.collection.count_documents({"owner": owner})
+
+    def change(self, endpoint: Endpoint | str, evolve: Callable[[Endpoint], Endpoint | None]) -> Endpoint | None:
+        """Apply a change by compare-and-set; None where the endpoint is gone or there is nothing to do."""
+        return self._endpoints.change(endpoint, evolve)
+
+    def remove(self, endpoint_id: str) -> None:
+        self._endpoints.collection.delete_one({"_id": endpoint_id})
+
+    def own_secrets(self, owner: str) -> tuple[Secret, ...]:
+        """Return what signs the hooks of an owner's orders; nothing where none was ever needed."""
+        found = self._secrets.get(owner)
+        return found.secrets if found else ()
+
+    def first_secret(self, owner: str, secret: Secret) -> tuple[Secret, ...]:
+        """Give an owner its first secret, unless another process was first; return what it has."""
+        self._secrets.insert(OwnSecrets(id=owner, secrets=(secret,)))
+        return self.own_secrets(owner)
+
+    def change_secrets(self, owner: str, evolve: Callable[[tuple[Secret, ...]], tuple[Secret, ...]]) -> None:
+        self._secrets.change(owner, lambda own: replace(own, secrets=evolve(own.secrets)))
+
+
+@store
+class DeliveryStore:
+    def __init__(self, database: Database) -> None:
+        self._deliveries = _Records(database["deliveries"], Delivery)
+
+    def insert_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Write new deliveries in one command; those that exist stay as they are."""
+        if not deliveries:
+            return
+        try:
+            self._deliveries.collection.insert_many([_document(each) for each in deliveries], ordered=False)
+        except BulkWriteError as exc:
+            details = exc.details or {}
+            if details.get("writeConcernErrors") or any(error.get("code") != DUPLICATE_KEY for error in details.get("writeErrors", ())):
+                raise
+
+    def get(self, delivery_id: str) -> Delivery | None:
+        return self._deliveries.get(delivery_id)
+
+    def change(self, delivery: Delivery | str, evolve: Callable[[Delivery], Delivery | None]) -> Delivery | None:
+        """Apply a change by compare-and-set; None where the delivery is gone or there is nothing to do."""
+        return self._deliveries.change(delivery, evolve)
+
+    def next_due(self, lane: str, *, now: datetime) -> Delivery | None:
+        """Return what waits longest in a lane."""
+        return self._deliveries.first({"lane": lane, "attentionAt": {"$lte": now}}, sort=[("attentionAt", 1)])
+
+    def due_lanes(self, *, now: datetime, limit: int) -> list[str]:
+        """Return the lanes in which something is due; each costs a seek in an index, however much waits in it."""
+        lanes: list[str] = []
+        while len(lanes) < limit:
+            query = {"lane": {"$gt": lanes[-1] if lanes else ""}, "attentionAt": {"$lte": now}}
+            found = self._deliveries.collection.find_one(query, {"lane": 1}, sort=[("lane", 1)])
+            if found is None:
+                break
+            lanes.append(found["lane"])
+        return lanes
+
+    def page(
+        self,
+        endpoint_id: str,
+        *,
+        statuses: Sequence[DeliveryStatus] = (),
+        event: str | None = None,
+        job_id: str | None = None,
+        since: datetime | None = None,
+        before: tuple[datetime, str] | None = None,
+        limit: int,
+    ) -> list[Delivery]:
+        """Return an endpoint's deliveries, newest first, from `before` (time and id of the last one seen) on."""
+        query: Document = {"endpointId": endpoint_id}
+        query |= {"status": {"$in": [status.value for status in statuses]}} if statuses else {}
+        query |= {"type": event} if event else {}
+        query |= {"jobId": job_id} if job_id else {}
+        query |= {"createdAt": {"$gte": since}} if since else {}
+        if before:
+            query["$or"] = [{"createdAt": {"$lt": before[0]}}, {"createdAt": before[0], "_id": {"$lt": before[1]}}]
+        found = self._deliveries.collection.find(query).sort([("createdAt", -1), ("_id", -1)]).limit(limit)
+        return [record_of(Delivery, doc) for doc in found]
+
+    def failed_since(self, endpoint_id: str, since: datetime, *, limit: int) -> list[Delivery]:
+        """Return what was given up and belongs to the time since, oldest first."""
+        query = {"endpointId": endpoint_id, "status": DeliveryStatus.FAILED.value, "createdAt": {"$gte": since}}
+        return self._deliveries.all(query, sort="createdAt", limit=limit)
+
+    def of_job(self, job_id: str) -> list[Delivery]:
+        return self._deliveries.all({"jobId": job_id}, sort="createdAt")
+
+    def open_of(self, endpoint_id: str, *, limit: int) -> list[Delivery]:
+        return self._deliveries.all({"endpointId": endpoint_id, "status": {"$in": OPEN_VALUES}}, sort="_id", limit=limit)
+
+    def waiting(self) -> tuple[int, datetime | None]:
+        """Return how many are to be sent yet, and since when the oldest of them is there."""
+        query: Document = {"status": {"$in": OPEN_VALUES}}
+        count = self._deliveries.collection.count_documents(query)
+        oldest = self._deliveries.collection.find_one(query, {"createdAt": 1}, sort=[("createdAt", 1)]) if count else None
+        return count, oldest["createdAt"] if oldest else None
