@@ -61,7 +61,7 @@ def documented(app: Flask) -> DocumentedApi:
     )
     api = DocumentedApi(app)
     # Otherwise it shows what a validator on the internet makes of the document.
-    config = {"app_name": "Image generation gateway", "validatorUrl": None}
+    config = {"app_name": "Image generation gateway", "validatorUrl": None, "defaultModelsExpandDepth": 0}
     ui = get_swaggerui_blueprint("/api-docs", "/openapi.json", config=config)
     ui.after_request(_guarded)
     app.register_blueprint(ui)

@@ -2,14 +2,17 @@
 
 An order is `{url, method, body}` with either `count` and `over_s` (that many, started evenly over that time; 0: at once) or
 `connections` and `for_s` (as many as possible for that long; `urls` has one for each, who pauses for `pause_s` after each answer).
+`headers` go along. With `poll_s` it is an order to fal's queue: its status is asked for that often, and its result at the end, all of
+which is one request then.
 """
 
 import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
 import aiohttp
 
@@ -40,11 +43,24 @@ async def _one(session: aiohttp.ClientSession, order: Order, outcome: Outcome, s
         await asyncio.sleep(start_s)
     started = time.perf_counter()
     try:
-        async with session.request(order["method"], order["url"], json=order.get("body")) as response:
+        async with session.request(order["method"], order["url"], json=order.get("body"), headers=order.get("headers")) as response:
             text, status = await response.text(), str(response.status)
+        if "poll_s" in order and status == "200":
+            text, status = await _followed(session, json.loads(text), float(order["poll_s"]))
     except (aiohttp.ClientError, TimeoutError) as exc:
         text, status = repr(exc), type(exc).__name__
     outcome.add(time.perf_counter() - started, status, text)
+
+
+async def _followed(session: aiohttp.ClientSession, queued: Mapping[str, Any], poll_s: float) -> tuple[str, str]:
+    """Wait for a queued request as fal's own client does; return the body and the status of its result."""
+    while True:
+        async with session.get(queued["status_url"]) as response:
+            if (await response.json())["status"] == "COMPLETED":
+                break
+        await asyncio.sleep(poll_s)
+    async with session.get(queued["response_url"]) as response:
+        return await response.text(), str(response.status)
 
 
 def serve_async(made_with: Callable[[aiohttp.ClientSession], Callable[[Order], Awaitable[Answer]]]) -> None:

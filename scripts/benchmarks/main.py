@@ -11,7 +11,7 @@ from rich.console import Console
 
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.machine import facts
-from scripts.benchmarks.scenarios import burst, cpu, history, latency, polls, start, web
+from scripts.benchmarks.scenarios import burst, cpu, facades, history, latency, polls, start, web
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Table, show, write
 from scripts.stack.processes import StackError, allow_open_files
@@ -26,6 +26,7 @@ SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
     "rates": web.rates,
     "waiting": web.waiting,
     "sockets": web.sockets,
+    "facades": facades.run,
     "batch": web.batch,
     "polls": polls.run,
     "history": history.run,
