@@ -1,5 +1,6 @@
 """The figures of `scripts/bench`: what is counted, what is printed. The scenarios themselves are run by hand."""
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import date
@@ -17,11 +18,30 @@ from scripts.benchmarks.tables import Figure, Table, page, write
 class _Web(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    asked = 0
+
     def do_GET(self) -> None:
+        if self.path == "/status":
+            _Web.asked += 1
+            self._answer({"status": "COMPLETED" if _Web.asked == 3 else "IN_PROGRESS"})
+            return
         self.send_response(503 if self.path == "/down" else 200)
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
+
+    def do_POST(self) -> None:
+        """Take an order as fal's queue does."""
+        host = f"http://{self.headers['Host']}"
+        self._answer({"status_url": f"{host}/status", "response_url": f"{host}/result"})
+
+    def _answer(self, body: dict[str, str]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -70,6 +90,14 @@ def test_a_load_of_a_count_makes_exactly_that_many_requests(url: str) -> None:
     assert outcome.statuses == {"200": 20}
     assert len(outcome.latencies_s) == 20
     assert outcome.seconds >= 0.09
+
+
+def test_an_order_to_a_queue_is_followed_to_its_result(url: str) -> None:
+    with Source("load.py", os.environ) as load:
+        outcome = load.ask(method="POST", url=url, count=1, poll_s=0.01).require("200")
+
+    assert _Web.asked == 3
+    assert (outcome.first_body, len(outcome.latencies_s)) == ("{}", 1)
 
 
 def test_a_load_for_a_time_ends_with_it(url: str) -> None:
