@@ -1,9 +1,14 @@
 """Makes HTTP requests to the gateway, in a process of its own; see `source.py`.
 
 An order is `{url, method, body}` with either `count` and `over_s` (that many, started evenly over that time; 0: at once) or
+<<<<<<< HEAD
 `connections` and `for_s` (as many as possible for that long; `urls` has one for each, who pauses for `pause_s` after each answer).
 `headers` go along. With `poll_s` it is an order to fal's queue: its status is asked for that often, and its result at the end, all of
 which is one request then.
+=======
+`connections` and `for_s` (as many as possible for that long; `urls` has one for each, who pauses for `pause_s` after each answer, and they
+begin evenly over `over_s`).
+>>>>>>> d5efb00 (Wake polls only by the end, and spread those that began together)
 """
 
 import asyncio
@@ -28,11 +33,15 @@ async def carry_out(session: aiohttp.ClientSession, order: Order) -> Answer:
         else:
             end = time.perf_counter() + float(order["for_s"])
             urls = order.get("urls") or [order["url"]] * int(order["connections"])
-            await asyncio.gather(*(_many(session, {**order, "url": url}, outcome, end) for url in urls))
+            starts = [float(order.get("over_s", 0.0)) * number / len(urls) for number in range(len(urls))]
+            await asyncio.gather(
+                *(_many(session, {**order, "url": url}, outcome, start, end) for url, start in zip(urls, starts, strict=True))
+            )
     return vars(outcome)
 
 
-async def _many(session: aiohttp.ClientSession, order: Order, outcome: Outcome, end: float) -> None:
+async def _many(session: aiohttp.ClientSession, order: Order, outcome: Outcome, start_s: float, end: float) -> None:
+    await asyncio.sleep(start_s)
     while time.perf_counter() < end:
         await _one(session, order, outcome, 0.0)
         await asyncio.sleep(order.get("pause_s", 0.0))

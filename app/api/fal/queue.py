@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,8 @@ from app.stores.jobs import Glimpse
 
 ORDER_ERRORS = (400, 401, 403, 404, 413, 415, 422, 429, 500, 503)
 HELD_S = 0.9
+#: A part of it is left to chance: polls that begin together, as those of one script do, would else be answered together for ever.
+LEAST_HELD_S = 0.6
 REQUESTS = "/queue/<path:app>/requests/<request_id>"
 
 
@@ -66,7 +69,7 @@ def submit(app: str) -> Response:
 def status(app: str, request_id: str) -> Response:
     """Tell how far a request is. `logs=1` adds what happened until now.
 
-    The answer waits for the next change, 0.9 seconds at most: fal's clients ask again at once, ten times a second.
+    The answer waits for the request's end, 0.9 seconds at most: fal's clients ask again at once, ten times a second.
     """
     found, sees, with_logs = services(), caller().sees, _wants_logs()
 
@@ -74,9 +77,10 @@ def status(app: str, request_id: str) -> Response:
         return _glimpse(found, request_id, sees, with_logs=with_logs)
 
     def wait(held_s: float) -> Glimpse:
-        return found.waiters.change(request_id, read, is_last=lambda seen: seen.status.is_terminal, held_s=held_s)
+        return found.waiters.glance(request_id, read, is_last=lambda seen: seen.status.is_terminal, held_s=held_s)
 
-    return Deferred(counted_wait(wait, HELD_S), functools.partial(_status_answer, app, with_logs=with_logs))
+    held_s = random.uniform(LEAST_HELD_S, HELD_S)  # noqa: S311 - spreads the polls, guards nothing
+    return Deferred(counted_wait(wait, held_s), functools.partial(_status_answer, app, with_logs=with_logs))
 
 
 def _status_answer(app: str, seen: Glimpse, *, with_logs: bool) -> Response:

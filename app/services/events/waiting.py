@@ -91,9 +91,12 @@ class JobWaiters:
                 if not woken.take(pulse_s):
                     yield None  # And look again: an event may have been lost on its way.
 
-    def change(self, job_id: str, read: Callable[[], T], *, is_last: Callable[[T], bool], held_s: float) -> T:
-        """Return what is read of a job after its next change; at once where it is the last, and after `held_s` what was read before."""
-        with self._registered(self._following, job_id) as woken:
+    def glance(self, job_id: str, read: Callable[[], T], *, is_last: Callable[[T], bool], held_s: float) -> T:
+        """Return what is read of a job; where it has not ended, only after its end or after `held_s`.
+
+        Its other changes wake nobody: they come to hundreds of jobs in the same moment, and hundreds of answers would hold up all others.
+        """
+        with self._registered(self._waiting, job_id) as woken:
             found = read()
             if is_last(found) or self._draining or not woken.take(held_s):
                 return found
