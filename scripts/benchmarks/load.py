@@ -1,14 +1,9 @@
 """Makes HTTP requests to the gateway, in a process of its own; see `source.py`.
 
 An order is `{url, method, body}` with either `count` and `over_s` (that many, started evenly over that time; 0: at once) or
-<<<<<<< HEAD
-`connections` and `for_s` (as many as possible for that long; `urls` has one for each, who pauses for `pause_s` after each answer).
-`headers` go along. With `poll_s` it is an order to fal's queue: its status is asked for that often, and its result at the end, all of
-which is one request then.
-=======
 `connections` and `for_s` (as many as possible for that long; `urls` has one for each, who pauses for `pause_s` after each answer, and they
-begin evenly over `over_s`).
->>>>>>> d5efb00 (Wake polls only by the end, and spread those that began together)
+begin evenly over `over_s`). `headers` go along. With `poll_s` it is an order to fal's queue: its status is asked for that often, and its
+result at the end, all of which is one request then.
 """
 
 import asyncio
