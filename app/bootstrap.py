@@ -28,6 +28,8 @@ from app.clients.storage import Storage, open_storage
 from app.config import Settings
 from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
+from app.services.deliveries.alerts import Alerts, slack_body
+from app.services.deliveries.fal_form import FalSigner, FalSpelling
 from app.services.deliveries.job_events import JobEvents
 from app.services.deliveries.produce import Producer, standard_body
 from app.services.deliveries.secrets import Secrets, Vault
@@ -268,7 +270,7 @@ class Services:
 
     @built_once
     def billing(self) -> Billing:
-        return Billing(ledger=LedgerStore(self.database), accounts=self._account_store, jobs=self.jobs)
+        return Billing(ledger=LedgerStore(self.database), accounts=self._account_store, jobs=self.jobs, warn=self.alerts.warn)
 
     @built_once
     def budgets(self) -> Budgets:
@@ -278,6 +280,7 @@ class Services:
             jobs=self.jobs,
             default_micros=self.settings.default_budget_micros,
             global_micros=self.settings.global_budget_micros,
+            warn=self.alerts.warn,
         )
 
     @built_once
@@ -396,6 +399,7 @@ class Services:
             metrics=self.metrics,
             stages=self.stages,
             job_events=self.job_events,
+            warn=self.alerts.warn,
         )
 
     @built_once
@@ -475,9 +479,21 @@ class Services:
             endpoints=self.endpoint_store,
             deliveries=self.delivery_store,
             queue=self.queue,
-            spellings={HookFormat.STANDARD: standard_body},
+            spellings={
+                HookFormat.STANDARD: standard_body,
+                HookFormat.FAL: FalSpelling(storage=self.storage),
+                HookFormat.SLACK: slack_body,
+            },
             log_days=self.settings.webhook_log_days,
         )
+
+    @built_once
+    def fal_signer(self) -> FalSigner:
+        return FalSigner(self.settings.secrets_key)
+
+    @built_once
+    def alerts(self) -> Alerts:
+        return Alerts(producer=self.producer, url=self.settings.alert_webhook_url)
 
     @built_once
     def job_events(self) -> JobEvents:

@@ -38,10 +38,11 @@ OPEN = frozenset({DeliveryStatus.PENDING, DeliveryStatus.DELIVERING})
 
 
 class HookFormat(StrEnum):
-    """Whose form body and signature have: Standard Webhooks', or that of fal's own webhooks."""
+    """Whose form the body has: Standard Webhooks', that of fal's own webhooks, signed as those are, too, or Slack's."""
 
     STANDARD = "standard"
     FAL = "fal"
+    SLACK = "slack"
 
 
 @dataclass(frozen=True, kw_only=True)

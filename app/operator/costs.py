@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from app.bootstrap import Services
-from app.domain import clock
+from app.domain import alert, clock
 from app.domain.clock import rfc3339
 from app.operator.running import console, with_services
 from app.services.money.reconciliation import Finding
@@ -52,6 +52,8 @@ def reconcile(services: Services, since: datetime | None, until: datetime | None
         report.is_whole = True
     finally:
         report.show(console)
+    if drift := report.drift(start, end, now):
+        services.alerts.warn(drift)
 
 
 @dataclass
@@ -76,6 +78,12 @@ class Report:
         self.sums["without units"] += finding.units is None
         if not finding.agrees:
             self.differing.append(finding)
+
+    def drift(self, since: datetime, until: datetime, now: datetime) -> alert.Alert | None:
+        """Return the warning that the bill is another than was quoted, if it is."""
+        sums = self.sums
+        quoted, invoiced, jobs = sums["quoted"], sums["invoiced"], sums["invoiced jobs"]
+        return alert.costs_drift(since=since, until=until, quoted=quoted, invoiced=invoiced, jobs=jobs, now=now)
 
     def show(self, out: Console) -> None:
         if self.differing:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.budget import Budget
@@ -67,8 +68,10 @@ class BudgetStore:
         found = self._budgets.find(query, _SHOWN).sort("_id").limit(limit)
         return [_budget(doc, month) for doc in found]
 
-    def hold(self, budget_id: str, amounts: Mapping[str, int], *, month: str, at: datetime) -> Budget | None:
-        """Hold money for jobs (id: micro-USD), for all or for none. Returns None where it is held, now or before; else the full budget.
+    def hold(self, budget_id: str, amounts: Mapping[str, int], *, month: str, at: datetime) -> tuple[bool, Budget | None]:
+        """Hold money for jobs (id: micro-USD), for all or for none. Returns whether it is held, now or before, and the budget.
+
+        There is no budget where it limits nothing, or where nothing was to be done.
 
         Jobs are held for together at all times, so the first tells whether all were. A removed budget takes every hold.
         """
@@ -86,13 +89,14 @@ class BudgetStore:
             "$min": {"holdsAt": at},
         }
         for _ in range(MAX_TRIES):
-            if self._budgets.update_one(takes, change).matched_count:
-                return None
+            held = self._budgets.find_one_and_update(takes, change, projection=_SHOWN, return_document=ReturnDocument.AFTER)
+            if held is not None:
+                return True, _budget(held, month) if held["limitMicros"] is not None else None
             doc = self._current(budget_id, month)
             if doc is None or first in doc["holds"] or first in doc["ended"]:
-                return None
+                return True, None
             if doc["limitMicros"] is not None and doc["roomMicros"] < total:
-                return _budget(doc, month)
+                return False, _budget(doc, month)
         raise StoreUnavailable("The budget changes too fast to be held in; try again")
 
     def holds_for(self, budget_ids: Iterable[str], job_id: str) -> bool:

@@ -53,14 +53,15 @@ class LedgerStore:
         doc = self._accounts.find_one({"_id": user_id}, {"tokens": 1, "holds": 1})
         return Balance(doc["tokens"], sum(doc["holds"].values())) if doc else None
 
-    def hold(self, entries: Sequence[Entry]) -> bool:
+    def hold(self, entries: Sequence[Entry]) -> int | None:
         """Move tokens from balance to a hold of each entry's job, all or none; the entries are one order of one user.
 
-        False where the balance is too small, or the jobs were held for before: they are held for together, so the first tells.
+        Returns how many are left. None where the balance is too small, or the jobs were held for before: they are held for together,
+        so the first tells.
         """
         first, total = entries[0], sum(entry.held for entry in entries)
         if self.is_written(first.id):
-            return False  # Its hold may have ended meanwhile; a late repeat must not take the tokens again.
+            return None  # Its hold may have ended meanwhile; a late repeat must not take the tokens again.
         return self._apply(
             {"_id": first.user_id, "tokens": {"$gte": total}, f"holds.{first.job_id}": {"$exists": False}},
             {
@@ -84,7 +85,7 @@ class LedgerStore:
         """Remove a job's hold and write what became of it. False where it was done before: nothing changes then."""
         field = f"holds.{job_id}"
         back = sum(entry.balance for entry in entries)
-        return self._apply({"_id": user_id, field: held}, {"$inc": {"tokens": back}, "$unset": {field: ""}}, entries)
+        return self._apply({"_id": user_id, field: held}, {"$inc": {"tokens": back}, "$unset": {field: ""}}, entries) is not None
 
     def topup(self, entry: Entry) -> Entry:
         """Add tokens once per entry id; returns the entry as first asked for, which a repeat must match. Raises KeyError: no such user."""
@@ -155,17 +156,18 @@ class LedgerStore:
         found = Difference(account["_id"], account["tokens"], balance, sum(account["holds"].values()), held)
         return None if (found.balance, found.held) == (balance, held) and found.balance >= 0 else found
 
-    def _apply(self, guard: Document, change: Document, entries: Sequence[Entry]) -> bool:
-        """Change an account and leave the entries in its outbox, in one update; then copy them to the ledger."""
+    def _apply(self, guard: Document, change: Document, entries: Sequence[Entry]) -> int | None:
+        """Change an account and leave the entries in its outbox, in one update; then copy them to the ledger. Returns its tokens."""
         docs = [entry_document(entry) for entry in entries]
         update = dict(change)
         update["$push"] = {**update.get("$push", {}), "outbox": {"$each": docs}}
         update["$set"] = {**update.get("$set", {}), "outboxAt": entries[0].at}
-        changed = self._accounts.find_one_and_update(guard, update, projection={"outbox": 1}, return_document=ReturnDocument.AFTER)
+        shown = {"outbox": 1, "tokens": 1}
+        changed = self._accounts.find_one_and_update(guard, update, projection=shown, return_document=ReturnDocument.AFTER)
         if changed is None:
-            return False
+            return None
         self._copied(changed["_id"], changed["outbox"])
-        return True
+        return int(changed["tokens"])
 
     def _copied(self, user_id: str, docs: Sequence[Document]) -> None:
         try:

@@ -254,6 +254,7 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
         "/api/auth/register",
         "/api/prompt-templates",
         "/api/webhooks/fal/<job_id>/<int:index>",
+        "/fal/.well-known/jwks.json",
         "/fal/cdn/files/<ticket>",
         "/fal/cdn/files/upload",
         "/files/<path:key>",

@@ -279,6 +279,20 @@ def test_the_command_shows_where_the_figures_disagree_with_totals(jobs: JobStore
     assert done.stdout.splitlines()[-1] == "3 ended jobs, 2 on fal's bill, 1 of those disagree; 1 without their billing events"
 
 
+def test_the_operator_is_told_that_the_bill_drifts_away_once_a_day(
+    jobs: JobStore, fal: PlatformServer, database: Database, command: Callable[..., Any]
+) -> None:
+    stored(jobs, completed(DAY, "req-1"))
+    fal.bill("req-1", 22_500_000)
+
+    for _ in range(2):
+        command("--since", "2026-11-01", "--until", "2026-11-10", ALERT_WEBHOOK_URL="https://hooks.slack.example/T0")
+
+    (told,) = database["deliveries"].find()
+    assert (told["type"], told["owner"], told["url"]) == ("costs.drift", "operator", "https://hooks.slack.example/T0")
+    assert "fal has billed 0.0225 USD for 1 jobs that were quoted at 0.025 USD" in told["body"]
+
+
 def test_the_command_says_in_one_line_why_it_stopped(jobs: JobStore, command: Callable[..., Any]) -> None:
     stored(jobs, completed(DAY, "req-1"))
 

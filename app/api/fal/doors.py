@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from flask import Flask, Response, request
 from flask_smorest import Api
 
-from app.api.fal import queue, run, uploads
+from app.api.fal import keys, queue, run, uploads
 from app.api.fal.documents import JSON, OUTPUT, answered, blueprint, proxied, undocumented
 from app.api.fal.errors import refused, shaped
 from app.api.http.access import needs
@@ -24,7 +24,7 @@ from app.domain.api_key import Scope
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["init_app", "queue", "run", "uploads"]
+__all__ = ["init_app", "keys", "queue", "run", "uploads"]
 
 PROXY = "/api/fal/proxy"
 TARGET = "x-fal-target-url"

@@ -14,8 +14,8 @@ from flask import Response, g, jsonify, request
 
 from app.api.http.errors import Fault
 from app.domain.errors import CallerError, NotFound, TooLarge
-from app.domain.job import DEADLINE_CODE, Job, JobStatus
-from app.stores.jobs import Glimpse
+from app.domain.fal_answer import failed_answer
+from app.domain.job import Job
 
 #: The text by which clients know that there is no money; what there is to know follows it.
 LOCKED = "User is locked. Reason: Exhausted balance."
@@ -37,8 +37,6 @@ STATUSES = {
 UNDONE = frozenset({"store_not_ready", "busy"})
 #: fal's words for what a request is.
 STATES = {"request_not_found": "NOT_FOUND", "already_finished": "ALREADY_COMPLETED"}
-CANCELLED = "Request was cancelled by the client"
-RETRIED = frozenset({408, 409, 429})
 
 
 class RequestNotFound(NotFound):
@@ -72,22 +70,10 @@ def shaped(fault: Fault) -> Response:
 
 def failed(job: Job) -> Response:
     """Return how a job ended that brought no picture: with fal's own status and words, where fal has said them."""
-    error_type, words = failure_of(job)
-    details = (job.failure.details if job.failure else None) or {}
-    status = 499 if job.status is JobStatus.CANCELED else details.get("falStatus", 504 if error_type == DEADLINE_CODE else 500)
-    status = status if 400 <= status < 600 and status not in RETRIED else 500
-    response = refused(status, details.get("problems") or words, error_type)
+    status, error_type, detail = failed_answer(job)
+    response = refused(status, detail, error_type)
     response.headers["X-Fal-Retryable"] = "true" if status >= 500 else "false"
     return response
-
-
-def failure_of(job: Job | Glimpse) -> tuple[str, str]:
-    """Return the type and the words of a job's failure, as fal would say them."""
-    if job.status is JobStatus.CANCELED:
-        return "client_cancelled", CANCELLED
-    if job.failure is None:
-        return "internal_error", job.message
-    return (job.failure.details or {}).get("falErrorType") or job.failure.code, job.failure.message.removeprefix("fal.ai: ")
 
 
 def refused(status: int, detail: Any, error_type: str | None = None, *, state: str | None = None) -> Response:

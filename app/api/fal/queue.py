@@ -12,7 +12,7 @@ from flask import Response, g, jsonify, request
 
 from app.api.fal import documents, outputs
 from app.api.fal.documents import APP, blueprint, undocumented
-from app.api.fal.errors import RequestNotFound, failure_of
+from app.api.fal.errors import RequestNotFound
 from app.api.fal.links import request_links
 from app.api.fal.orders import ordered
 from app.api.http import services
@@ -27,6 +27,7 @@ from app.domain.account import Whose
 from app.domain.api_key import Scope
 from app.domain.clock import rfc3339
 from app.domain.errors import Gone, NotFound
+from app.domain.fal_answer import failure_of
 from app.domain.job import Job, JobStatus
 from app.stores.jobs import Glimpse
 

@@ -18,7 +18,8 @@ from app.clients.fal.breaker import Breaker
 from app.clients.fal.queue import FalQueue
 from app.clients.metrics import Metrics
 from app.clients.receipt_box import KeptReceipt
-from app.domain import clock
+from app.domain import alert, clock
+from app.domain.alert import Alert
 from app.domain.errors import (
     GatewayError,
     InternalError,
@@ -67,6 +68,7 @@ class Dispatcher:
     _metrics: Metrics
     _stages: StageTimes
     _job_events: JobEvents
+    _warn: Callable[[Alert], None] = alert.nobody
     _now: Callable[[], datetime] = clock.now
 
     def post(self, job_id: str) -> None:
@@ -178,8 +180,10 @@ class Dispatcher:
         """Keep other orders from the same refusal: all of them where the account or the key is meant, or fal is not to be reached."""
         if isinstance(exc, ProviderLocked | ProviderBadKey):
             self._breaker.open(exc.code, LOCKED_PAUSE_S)
+            self._warn(alert.provider_locked(exc.code, exc.message, endpoint=None, now=self._now()))
         elif isinstance(exc, ProviderForbidden):
             self._breaker.forbidden(exc.code, LOCKED_PAUSE_S, endpoint)
+            self._warn(alert.provider_locked(exc.code, exc.message, endpoint=endpoint, now=self._now()))
         else:
             answered = exc.details is not None
             self._breaker.failed(exc.code, endpoint if answered else None)

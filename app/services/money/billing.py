@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from attrs import define, field
 
-from app.domain import clock, ledger
+from app.domain import alert, clock, ledger
+from app.domain.alert import Alert
 from app.domain.errors import IdempotencyMismatch, InsufficientTokens, NotFound
 from app.domain.job import Job, Settlement
 from app.domain.ledger import Balance, Entry, EntryType
@@ -31,6 +32,7 @@ class Billing:
     _ledger: LedgerStore
     _accounts: AccountStore
     _jobs: JobStore
+    _warn: Callable[[Alert], None] = alert.nobody
     _now: Callable[[], datetime] = clock.now
     _audited: str = field(init=False, default="")
     _wrong: int = field(init=False, default=0)
@@ -44,13 +46,15 @@ class Billing:
             return
         available = self.balance(user_id).tokens
         if available < tokens:
+            self._warn_if_low(user_id, available, tokens)
             raise InsufficientTokens(tokens, available)
 
     def hold(self, jobs: Sequence[Job]) -> bool:
         """Hold the tokens of the jobs of one order, all or none. False where they are or were held already. Raises InsufficientTokens."""
         user_id, now = jobs[0].user_id, self._now()
         entries = [ledger.hold(user_id, job.id, job.tokens_held, now) for job in jobs if job.tokens_held]
-        if self._ledger.hold(entries):
+        if (left := self._ledger.hold(entries)) is not None:
+            self._warn_if_low(user_id, left, max(entry.held for entry in entries))
             return True
         if self._ledger.is_written(entries[0].id) or entries[0].job_id in self._ledger.holds_of(user_id):
             return False
@@ -122,6 +126,10 @@ class Billing:
                 if job_id not in live:
                     self._mend_hold(user_id, job_id, held)
             self._ledger.holds_seen(user_id, at=now)
+
+    def _warn_if_low(self, user_id: str, left: int, ordered: int) -> None:
+        if found := alert.tokens_low(user_id, left=left, ordered=ordered, now=self._now()):
+            self._warn(found)
 
     def _mend_hold(self, user_id: str, job_id: str, held: int) -> None:
         job = self._jobs.get(job_id)

@@ -9,7 +9,8 @@ from decimal import Decimal
 
 from attrs import define
 
-from app.domain import budget, clock
+from app.domain import alert, budget, clock
+from app.domain.alert import Alert
 from app.domain.budget import Budget
 from app.domain.errors import BudgetExceeded, NotFound
 from app.domain.job import Job
@@ -34,6 +35,7 @@ class Budgets:
     _jobs: JobStore
     _default_micros: int | None = None
     _global_micros: int | None = None
+    _warn: Callable[[Alert], None] = alert.nobody
     _now: Callable[[], datetime] = clock.now
 
     # -- the operator's side --------------------------------------------------------------------------------------------------------
@@ -89,15 +91,19 @@ class Budgets:
         """Raise BudgetExceeded early, before anything is stored; the hold decides all the same."""
         for each in found:
             if each.room_micros < micros:
+                self._warn_of(each, refuses=True)
                 raise refusal(each, micros, self._now())
 
     def hold(self, jobs: Sequence[Job]) -> None:
         """Hold what jobs of one order may cost in each budget they name, all or none; repeatable. Raises BudgetExceeded."""
         amounts = {job.id: job.quote.micros for job in jobs}
         for place, budget_id in enumerate(jobs[0].budgets):
-            if full := self._budgets.hold(budget_id, amounts, month=self._month(), at=self._now()):
+            is_held, found = self._budgets.hold(budget_id, amounts, month=self._month(), at=self._now())
+            if found is not None:
+                self._warn_of(found, refuses=not is_held)
+            if not is_held and found is not None:
                 self.take_back(jobs[0].budgets[:place], amounts)
-                raise refusal(full, sum(amounts.values()), self._now())
+                raise refusal(found, sum(amounts.values()), self._now())
 
     def is_held(self, job: Job) -> bool:
         return not job.budgets or self._budgets.holds_for(job.budgets, job.id)
@@ -123,6 +129,10 @@ class Budgets:
                     log.warning("a budget's hold outlived its job", extra={"job_id": job_id, "budget": budget_id})
                     self._budgets.end_hold(budget_id, job_id, charged=0, month=self._month())
             self._budgets.holds_seen(budget_id, at=now)
+
+    def _warn_of(self, found: Budget, *, refuses: bool) -> None:
+        if warning := alert.budget_threshold(found, now=self._now(), refuses=refuses):
+            self._warn(warning)
 
     def _month(self) -> str:
         return budget.month_of(self._now())
