@@ -14,25 +14,30 @@ from typing import Any, Generic, TypeVar
 
 from redis import Redis
 
+from app.clients.bounds import Bounds
 from app.clients.events import EventPublisher
 from app.clients.fal.breaker import Breaker
 from app.clients.fal.download import Downloader
 from app.clients.fal.platform import FalPlatform
 from app.clients.fal.queue import FalQueue
 from app.clients.fal.webhooks import WebhookArrivals, WebhookVerifier
+from app.clients.guarded import Receivers
 from app.clients.metrics import Metrics
 from app.clients.queue import TASK_TIMEOUT_S, TaskQueue
 from app.clients.receipt_box import ReceiptBox
 from app.clients.redis import HASTY, connect_redis, refuse_cluster
 from app.clients.storage import Storage, open_storage
+from app.clients.webhook_sender import WebhookSender
 from app.config import Settings
 from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
 from app.services.deliveries.alerts import Alerts, slack_body
 from app.services.deliveries.fal_form import FalSigner, FalSpelling
+from app.services.deliveries.courier import Courier
 from app.services.deliveries.job_events import JobEvents
 from app.services.deliveries.produce import Producer, standard_body
 from app.services.deliveries.secrets import Secrets, Vault
+from app.services.deliveries.signing import standard_headers
 from app.services.events.announcements import Announcer
 from app.services.events.waiting import JobWaiters
 from app.services.fulfilment.cancellation import Cancellation
@@ -494,6 +499,34 @@ class Services:
     @built_once
     def alerts(self) -> Alerts:
         return Alerts(producer=self.producer, url=self.settings.alert_webhook_url)
+
+    @built_once
+    def receivers(self) -> Receivers:
+        settings = self.settings
+        return Receivers(allow_http=settings.webhook_allow_http, private_hosts=settings.webhook_private_hosts, own_url=settings.public_url)
+
+    @built_once
+    def courier(self) -> Courier:
+        sender = WebhookSender(self.receivers)
+        self._opened.callback(sender.close)
+        return Courier(
+            endpoints=self.endpoint_store,
+            deliveries=self.delivery_store,
+            secrets=self.webhook_secrets,
+            sender=sender,
+            bounds=Bounds(self.redis),
+            producer=self.producer,
+            queue=self.queue,
+            signers={
+                HookFormat.STANDARD: standard_headers,
+                HookFormat.FAL: lambda delivery, secrets, at: {
+                    **standard_headers(delivery, secrets, at),
+                    **self.fal_signer.headers(delivery, at),
+                },
+                HookFormat.SLACK: lambda *_: {},  # Its address is the secret.
+            },
+            log_days=self.settings.webhook_log_days,
+        )
 
     @built_once
     def job_events(self) -> JobEvents:

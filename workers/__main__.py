@@ -1,4 +1,4 @@
-"""`python -m workers`: a parent that keeps `WORKERS` persistent RQ workers alive.
+"""`python -m workers`: a parent that keeps `WORKERS` persistent RQ workers alive, and one more that brings webhooks to their receivers.
 
 RQ's own pool always runs its scheduler and cannot recycle, hence these lines. The parent imports everything once and opens nothing; its
 children inherit the warm modules by fork and build their own clients.
@@ -12,15 +12,17 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import check_addresses, check_receipts, open_registry
-from app.clients.queue import QUEUES, WORKER_TTL_S
+from app.clients.queue import QUEUES, WEBHOOK_QUEUE, WORKER_TTL_S
 from app.clients.redis import connect_worker
 from app.config import BadSettings, Settings, load_settings
 from app.domain.errors import StoreRefused, StoreUnavailable
@@ -31,6 +33,7 @@ from workers.worker import PersistentWorker
 
 log = logging.getLogger("workers")
 
+COURIER_QUEUES = (WEBHOOK_QUEUE,)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RECYCLE_AFTER_TASKS = 1000
 RESTART_PAUSE_S = 1.0
@@ -55,12 +58,17 @@ def main() -> int:
     return Parent(settings).supervise()
 
 
+class Child(NamedTuple):
+    queues: tuple[str, ...]
+    since: float
+
+
 class Parent:
     """Forks the workers, replaces the dead, and passes on the wish to stop: each worker finishes its task first."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._children: dict[int, float] = {}
+        self._children: dict[int, Child] = {}
         self._stopping = False
         self._status = 0
 
@@ -68,28 +76,34 @@ class Parent:
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
         while not self._stopping or self._children:
-            while not self._stopping and len(self._children) < self._settings.workers:
-                self._fork()
+            while not self._stopping and (queues := self._missing()):
+                self._fork(queues)
             self._reap()
         return self._status
 
-    def _fork(self) -> None:
+    def _missing(self) -> Sequence[str] | None:
+        """Return what a worker that is missing takes; None while all are there."""
+        counts = Counter(child.queues for child in self._children.values())
+        wanted = {QUEUES: self._settings.workers, COURIER_QUEUES: 1}
+        return next((queues for queues, count in wanted.items() if counts[queues] < count), None)
+
+    def _fork(self, queues: Sequence[str]) -> None:
         # Wishes to stop are held back meanwhile: they must find the child in the list, and not this parent's handler in the child,
         # which would swallow them until RQ has set its own.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         if not self._stopping:
             if (pid := os.fork()) == 0:
-                self._become_worker()
-            self._children[pid] = time.monotonic()
+                self._become_worker(queues)
+            self._children[pid] = Child(tuple(queues), time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
-    def _become_worker(self) -> NoReturn:
+    def _become_worker(self, queues: Sequence[str]) -> NoReturn:
         status = 1
         try:
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            status = work(self._settings, parent=os.getppid())
+            status = work(self._settings, parent=os.getppid(), queues=queues)
         except Exception:
             log.exception("a worker cannot go on")  # Nothing above this would print it: `_exit` does not.
         finally:
@@ -102,7 +116,7 @@ class Parent:
         except ChildProcessError:
             self._children.clear()
             return
-        lived_s = time.monotonic() - self._children.pop(pid, 0.0)
+        lived_s = time.monotonic() - self._children.pop(pid, Child((), 0.0)).since
         if os.waitstatus_to_exitcode(status) == REFUSED:
             self._status = REFUSED
             self._stop(signal.SIGTERM, None)
@@ -117,10 +131,10 @@ class Parent:
             os.kill(pid, signal.SIGTERM)
 
 
-def work(settings: Settings, *, parent: int) -> int:
+def work(settings: Settings, *, parent: int, queues: Sequence[str] = QUEUES) -> int:
     """Run one worker until it is recycled or told to stop; Redis may come and go meanwhile."""
     redis = connect_worker(settings.redis_url)
-    queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
+    taken = [Queue(name, connection=redis, serializer=JSONSerializer) for name in queues]
     try:
         tasks.services().readiness.prove()
     except StoreRefused as exc:
@@ -129,10 +143,11 @@ def work(settings: Settings, *, parent: int) -> int:
     except StoreUnavailable:
         log.warning("the database does not answer yet")  # Proven before the first order is sent.
     threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
-    threading.Thread(target=_replay, name="receipts", daemon=True).start()
+    if WEBHOOK_QUEUE not in queues:
+        threading.Thread(target=_replay, name="receipts", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
-        worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
+        worker = PersistentWorker(taken, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
         worker.alive_file = settings.alive_file
         try:
             worker.work(max_jobs=RECYCLE_AFTER_TASKS - done, logging_level="WARNING")
@@ -142,6 +157,8 @@ def work(settings: Settings, *, parent: int) -> int:
             alive.show(settings.alive_file)
             time.sleep(REDIS_PAUSE_S)
         done += worker.tasks_run
+    if WEBHOOK_QUEUE in queues:
+        tasks.couriers().close()
     tasks.services().metrics.flush()
     return 0
 

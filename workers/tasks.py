@@ -16,6 +16,7 @@ from app.config import load_settings
 from app.domain.errors import ServiceError
 from app.domain.fal_request import FinishedNotice
 from app.domain.outside_text import said_of
+from workers.couriers import Couriers
 
 log = logging.getLogger("workers")
 
@@ -24,6 +25,12 @@ log = logging.getLogger("workers")
 def services() -> Services:
     """Return this process's services, built at the first task: after the fork, so that no client is shared."""
     return Services(load_settings(os.environ, for_web=False))
+
+
+@functools.cache
+def couriers() -> Couriers:
+    """Return the threads of this process that bring deliveries."""
+    return Couriers(services().courier)
 
 
 class TaskFailed(Exception):
@@ -104,6 +111,11 @@ def settle(job_id: str) -> None:
 @task()
 def give_turns() -> None:
     services().fair_share.give_turns()
+
+
+@task()
+def deliver(lane: str) -> None:
+    couriers().attend(lane)
 
 
 def _moment(seconds: float) -> datetime:

@@ -7,12 +7,14 @@ from typing import Any
 from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
+from app.api.http.hooks import hook_of
 from app.api.http.limits import submits
 from app.api.http.ordering import IDEMPOTENCY_KEY, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import batches as schemas
 from app.domain.api_key import Scope
 from app.domain.batch import Batch, BatchView
+from app.domain.endpoint import BATCH_COMPLETED, USUAL_JOB_EVENTS, OrderHook
 from app.domain.pricing import limit_micros
 from app.services.orders.order import Order
 
@@ -32,9 +34,10 @@ def create_batch(body: dict[str, Any]) -> tuple[Batch, int, dict[str, str]]:
     The jobs wait for free places in turn with other users' batches; single orders go first. Takes an Idempotency-Key.
     """
     key = order_key_of(body)
+    hook = hook_of(body, (*USUAL_JOB_EVENTS, BATCH_COMPLETED))
     limit = body.pop("max_cost")
     max_cost = None if limit is None else limit_micros(limit)
-    accepted = services().batches.submit(_orders(body), key=key, max_cost_micros=max_cost)
+    accepted = services().batches.submit(_orders(body, hook), key=key, max_cost_micros=max_cost)
     headers = {"Location": schemas.address_of(accepted.batch), **replay_headers(replayed=accepted.replayed)}
     return accepted.batch, 202, headers
 
@@ -59,9 +62,14 @@ def cancel_batch(batch_id: str) -> tuple[BatchView, int]:
     return view, 200 if view.is_over else 202
 
 
-def _orders(body: dict[str, Any]) -> list[Order]:
+def _orders(body: dict[str, Any], hook: OrderHook | None) -> list[Order]:
     """Return the caller's orders; a signed-in user pays for each in tokens, as everywhere."""
     who = caller()
-    shared: dict[str, Any] = {"user_id": who.acts_for(body["user_id"]), "project_id": body["project_id"], "metadata": body["metadata"]}
+    shared: dict[str, Any] = {
+        "user_id": who.acts_for(body["user_id"]),
+        "project_id": body["project_id"],
+        "metadata": body["metadata"],
+        "hook": hook,
+    }
     payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": who.account is not None}
     return [Order(**item, **shared, **payer) for item in body["items"]]

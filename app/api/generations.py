@@ -15,6 +15,7 @@ from app.api.http.access import needs_user, open_to_all
 from app.api.http.answers import envelope_of, enveloped
 from app.api.http.auth import signed_in
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json, uploaded_file
+from app.api.http.hooks import hook_of
 from app.api.http.limits import submits
 from app.api.http.ordering import IDEMPOTENCY_KEY, count_accept, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint, refusal_of, refuse_repeated
@@ -50,8 +51,9 @@ def text_to_image(body: dict[str, Any]) -> Answered:
     """Generate from words: 100 tokens an image, held now and charged for what is delivered."""
     user = signed_in()
     key = order_key_of(body)
+    hook = hook_of(body)
     body["project_id"] = _text(body["project_id"])
-    accepted = services().web_generation.text_to_image(user.id, TextRequest(**body, key=key))
+    accepted = services().web_generation.text_to_image(user.id, TextRequest(**body, key=key, hook=hook))
     count_accept(accepted)
     return _queued(accepted, "Text to image generation queued successfully")
 
@@ -136,7 +138,9 @@ def _reference_request() -> ReferenceRequest:
     if request.mimetype == "multipart/form-data":
         image = uploaded_file(request, "image")
         refuse_repeated(request.form, schemas.ImageReferenceBody())
-        fields = {name: value for name, value in request.form.items() if value != "" or name == "prompt"}
+        fields: dict[str, Any] = {name: value for name, value in request.form.items() if value != "" or name == "prompt"}
+        if events := list(filter(None, request.form.getlist("webhookEvents"))):
+            fields["webhookEvents"] = events
     elif request.mimetype == "application/json":
         image, fields = None, json_body(request, parse_json)
     else:
@@ -149,9 +153,10 @@ def _reference_request() -> ReferenceRequest:
     if stream is not None and body["reference_image_id"] is not None:
         raise InvalidRequest(TWO_REFERENCES, [FieldError("/image", TWO_REFERENCES), FieldError("/referenceImageId", TWO_REFERENCES)])
     key = order_key_of({**body, "image": _digest(stream) if stream else None})
+    hook = hook_of(body)
     for name in ("project_id", "reference_image_id"):
         body[name] = _text(body[name])
-    return ReferenceRequest(**body, key=key, image=stream, file_name=image.filename if image else None)
+    return ReferenceRequest(**body, key=key, hook=hook, image=stream, file_name=image.filename if image else None)
 
 
 def _digest(stream: IO[bytes]) -> str:

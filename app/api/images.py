@@ -12,11 +12,13 @@ from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.deferred import PREFER, Deferred, Preference, preference_of
 from app.api.http.errors import job_fault, told
+from app.api.http.hooks import hook_of
 from app.api.http.limits import counted_wait, submits
 from app.api.http.ordering import IDEMPOTENCY_KEY, count_accept, count_answer, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import images as schemas
 from app.domain.api_key import Scope
+from app.domain.endpoint import OrderHook
 from app.domain.errors import NotFound
 from app.domain.job import Job, JobStatus
 from app.domain.pricing import Quote
@@ -78,8 +80,9 @@ def generate(body: dict[str, Any]) -> Response:
     """
     key = order_key_of(body)
     preference = preference_of(request, longest_s=services().settings.sync_wait_seconds)
+    hook = hook_of(body)
     wait_s = _wait_s(preference, wanted_async=body.pop("asynchronous"))
-    accepted = services().orders.submit(_order(body, key))
+    accepted = services().orders.submit(_order(body, key, hook))
     count_accept(accepted)
     if wait_s > 0 and not accepted.begins_later:
         wait = counted_wait(functools.partial(services().waiters.wait, accepted.job.id), wait_s)
@@ -88,12 +91,13 @@ def generate(body: dict[str, Any]) -> Response:
     return _located(body, 202, accepted.job, preference, replayed=accepted.replayed)
 
 
-def _order(body: dict[str, Any], key: OrderKey | None) -> Order:
+def _order(body: dict[str, Any], key: OrderKey | None, hook: OrderHook | None) -> Order:
     """Return the caller's order. A signed-in user pays in tokens here as everywhere; a script's costs are on the operator's account."""
     who = caller()
     user_id = who.acts_for(body.pop("user_id"))
     pays_tokens = who.account is not None
-    return Order(user_id=user_id, caller_key=who.key_id, limits=who.order_limits, key=key, pays_tokens=pays_tokens, **body)
+    payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": pays_tokens}
+    return Order(user_id=user_id, key=key, hook=hook, **payer, **body)
 
 
 def _wait_s(preference: Preference, *, wanted_async: bool) -> float:

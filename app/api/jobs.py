@@ -8,10 +8,11 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from app.api.http import paging, services
+from app.api.http import examples, paging, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.exports import documented, exported
+from app.api.http.hooks import hook_of
 from app.api.http.limits import submits
 from app.api.http.ordering import IDEMPOTENCY_KEY, count_accept, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
@@ -93,12 +94,14 @@ def cancel_job(job_id: str) -> tuple[Job, int]:
 @needs(Scope.GENERATE)
 @submits
 @blueprint.doc(parameters=[IDEMPOTENCY_KEY])
+@blueprint.optional_body(schemas.RetryBody, examples.RETRY)
 @blueprint.response(202, schemas.JobAnswer)
 @blueprint.errors(401, 402, 404, 409)
-def retry_job(job_id: str) -> tuple[Job, int, dict[str, str]]:
+def retry_job(body: dict[str, Any], job_id: str) -> tuple[Job, int, dict[str, str]]:
     """Order a finished job's images again, as a new job at today's price. Takes an Idempotency-Key."""
-    who = caller()
-    accepted = services().job_actions.retry(job_id, user_id=who.sees, key=order_key_of({}), caller_key=who.key_id, limits=who.order_limits)
+    who, key = caller(), order_key_of(body)
+    payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits}
+    accepted = services().job_actions.retry(job_id, user_id=who.sees, key=key, hook=hook_of(body), **payer)
     count_accept(accepted)
     job = replace(accepted.job, message=accepted.message(accepted.job.message))
     return job, 202, {"Location": f"/api/jobs/{job.id}", **replay_headers(replayed=accepted.replayed)}

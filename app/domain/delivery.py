@@ -90,7 +90,6 @@ class Delivery:
     endpoint_id: str | None = None
     job_id: str | None = None
     format: HookFormat = HookFormat.STANDARD
-    traceparent: str | None = None
     status: DeliveryStatus = DeliveryStatus.PENDING
     attempts: tuple[Attempt, ...] = ()
     attempt_count: int = 0

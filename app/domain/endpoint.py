@@ -27,7 +27,6 @@ LEAST_FAILURES = 10
 MAX_EXHAUSTED = 10
 #: How often a success is noted that changes nothing else.
 NOTE_SUCCESS_EVERY = timedelta(minutes=1)
-SLOW_AFTER_TIMEOUTS = 3
 
 
 class EndpointStatus(StrEnum):
@@ -104,14 +103,8 @@ class Endpoint:
     failing_since: datetime | None = None
     failures: int = 0
     exhausted: int = 0
-    timeouts: int = 0
     last_success_at: datetime | None = None
     rev: int = 0
-
-    @property
-    def is_slow(self) -> bool:
-        """Tell whether it keeps its callers waiting in vain: it is then sent one thing at a time."""
-        return self.timeouts >= SLOW_AFTER_TIMEOUTS
 
     def wants(self, event: str, subject: Subject | None) -> bool:
         is_meant = any(is_named(event, pattern) for pattern in self.events)
@@ -120,11 +113,11 @@ class Endpoint:
     def succeeded(self, *, now: datetime) -> Endpoint | None:
         """Forget the failures before. None where there is nothing worth a write."""
         is_new = self.last_success_at is None or now - self.last_success_at >= NOTE_SUCCESS_EVERY
-        if not (is_new or self.failing_since or self.exhausted or self.timeouts):
+        if not (is_new or self.failing_since or self.exhausted):
             return None
-        return replace(self, last_success_at=now, failing_since=None, failures=0, exhausted=0, timeouts=0)
+        return replace(self, last_success_at=now, failing_since=None, failures=0, exhausted=0)
 
-    def failed(self, *, exhausted: bool, timed_out: bool, now: datetime) -> Endpoint | None:
+    def failed(self, *, exhausted: bool, now: datetime) -> Endpoint | None:
         """Count a failed attempt, and disable what has been failing for days. Tests of a disabled endpoint do not count."""
         if self.status is not EndpointStatus.ENABLED:
             return None
@@ -133,7 +126,6 @@ class Endpoint:
             failing_since=self.failing_since or now,
             failures=self.failures + 1,
             exhausted=self.exhausted + exhausted,
-            timeouts=self.timeouts + 1 if timed_out else 0,
         )
         if found.exhausted >= MAX_EXHAUSTED:
             return found.disabled(f"{MAX_EXHAUSTED} deliveries in a row were given up", now=now)
@@ -153,7 +145,7 @@ class Endpoint:
         return replace(self, status=EndpointStatus.GONE, disabled_reason="the receiver answered 410", updated_at=now)
 
     def enabled(self, *, now: datetime) -> Endpoint:
-        cleared = replace(self, failing_since=None, failures=0, exhausted=0, timeouts=0, disabled_reason=None)
+        cleared = replace(self, failing_since=None, failures=0, exhausted=0, disabled_reason=None)
         return replace(cleared, status=EndpointStatus.ENABLED, updated_at=now)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.domain.delivery import OPEN, Delivery, DeliveryStatus
+from app.domain.delivery import CLAIM, OPEN, Delivery, DeliveryStatus
 from app.domain.endpoint import Endpoint, EndpointStatus, Secret
 from app.domain.errors import StoreUnavailable
 from app.stores.database import Collection, Database, Document, store
@@ -145,9 +146,20 @@ class DeliveryStore:
         """Apply a change by compare-and-set; None where the delivery is gone or there is nothing to do."""
         return self._deliveries.change(delivery, evolve)
 
-    def next_due(self, lane: str, *, now: datetime) -> Delivery | None:
-        """Return what waits longest in a lane."""
-        return self._deliveries.first({"lane": lane, "attentionAt": {"$lte": now}}, sort=[("attentionAt", 1)])
+    def claim_next(self, lane: str, *, now: datetime) -> Delivery | None:
+        """Claim what waits longest in a lane, as `Delivery.claimed` does, in one command; None where nothing is due."""
+        until = now + CLAIM
+        claimed = {"status": DeliveryStatus.DELIVERING.value, "claimedUntil": until, "nextAt": None, "attentionAt": until}
+        doc = self._deliveries.collection.find_one_and_update(
+            {"lane": lane, "attentionAt": {"$lte": now}},
+            {"$set": claimed, "$inc": {"rev": 1}},
+            sort=[("attentionAt", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return record_of(Delivery, doc) if doc else None
+
+    def is_any_due(self, lane: str, *, now: datetime) -> bool:
+        return self._deliveries.collection.find_one({"lane": lane, "attentionAt": {"$lte": now}}, {"_id": 1}) is not None
 
     def due_lanes(self, *, now: datetime, limit: int) -> list[str]:
         """Return the lanes in which something is due; each costs a seek in an index, however much waits in it."""
@@ -190,8 +202,11 @@ class DeliveryStore:
     def of_job(self, job_id: str) -> list[Delivery]:
         return self._deliveries.all({"jobId": job_id}, sort="createdAt")
 
-    def open_of(self, endpoint_id: str, *, limit: int) -> list[Delivery]:
-        return self._deliveries.all({"endpointId": endpoint_id, "status": {"$in": OPEN_VALUES}}, sort="_id", limit=limit)
+    def end_pending(self, endpoint_id: str, status: DeliveryStatus, reason: str, *, now: datetime, log_days: int) -> None:
+        """Give up what an endpoint was to be sent yet; what is being sent just now ends by itself."""
+        ended = {"status": status.value, "reason": reason, "doneAt": now, "nextAt": None, "attentionAt": None}
+        change = {"$set": {**ended, "expiresAt": now + timedelta(days=log_days)}, "$inc": {"rev": 1}}
+        self._deliveries.collection.update_many({"endpointId": endpoint_id, "status": DeliveryStatus.PENDING.value}, change)
 
     def waiting(self) -> tuple[int, datetime | None]:
         """Return how many are to be sent yet, and since when the oldest of them is there."""

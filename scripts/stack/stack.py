@@ -189,6 +189,9 @@ class Stack:
         self.env["DATA_DIR"] = str(self.data_dir)
         self.env["PYTHONUNBUFFERED"] = "1"
         self.env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), self.env.get("PYTHONPATH"))))
+        # Receivers of webhooks that one tries out are on this machine.
+        for name, value in {"WEBHOOK_ALLOW_HTTP": "true", "WEBHOOK_PRIVATE_HOSTS": "localhost,127.0.0.1,::1"}.items():
+            self.env.setdefault(name, value)
         if not self.env.get("STORAGE_URL"):
             (self.data_dir / "storage").mkdir(exist_ok=True)
             self.env["STORAGE_URL"] = (self.data_dir / "storage").as_uri()

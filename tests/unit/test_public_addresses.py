@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.clients.fal.download import is_public
+from app.clients.guarded import is_public
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "172.15.255.255", "172.32.0.1", "100.63.255.255", "2606:4700:4700::1111"])

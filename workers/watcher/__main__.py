@@ -79,6 +79,7 @@ class Watcher:
                         self._keep_lease(),
                         self._reload(),
                         self._sweep(),
+                        self._deliver(),
                         self._mend(),
                         self._trust(poller),
                         poller.poll(),
@@ -135,6 +136,14 @@ class Watcher:
                     done = await self.in_thread(self._services.recovery.sweep)
             alive.show(self._services.settings.alive_file)
             await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2) if done < 100 else 0)  # noqa: S311
+
+    async def _deliver(self) -> None:
+        """Have couriers told every second of what is due."""
+        while True:
+            if self._tracker.active:
+                with _surviving("deliveries not looked after"):
+                    await self.in_thread(self._services.courier.sweep)
+            await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _mend(self) -> None:
         while True:

@@ -96,6 +96,8 @@ BATCH = {
     ),
 }
 
+RETRY = {"asBefore": _example("With the webhook of the first, if it had one", {})}
+
 BUDGET = {
     "user": _example("25 USD a month for a user", {"userId": "user123", "monthly": 25.0}),
 }

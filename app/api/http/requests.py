@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import marshmallow as ma
@@ -17,7 +18,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
 from app.api.http.access import with_security
-from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
+from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json, read_body
 from app.api.http.deferred import Deferred
 from app.api.http.errors import ErrorAnswer
 from app.domain import clock
@@ -128,6 +129,19 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
 
         return documented
 
+    def optional_body(self, schema: type[ma.Schema], examples: Mapping[str, Any]) -> Callable[[F], F]:
+        """Give the view what a JSON body says, if there is one."""
+
+        def given(view: F) -> F:
+            @functools.wraps(view)
+            def called(*args: Any, **kwargs: Any) -> Any:
+                return view(_optional_json(schema()), *args, **kwargs)
+
+            content = {"application/json": {"schema": schema, "examples": examples}}
+            return self.doc(requestBody={"required": False, "content": content})(called)  # type: ignore[no-any-return]
+
+        return given
+
     @classmethod
     def _prepare_response_doc(cls, doc: Any, doc_info: Any, **kwargs: Any) -> Any:
         """Leave out the error body that flask-smorest documents everywhere, where it has another shape."""
@@ -135,6 +149,15 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
         if cls.ERROR_SCHEMA is not ErrorAnswer:
             prepared.get("responses", {}).pop("default", None)
         return prepared
+
+
+def _optional_json(schema: ma.Schema) -> Any:
+    if not read_body(request):
+        return schema.load({})
+    try:
+        return schema.load(StrictParser().load_json(request, schema))
+    except ma.ValidationError as exc:
+        raise refusal_of(ma.ValidationError({"json": exc.messages})) from exc
 
 
 class BodySchema(ma.Schema):

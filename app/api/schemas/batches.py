@@ -7,8 +7,8 @@ from typing import Any
 import marshmallow as ma
 
 from app.api.http.answers import Answer, Usd, shows
-from app.api.http.requests import BodySchema
 from app.api.schemas.fields import metadata_field, text_field, user_id_field
+from app.api.schemas.hooks import BatchHookBody
 from app.api.schemas.images import OrderBody, require_user
 from app.domain.batch import MAX_ITEMS, Batch
 from app.domain.job import JobStatus
@@ -20,7 +20,7 @@ class ItemBody(OrderBody):
     """One order."""
 
 
-class BatchBody(BodySchema):
+class BatchBody(BatchHookBody):
     """Up to 500 orders of one user; `projectId` and `metadata` go to every job."""
 
     items = ma.fields.List(

@@ -11,7 +11,9 @@ from app.api.http.answers import Answer, Link, shows
 from app.api.http.paging import CursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import no_nul
+from app.api.schemas.hooks import URL_HELP, HookBody
 from app.api.schemas.jobs import processing_ms
+from app.domain.endpoint import JOB_EVENTS
 from app.domain.job import Job, JobStatus
 from app.services.orders.web_generation import ASPECT_RATIOS
 from registry.prompts import FOCUS_MODES
@@ -47,7 +49,7 @@ def _uuid(key: str) -> ma.fields.UUID:
     return ma.fields.UUID(data_key=key, load_default=None, allow_none=True)
 
 
-class TextToImageBody(BodySchema):
+class TextToImageBody(HookBody):
     prompt = _prompt()
     aspect_ratio = _aspect_ratio()
     number_of_images = _count()
@@ -56,7 +58,7 @@ class TextToImageBody(BodySchema):
     model = ma.fields.String(load_default=None, validate=ma.validate.Length(1, 200))
 
 
-class ImageReferenceBody(BodySchema):
+class ImageReferenceBody(HookBody):
     """The fields of both forms. `image` is a data URI here; in multipart it is a file, which is read before these."""
 
     prompt = _prompt()
@@ -168,6 +170,8 @@ def image_reference_content() -> dict[str, Any]:
         "aspectRatio": {"type": "string", "enum": list(ASPECT_RATIOS), "default": "1:1"},
         "numberOfImages": {"type": "integer", "minimum": 1, "maximum": MAX_IMAGES, "default": 1},
         "projectId": {"type": ["string", "null"], "format": "uuid"},
+        "webhook": {"type": "string", "maxLength": 2000, "description": URL_HELP},
+        "webhookEvents": {"type": "array", "items": {"type": "string", "enum": list(JOB_EVENTS)}},
     }
     required = ["prompt", "referenceType"]
     file = {"image": {"type": "string", "contentMediaType": "application/octet-stream"}}

@@ -12,6 +12,7 @@ from app.api.http.answers import Answer, Link, Usd, shows
 from app.api.http.auth import caller
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import metadata_field, text_field, user_id_field
+from app.api.schemas.hooks import HookBody
 from app.domain import clock
 from app.domain.errors import InvalidRequest
 from app.domain.job import Job, JobStatus
@@ -43,7 +44,7 @@ class OrderBody(BodySchema):
             add_models_faults(error.messages, data, whole=self.is_whole)
 
 
-class GenerateBody(OrderBody):
+class GenerateBody(OrderBody, HookBody):
     user_id = user_id_field(metadata={"description": "Whom the job is for; a signed-in user may leave it out."})
     project_id = text_field("projectId")
     metadata = metadata_field()

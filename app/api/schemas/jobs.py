@@ -15,6 +15,7 @@ from app.api.http.answers import Answer, Usd, shows
 from app.api.http.paging import TwoWayCursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import MAX_METADATA_KEYS, metadata_key, no_nul, text_field, user_id_field
+from app.api.schemas.hooks import HookBody
 from app.api.schemas.images import ImageAnswer
 from app.clients.storage import Storage
 from app.domain.costs import CostSource
@@ -60,6 +61,10 @@ def check_order(data: Mapping[str, Any]) -> None:
 
 def format_field() -> ma.fields.Enum[ExportFormat]:
     return ma.fields.Enum(ExportFormat, by_value=True, load_default=ExportFormat.CSV)
+
+
+class RetryBody(HookBody):
+    """Nothing, or where the new job's events go: by default where the first one's went."""
 
 
 class JobFilterQuery(BodySchema):

@@ -1,23 +1,22 @@
 """Fetches what fal's results point at, and nothing inside the operator's network.
 
-https only, redirects followed by hand, names resolved once and connected to exactly that address: a name that answers differently the
-second time changes nothing. The hosts fal itself is reached by are exempt, which is how an emulator on this machine works.
+https only, redirects followed by hand, hosts guarded as `clients/guarded.py` does. The hosts fal itself is reached by are exempt, which is
+how an emulator on this machine works.
 """
 
 from __future__ import annotations
 
 import base64
-import ipaddress
-import socket
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urljoin
 
 import httpcore
 import httpx
 
+from app.clients.guarded import GuardedBackend, NotPublic, public_address
 from app.domain.errors import ResultUnavailable, ResultUnusable
 
 MAX_BYTES = 50 << 20
@@ -35,12 +34,13 @@ class Downloader:
 
     def __init__(self, exempt_hosts: frozenset[str], *, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
+        self._exempt = exempt_hosts
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=64,
             max_keepalive_connections=16,
             keepalive_expiry=60,
-            network_backend=_GuardedBackend(exempt_hosts),
+            network_backend=GuardedBackend(self._address_of),
         )
 
     def close(self) -> None:
@@ -61,6 +61,9 @@ class Downloader:
             address = _https_address(outcome, address)
         raise ResultUnusable("The picture's address redirects too often")
 
+    def _address_of(self, host: str, port: int) -> str:
+        return host if host in self._exempt or f"{host}:{port}" in self._exempt else public_address(host, port)
+
     def _get(self, url: str) -> IO[bytes] | str:
         """Return the file, or where a redirect points."""
         try:
@@ -72,6 +75,8 @@ class Downloader:
                     raise _refusal(response.status)
                 packed = _spooled(response.iter_stream(), self._max_bytes)
                 return _unpacked(packed, headers.get(b"content-encoding", b""), self._max_bytes)
+        except NotPublic as exc:
+            raise ResultUnusable("The picture's address is not on the public internet", code="forbidden_address") from exc
         except (
             httpcore.NetworkError,
             httpcore.TimeoutException,
@@ -92,45 +97,6 @@ def _https_address(url: str, base: str = "") -> str:
     if address.scheme != "https" or not address.host:
         raise ResultUnusable("The picture's address is not https")
     return str(address)
-
-
-class _GuardedBackend(httpcore.SyncBackend):
-    """Resolves a name once, refuses addresses that are not public, and connects to the address it checked."""
-
-    def __init__(self, exempt_hosts: frozenset[str]) -> None:
-        super().__init__()
-        self._exempt = exempt_hosts
-
-    def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
-        if host in self._exempt or f"{host}:{port}" in self._exempt:
-            return super().connect_tcp(host, port, *args, **kwargs)
-        return super().connect_tcp(_public_address(host, port), port, *args, **kwargs)
-
-
-def _public_address(host: str, port: int) -> str:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as exc:
-        raise httpcore.ConnectError(f"cannot resolve {host}") from exc
-    addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(is_public(address) for address in addresses):
-        raise ResultUnusable("The picture's address is not on the public internet", code="forbidden_address")
-    return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of the public internet, whatever IPv6 form it is wrapped in."""
-    ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-        if ip in ipaddress.ip_network("64:ff9b::/96"):
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
-        if ip not in ipaddress.ip_network("2000::/3"):
-            # Nothing else is given out to the internet: this leaves out ::a.b.c.d and 64:ff9b:1::/48, which `is_global` lets pass.
-            return False
-    return ip.is_global and not ip.is_multicast
 
 
 def _refusal(status: int) -> ResultUnavailable | ResultUnusable:

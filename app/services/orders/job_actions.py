@@ -13,6 +13,7 @@ from app.clients.storage import Storage
 from app.domain import clock, keys
 from app.domain.account import Whose, is_among
 from app.domain.api_key import NO_LIMITS, OrderLimits
+from app.domain.endpoint import OrderHook
 from app.domain.errors import AlreadyFinished, Gone, NotFinished, NotFound, QueueUnavailable
 from app.domain.job import Job, Settlement
 from app.services.events.announcements import Announcer
@@ -75,7 +76,14 @@ class JobActions:
         return job
 
     def retry(
-        self, job_id: str, *, user_id: Whose, key: OrderKey | None, caller_key: str | None = None, limits: OrderLimits = NO_LIMITS
+        self,
+        job_id: str,
+        *,
+        user_id: Whose,
+        key: OrderKey | None,
+        caller_key: str | None = None,
+        limits: OrderLimits = NO_LIMITS,
+        hook: OrderHook | None = None,
     ) -> Accepted:
         """Order the same again as a new job, at today's price. Raises NotFinished for a live one.
 
@@ -98,6 +106,7 @@ class JobActions:
             limits=limits,
             key=key,
             retry_of=job.id,
+            hook=hook or job.hook,
             pays_tokens=bool(job.tokens_per_image) or isinstance(user_id, str),
         )
         return self._orders.submit(order)

@@ -10,6 +10,7 @@ from typing import IO
 from attrs import define
 
 from app.domain.asset import REFERENCE_PREFIX, Upload
+from app.domain.endpoint import OrderHook
 from app.domain.errors import CallerError, FieldError, InvalidRequest, NotFound, ReferenceNotFound
 from app.domain.job import Operation, WebDetails
 from app.services.money.funds import Funds
@@ -36,6 +37,7 @@ class TextRequest:
     project_id: str | None = None
     template_id: str | None = None
     model: str | None = None
+    hook: OrderHook | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class ReferenceRequest:
     image: IO[bytes] | None = None
     file_name: str | None = None
     reference_image_id: str | None = None
+    hook: OrderHook | None = None
 
 
 @define(eq=False, slots=False, kw_only=True)
@@ -125,6 +128,7 @@ class WebGeneration:
             project_id=wanted.project_id,
             key=wanted.key,
             web=web,
+            hook=wanted.hook,
             pays_tokens=True,
         )
         return self._orders.submit(order)
