@@ -32,8 +32,8 @@ from app.config import Settings
 from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
 from app.services.deliveries.alerts import Alerts, slack_body
-from app.services.deliveries.fal_form import FalSigner, FalSpelling
 from app.services.deliveries.courier import Courier
+from app.services.deliveries.fal_form import FalSigner, FalSpelling
 from app.services.deliveries.job_events import JobEvents
 from app.services.deliveries.produce import Producer, standard_body
 from app.services.deliveries.secrets import Secrets, Vault
@@ -516,6 +516,7 @@ class Services:
             sender=sender,
             bounds=Bounds(self.redis),
             producer=self.producer,
+            alerts=self.alerts,
             queue=self.queue,
             signers={
                 HookFormat.STANDARD: standard_headers,

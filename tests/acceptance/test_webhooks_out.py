@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.service import Service, a_prompt
+from tests.acceptance.service import Service, a_prompt, order
 from tests.support.receiver import Receiver, running_receiver
 
 
@@ -17,19 +17,11 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_an_orders_webhook_is_told_of_its_end_as_the_job_is_shown(service: Service, receiver: Receiver) -> None:
-    job_id = (
-        service.submit(a_prompt(), webhook=receiver.url())
-        if False
-        else service.generate(
-            {"model": "flux-pro", "inputs": {"prompt": a_prompt()}, "userId": "user123", "webhook": receiver.url(), "async": True}
-        ).json()["jobId"]
-    )
-
+    answer = service.generate({**order(a_prompt()), "webhook": receiver.url(), "async": True})
     (call,) = receiver.wait()
+    told = call.said["data"]
 
     assert call.said["type"] == "job.completed"
-    shown = service.job(job_id)
-    told = call.said["data"]
     assert told.pop("seq") == 3
-    assert told.pop("jobUrl").endswith(f"/api/jobs/{job_id}")
-    assert told == shown
+    assert told.pop("jobUrl").endswith(f"/api/jobs/{answer.json()['jobId']}")
+    assert told == service.job(answer.json()["jobId"])

@@ -14,11 +14,11 @@ from app.clients.bounds import Bounds
 from app.clients.queue import TaskQueue
 from app.clients.webhook_sender import WebhookSender
 from app.domain import clock
-from app.domain.clock import rfc3339
+from app.domain.alert import webhook_disabled
 from app.domain.delivery import GONE, TEST, Delivery, DeliveryStatus, HookFormat, Reply
 from app.domain.endpoint import OPERATOR, Endpoint, EndpointStatus
 from app.domain.errors import Misconfigured, QueueUnavailable
-from app.domain.event import Event
+from app.services.deliveries.alerts import Alerts
 from app.services.deliveries.produce import Producer
 from app.services.deliveries.secrets import Secrets
 from app.services.deliveries.signing import Signer
@@ -26,7 +26,6 @@ from app.stores.deliveries import DeliveryStore, EndpointStore
 
 log = logging.getLogger(__name__)
 
-DISABLED_EVENT = "webhook.disabled"
 #: How long a delivery waits that cannot be signed: an operator has to put the settings right.
 UNSIGNED_PAUSE = timedelta(minutes=1)
 MAX_LANES = 500
@@ -40,6 +39,7 @@ class Courier:
     _sender: WebhookSender
     _bounds: Bounds
     _producer: Producer
+    _alerts: Alerts
     _queue: TaskQueue
     _signers: Mapping[HookFormat, Signer]
     _log_days: int
@@ -118,25 +118,12 @@ class Courier:
             exhausted = written.status is DeliveryStatus.FAILED and not reply.aborts
             changed = self._endpoints.change(endpoint, lambda e: e.failed(exhausted=exhausted, now=now))
             if changed and changed.status is EndpointStatus.DISABLED:
-                self._tell_disabled(changed)
+                log.warning("an endpoint of webhooks is disabled: %s", changed.disabled_reason, extra={"endpoint": endpoint.id})
+                self._alerts.warn(webhook_disabled(changed, now=now))
                 self._end(endpoint, DeliveryStatus.FAILED, "the endpoint is disabled")
 
     def _end(self, endpoint: Endpoint, status: DeliveryStatus, reason: str) -> None:
         self._deliveries.end_pending(endpoint.id, status, reason, now=self._now(), log_days=self._log_days)
-
-    def _tell_disabled(self, endpoint: Endpoint) -> None:
-        log.warning("an endpoint of webhooks is disabled: %s", endpoint.disabled_reason, extra={"endpoint": endpoint.id})
-        since = endpoint.failing_since or endpoint.updated_at
-        data = {
-            "endpointId": endpoint.id,
-            "owner": endpoint.owner,
-            "url": endpoint.url,
-            "reason": endpoint.disabled_reason,
-            "failingSince": rfc3339(since),
-        }
-        owners = tuple({endpoint.owner, OPERATOR})
-        key = f"{endpoint.id}:{since.isoformat()}"
-        self._producer.produce(Event(type=DISABLED_EVENT, key=key, owners=owners, at=endpoint.updated_at, data=lambda: data))
 
 
 def _refusal(delivery: Delivery, endpoint: Endpoint | None) -> tuple[DeliveryStatus, str] | None:
