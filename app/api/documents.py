@@ -13,6 +13,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from app.api.http.access import SECURITY_SCHEMES, open_to_all
 from app.api.http.errors import ErrorAnswer
+from app.api.webhook_events import SCHEMAS, webhooks
 
 DESCRIPTION = """One endpoint for every fal.ai image model, with stored pictures, job history and cost per user.
 
@@ -57,9 +58,15 @@ def documented(app: Flask) -> DocumentedApi:
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
-        API_SPEC_OPTIONS={"info": {"description": DESCRIPTION}, "components": {"securitySchemes": SECURITY_SCHEMES}},
+        API_SPEC_OPTIONS={
+            "info": {"description": DESCRIPTION},
+            "components": {"securitySchemes": SECURITY_SCHEMES},
+            "webhooks": webhooks(),
+        },
     )
     api = DocumentedApi(app)
+    for schema in SCHEMAS:
+        api.spec.components.schema(schema.__name__, schema=schema)
     # Otherwise it shows what a validator on the internet makes of the document.
     config = {"app_name": "Image generation gateway", "validatorUrl": None, "defaultModelsExpandDepth": 0}
     ui = get_swaggerui_blueprint("/api-docs", "/openapi.json", config=config)

@@ -17,6 +17,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.api.application import build
 from app.bootstrap import Services
+from app.domain.endpoint import EVENTS
 from tests.acceptance.service import Answer, Service
 from tests.support.factories import picture
 
@@ -101,6 +102,19 @@ def test_the_document_is_valid_openapi_31(spec: Spec) -> None:
 
     assert spec["openapi"].startswith("3.1.")
     assert problems == []
+
+
+def test_every_event_that_webhooks_tell_has_an_example_of_its_shape(spec: Spec) -> None:
+    wrong = []
+
+    for name, item in spec["webhooks"].items():
+        content = item["post"]["requestBody"]["content"]["application/json"]
+        (example,) = [each["value"] for each in content["examples"].values()]
+        found = Draft202012Validator({**content["schema"], "components": spec["components"]}).iter_errors(example)
+        wrong += [f"{name}: {error.json_path}: {error.message}" for error in found]
+
+    assert spec["webhooks"].keys() == set(EVENTS)
+    assert wrong == []
 
 
 def test_every_route_of_the_api_is_documented(service: Service, spec: Spec) -> None:
