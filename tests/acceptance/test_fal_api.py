@@ -190,11 +190,11 @@ def test_an_idempotency_key_buys_once(service: Service, fal: Fal) -> None:
 def test_what_the_model_does_not_know_is_left_out_and_named(service: Service, fal: Fal) -> None:
     arguments = {"prompt": a_prompt(), "strength": 0.5, "sync_mode": True, "seed": None, "wéird": 1, **SMALL}
 
-    answer = fal.submit(arguments, f"{FLUX}?fal_webhook=https%3A%2F%2Fexample.com%2Fhook", **{"X-Fal-Store-IO": "0"})
+    answer = fal.submit(arguments, f"{FLUX}?fal_beta=1", **{"X-Fal-Store-IO": "0"})
 
     request_id = answer.json()["request_id"]
     fal.ended(request_id)
-    assert answer.headers["x-gateway-ignored"] == "strength, sync_mode, w%C3%A9ird, fal_webhook, X-Fal-Store-IO"
+    assert answer.headers["x-gateway-ignored"] == "strength, sync_mode, w%C3%A9ird, fal_beta, X-Fal-Store-IO"
     assert set(service.posts(arguments["prompt"])[0]["arguments"]) == {"prompt", "image_size", "num_images"}
 
 

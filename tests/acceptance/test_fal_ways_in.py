@@ -18,7 +18,7 @@ def fal(service: Service) -> Fal:
 def test_what_the_javascript_client_means_is_answered_at_the_proxys_one_address(service: Service, fal: Fal) -> None:
     requests = f"{QUEUE}/{FLUX_APP}/requests"
 
-    submitted = fal.proxied("POST", f"{QUEUE}/{FLUX}?fal_webhook=https%3A%2F%2Fexample.com", json={"prompt": a_prompt(), **SMALL})
+    submitted = fal.proxied("POST", f"{QUEUE}/{FLUX}?fal_beta=1", json={"prompt": a_prompt(), **SMALL})
     request_id = submitted.json()["request_id"]
     fal.ended(request_id)
     status = fal.proxied("GET", f"{requests}/{request_id}/status?logs=1")
@@ -31,7 +31,7 @@ def test_what_the_javascript_client_means_is_answered_at_the_proxys_one_address(
         json={"file_name": "a.png", "content_type": "image/png"},
     )
 
-    assert submitted.headers["x-gateway-ignored"] == "fal_webhook"
+    assert submitted.headers["x-gateway-ignored"] == "fal_beta"
     assert {"message", "timestamp", "level", "source"} == status.json()["logs"][0].keys()
     assert service.client.get(result.json()["images"][0]["url"]).status_code == 200
     assert result.headers["x-fal-request-id"] == request_id

@@ -12,9 +12,12 @@ from app.api.fal.links import upload_named
 from app.api.http import services
 from app.api.http.auth import caller
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
+from app.api.http.hooks import receiver
 from app.api.http.ordering import count_accept, order_key_of
 from app.api.schemas.fields import MAX_USER_ID_CHARS
 from app.domain.asset import REFERENCE_PREFIX
+from app.domain.delivery import HookFormat
+from app.domain.endpoint import OrderHook
 from app.domain.errors import FieldError, InvalidRequest, UnknownModelName
 from app.domain.job import PRIORITY_HEADER
 from app.services.orders.order import Order
@@ -39,6 +42,7 @@ TIMEOUT = "X-Fal-Request-Timeout"
 MAX_START_S = 24 * 3600
 #: Pictures are stored here and answered as links, never in the answer itself.
 SYNC_MODE = "sync_mode"
+WEBHOOK = "fal_webhook"
 
 
 def ordered(app: str, *, passes_timeout: bool = False) -> Accepted:
@@ -53,7 +57,8 @@ def ordered(app: str, *, passes_timeout: bool = False) -> Accepted:
     who = caller()
     user_id = user_of_request()
     known, ignored = _sorted_out(spec, body)
-    note_ignored(*ignored, *request.args)
+    note_ignored(*ignored, *(name for name in request.args if name != WEBHOOK))
+    hook = _hook()
     order = Order(
         model=spec.name,
         inputs={name: value for name, value in known.items() if spec.params[name].home == "inputs"},
@@ -62,13 +67,20 @@ def ordered(app: str, *, passes_timeout: bool = False) -> Accepted:
         fal_headers=_passed_on(passes_timeout=passes_timeout),
         caller_key=who.key_id,
         limits=who.order_limits,
-        key=order_key_of({"arguments": body, "userId": user_id}),
+        key=order_key_of({"arguments": body, "userId": user_id} | ({"webhook": hook.url} if hook else {})),
+        hook=hook,
         pays_tokens=who.account is not None,
     )
     accepted = services().orders.submit(order)
     g.fal_request_id = accepted.job.id
     count_accept(accepted)
     return accepted
+
+
+def _hook() -> OrderHook | None:
+    """Return where the request's end is told, in fal's own form. Raises InvalidRequest where nothing may be posted there."""
+    url = request.args.get(WEBHOOK)
+    return OrderHook(url=receiver(url, f"/{WEBHOOK}"), owner=caller().identity, format=HookFormat.FAL) if url else None
 
 
 def spec_of(app: str) -> ModelSpec:
