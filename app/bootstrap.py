@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
+from inspect import signature
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -107,6 +109,20 @@ class built_once(Generic[T]):  # noqa: N801 - a decorator, as `property` is one
             return part
 
 
+def part(cls: Callable[..., T], **names: str) -> built_once[T]:
+    """A part that is made of others: each argument is the part of its name, `_` before it or not, or the one that `names` says.
+
+    An argument with a default keeps it where there is no such part.
+    """
+
+    def build(services: Services) -> T:
+        known = dir(services)
+        own = {name: found for name in signature(cls).parameters for found in (name, f"_{name}") if found in known}
+        return cls(**{name: attrgetter(found)(services) for name, found in {**own, **names}.items()})
+
+    return built_once(build)
+
+
 class Services:
     """Everything a process entry or a route may call.
 
@@ -123,6 +139,7 @@ class Services:
         self.openai_rules = load_openai_rules(self.registry, *operators_folder(settings))
         self.lock = threading.RLock()
         self._timeouts = SweepTimeouts(unknown_s=settings.submit_unknown_seconds)
+        self._deadline = timedelta(seconds=settings.job_deadline_seconds)
         self._opened = ExitStack()
 
     def close(self) -> None:
@@ -179,63 +196,29 @@ class Services:
         self._opened.callback(downloader.close)
         return downloader
 
-    @built_once
-    def queue(self) -> TaskQueue:
-        return TaskQueue(self.redis)
-
-    @built_once
-    def breaker(self) -> Breaker:
-        return Breaker(self.redis)
-
-    @built_once
-    def webhook_arrivals(self) -> WebhookArrivals:
-        return WebhookArrivals(self.redis)
-
-    @built_once
-    def metrics(self) -> Metrics:
-        return Metrics(self.redis)
-
-    @built_once
-    def publisher(self) -> EventPublisher:
-        return EventPublisher(self.redis)
+    queue = part(TaskQueue)
+    breaker = part(Breaker)
+    webhook_arrivals = part(WebhookArrivals)
+    metrics = part(Metrics)
+    publisher = part(EventPublisher)
 
     # Stores
 
-    @built_once
-    def readiness(self) -> Readiness:
-        return Readiness(self.database)
-
-    @built_once
-    def jobs(self) -> JobStore:
-        return JobStore(self.database, self._timeouts)
-
-    @built_once
-    def _batch_jobs(self) -> BatchJobStore:
-        return BatchJobStore(self.database, self._timeouts)
-
-    @built_once
-    def _batch_store(self) -> BatchStore:
-        return BatchStore(self.database)
-
-    @built_once
-    def _upload_store(self) -> UploadStore:
-        return UploadStore(self.database)
-
-    @built_once
-    def _account_store(self) -> AccountStore:
-        return AccountStore(self.database)
-
-    @built_once
-    def _keys(self) -> KeyStore:
-        return KeyStore(self.database)
-
-    @built_once
-    def _usage_days(self) -> UsageDayStore:
-        return UsageDayStore(self.database)
-
-    @built_once
-    def durations(self) -> DurationStore:
-        return DurationStore(self.database)
+    readiness = part(Readiness)
+    jobs = part(JobStore)
+    _batch_jobs = part(BatchJobStore)
+    _batch_store = part(BatchStore)
+    _upload_store = part(UploadStore)
+    _used_tickets = part(UsedTicketStore)
+    _tombstones = part(Tombstones)
+    _account_store = part(AccountStore)
+    _keys = part(KeyStore)
+    _ended_sessions = part(EndedSessionStore)
+    _ledger = part(LedgerStore)
+    _budget_store = part(BudgetStore)
+    _usage_store = part(UsageStore)
+    _usage_days = part(UsageDayStore)
+    durations = part(DurationStore)
 
     # People and their money
 
@@ -249,48 +232,24 @@ class Services:
             offload=self.offload,
         )
 
-    @built_once
-    def bearer_tokens(self) -> BearerTokens:
-        return BearerTokens(settings=self.settings, accounts=self.accounts)
-
-    @built_once
-    def sessions(self) -> Sessions:
-        return Sessions(
-            accounts=self._account_store,
-            keys=self._keys,
-            ended=EndedSessionStore(self.database),
-            bearer_tokens=self.bearer_tokens,
-            passwords=self.accounts,
-        )
+    bearer_tokens = part(BearerTokens)
+    sessions = part(Sessions, accounts="_account_store", ended="_ended_sessions", passwords="accounts")
 
     @built_once
     def uploads(self) -> Uploads:
         quota_bytes = int(self.settings.upload_quota_mb * MEGABYTE)
         return Uploads(store=self._upload_store, storage=self.storage, quota_bytes=quota_bytes, offload=self.offload)
 
-    @built_once
-    def tickets(self) -> Tickets:
-        used = UsedTicketStore(self.database)
-        return Tickets(secret=self.settings.jwt_secret, used=used, uploads=self.uploads, sessions=self.sessions)
-
-    @built_once
-    def billing(self) -> Billing:
-        return Billing(ledger=LedgerStore(self.database), accounts=self._account_store, jobs=self.jobs, warn=self.alerts.warn)
-
-    @built_once
-    def budgets(self) -> Budgets:
-        return Budgets(
-            budgets=BudgetStore(self.database),
-            keys=self._keys,
-            jobs=self.jobs,
-            default_micros=self.settings.default_budget_micros,
-            global_micros=self.settings.global_budget_micros,
-            warn=self.alerts.warn,
-        )
-
-    @built_once
-    def funds(self) -> Funds:
-        return Funds(billing=self.billing, budgets=self.budgets)
+    tickets = part(Tickets, secret="settings.jwt_secret", used="_used_tickets")  # noqa: S106 - a name, no secret
+    billing = part(Billing, accounts="_account_store", warn="alerts.warn")
+    budgets = part(
+        Budgets,
+        budgets="_budget_store",
+        default_micros="settings.default_budget_micros",
+        global_micros="settings.global_budget_micros",
+        warn="alerts.warn",
+    )
+    funds = part(Funds)
 
     @built_once
     def reconciliation(self) -> Reconciliation:
@@ -298,171 +257,39 @@ class Services:
 
     # Orders: alone or in a batch, waiting their turn, canceled, deleted
 
-    @built_once
-    def _prices(self) -> Prices:
-        return Prices(registry=self.registry, operations=self.operations, tokens_per_usd=self.settings.tokens_per_usd)
-
-    @built_once
-    def _references(self) -> References:
-        return References(uploads=self.uploads, storage=self.storage)
-
-    @built_once
-    def repeats(self) -> Repeats:
-        return Repeats(jobs=self.jobs)
-
-    @built_once
-    def file_orders(self) -> FileOrders:
-        return FileOrders(orders=self.orders, uploads=self.uploads, offload=self.offload)
-
-    @built_once
-    def orders(self) -> Orders:
-        return Orders(
-            prices=self._prices,
-            jobs=self.jobs,
-            readiness=self.readiness,
-            queue=self.queue,
-            announcer=self.announcer,
-            references=self._references,
-            repeats=self.repeats,
-            funds=self.funds,
-            timeouts=self._timeouts,
-            deadline=timedelta(seconds=self.settings.job_deadline_seconds),
-        )
-
-    @built_once
-    def web_generation(self) -> WebGeneration:
-        return WebGeneration(
-            orders=self.orders,
-            uploads=self.uploads,
-            funds=self.funds,
-            registry=self.registry,
-            operations=self.operations,
-            templates=self.templates,
-        )
-
-    @built_once
-    def batches(self) -> Batches:
-        return Batches(
-            prices=self._prices,
-            orders=self.orders,
-            references=self._references,
-            readiness=self.readiness,
-            jobs=self.jobs,
-            batch_jobs=self._batch_jobs,
-            batches=self._batch_store,
-            funds=self.funds,
-            fair_share=self.fair_share,
-            queue=self.queue,
-            announcer=self.announcer,
-        )
-
-    @built_once
-    def fair_share(self) -> FairShare:
-        return FairShare(
-            jobs=self.jobs,
-            batch_jobs=self._batch_jobs,
-            batches=self._batch_store,
-            queue=self.queue,
-            announcer=self.announcer,
-            slots=self.settings.batch_in_flight,
-            deadline=timedelta(seconds=self.settings.job_deadline_seconds),
-        )
-
-    @built_once
-    def job_actions(self) -> JobActions:
-        return JobActions(
-            jobs=self.jobs,
-            tombstones=Tombstones(self.database),
-            uploads=self._upload_store,
-            storage=self.storage,
-            queue=self.queue,
-            orders=self.orders,
-            announcer=self.announcer,
-        )
-
-    @built_once
-    def previews(self) -> Previews:
-        return Previews(storage=self.storage, offload=self.offload)
+    _prices = part(Prices, tokens_per_usd="settings.tokens_per_usd")
+    _references = part(References)
+    repeats = part(Repeats)
+    file_orders = part(FileOrders)
+    orders = part(Orders)
+    web_generation = part(WebGeneration)
+    batches = part(Batches, batches="_batch_store")
+    fair_share = part(FairShare, batches="_batch_store", slots="settings.batch_in_flight")
+    job_actions = part(JobActions, uploads="_upload_store")
+    previews = part(Previews)
 
     # Fulfilment: dispatched, reported by fal, collected, settled; expired or recovered otherwise
 
     @built_once
-    def dispatcher(self) -> Dispatcher:
-        box, writes = ReceiptBox(self.settings.receipts_dir, self.redis, self.settings.fal_key), RetryingWrites(task_s=TASK_TIMEOUT_S)
-        return Dispatcher(
-            jobs=self.jobs,
-            receipts=Receipts(jobs=self.jobs, box=box, writes=writes),
-            writes=writes,
-            readiness=self.readiness,
-            fal=self.fal,
-            breaker=self.breaker,
-            references=self._references,
-            announcer=self.announcer,
-            publisher=self.publisher,
-            settler=self._settler,
-            public_url=self.settings.public_url,
-            metrics=self.metrics,
-            stages=self.stages,
-            job_events=self.job_events,
-            warn=self.alerts.warn,
-        )
+    def _receipt_box(self) -> ReceiptBox:
+        return ReceiptBox(self.settings.receipts_dir, self.redis, self.settings.fal_key)
 
     @built_once
-    def webhooks(self) -> Webhooks:
-        return Webhooks(
-            verifier=WebhookVerifier(self.settings.fal_jwks_url),
-            fal_user=FalUser(users=FalUserStore(self.database), fixed=self.settings.fal_user_id, fal_key=self.settings.fal_key),
-            jobs=self.jobs,
-            queue=self.queue,
-            fal=self.fal,
-            announcer=self.announcer,
-            arrivals=self.webhook_arrivals,
-            metrics=self.metrics,
-        )
+    def _writes(self) -> RetryingWrites:
+        return RetryingWrites(task_s=TASK_TIMEOUT_S)
 
-    @built_once
-    def unreadable(self) -> Unreadable:
-        return Unreadable(storage=self.storage)
-
-    @built_once
-    def collector(self) -> Collector:
-        return Collector(
-            jobs=self.jobs,
-            fal=self.fal,
-            downloader=self.downloader,
-            storage=self.storage,
-            unreadable=self.unreadable,
-            settler=self._settler,
-            stages=self.stages,
-        )
-
-    @built_once
-    def _settler(self) -> Settler:
-        return Settler(
-            jobs=self.jobs,
-            usage=UsageStore(self.database),
-            usage_days=self._usage_days,
-            uploads=self._upload_store,
-            announcer=self.announcer,
-            funds=self.funds,
-            fair_share=self.fair_share,
-            fal=self.fal,
-            storage=self.storage,
-            metrics=self.metrics,
-            job_events=self.job_events,
-        )
-
-    @built_once
-    def cancellation(self) -> Cancellation:
-        return Cancellation(jobs=self.jobs, queue=self.queue, fal=self.fal)
-
-    @built_once
-    def recovery(self) -> Recovery:
-        return Recovery(jobs=self.jobs, queue=self.queue, cancellation=self.cancellation, settler=self._settler, funds=self.funds)
-
-    @built_once
-    def task_errors(self) -> TaskErrors:
-        return TaskErrors(jobs=self.jobs, settler=self._settler, metrics=self.metrics)
+    _receipts = part(Receipts, box="_receipt_box")
+    dispatcher = part(Dispatcher, public_url="settings.public_url", warn="alerts.warn")
+    _fal_users = part(FalUserStore)
+    _fal_user = part(FalUser, users="_fal_users", fixed="settings.fal_user_id", fal_key="settings.fal_key")
+    _webhook_verifier = part(WebhookVerifier, jwks_url="settings.fal_jwks_url")
+    webhooks = part(Webhooks, verifier="_webhook_verifier", arrivals="webhook_arrivals")
+    unreadable = part(Unreadable)
+    collector = part(Collector)
+    _settler = part(Settler, usage="_usage_store", uploads="_upload_store")
+    cancellation = part(Cancellation)
+    recovery = part(Recovery)
+    task_errors = part(TaskErrors)
 
     # Webhooks: events become deliveries, which couriers bring to their receivers
 
@@ -541,25 +368,11 @@ class Services:
 
     # What is told of jobs
 
-    @built_once
-    def announcer(self) -> Announcer:
-        return Announcer(self.publisher, self.storage)
-
-    @built_once
-    def stages(self) -> StageTimes:
-        return StageTimes(self.metrics)
-
-    @built_once
-    def waiters(self) -> JobWaiters:
-        return JobWaiters(self.redis, self.jobs)
-
-    @built_once
-    def history(self) -> History:
-        return History(jobs=self.jobs)
-
-    @built_once
-    def usage(self) -> Usage:
-        return Usage(days=self._usage_days)
+    announcer = part(Announcer)
+    stages = part(StageTimes)
+    waiters = part(JobWaiters)
+    history = part(History)
+    usage = part(Usage, days="_usage_days")
 
 
 def open_registry(settings: Settings) -> Registry:
