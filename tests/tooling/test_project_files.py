@@ -285,7 +285,7 @@ def test_the_example_lists_every_setting_once_with_a_comment_above() -> None:
 
 def test_the_example_names_every_setting_the_service_reads() -> None:
     source = (ROOT / "app" / "config.py").read_text()
-    read = set(re.findall(r'self\._(?!problems)\w+\(\s*"([A-Z][A-Z0-9_]+)"', source))
+    read = set(re.findall(r'(?:\bsetting\(|\bsecret\(|self\.\w+\(|\.optional, )\s*"([A-Z][A-Z0-9_]+)"', source))
 
     assert read
     assert read <= set(SETTINGS)
