@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from app.domain.batch import takes_slot
-from app.domain.costs import ActualCost, CostSource
-from app.domain.endpoint import OrderHook
-from app.domain.fal_request import Failure, FalRequest, Receipt
-from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, StoredImage, SweepTimeouts, WebDetails
+from app.domain.fal_request import Failure, FalRequest
+from app.domain.job import Job, SweepTimeouts
 from app.domain.job_filter import JOB_TYPE
-from app.domain.pricing import Quote
-from app.domain.repeat import Repeat
 from app.stores.database import Document, sayable, storable
 from app.stores.records import document_of, record_of
 
@@ -90,86 +85,37 @@ def state_document(job: Job) -> Document:
 
 
 def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
-    quote = doc["quote"]
-    return Job(
-        id=doc["_id"],
-        rev=doc["rev"],
-        user_id=doc["userId"],
-        operation=Operation(doc["operation"]),
-        model=doc["model"],
-        endpoint=doc["call"]["endpoint"],
-        arguments=json.loads(doc["call"]["arguments"]),
-        image_pointers=tuple(doc["call"]["images"]),
-        takes_num_images=doc["call"]["takesNumImages"],
-        fal_headers=doc["call"].get("headers", {}),  # Jobs from before they were passed on lack them.
-        inputs=sayable(doc["config"]["inputs"]),
-        options=sayable(doc["config"]["options"]),
-        quote=_quote(doc),
-        tokens_per_image=quote["tokensPerImage"],
-        requests=tuple(_request(r) for r in doc["requests"]),
-        images=tuple(record_of(StoredImage, i) for i in doc["images"]),
-        status=JobStatus(doc["status"]),
-        progress=doc["progress"],
-        message=doc["message"],
-        failure=failure_of(doc["error"]),
-        history=tuple(record_of(HistoryEntry, e) for e in doc["history"]),
-        settlement=Settlement(doc["settlement"]),
-        settle_at=doc["settleAt"],
-        cancel_requested_at=doc.get("cancelRequestedAt"),  # Older jobs lack it: a cancel ended them at once.
-        cancel_at=doc.get("cancelAt"),
-        charged_micros=doc["cost"]["chargedMicros"],
-        actual=_actual(doc["cost"]),
-        deadline_at=doc["deadlineAt"],
-        expiry_at=doc["expiryAt"],
-        timeouts=timeouts,
-        project_id=doc["projectId"],
-        metadata=sayable(doc["metadata"]),
-        web=_web(doc),
-        caller_key=doc["callerKey"],
-        order_key=doc["orderKey"],
-        fingerprint=doc["fingerprint"],
-        retry_of=doc["retryOf"],
-        batch_id=doc.get("batchId"),  # Jobs from before there were batches lack it.
-        budgets=tuple(doc.get("budgets", ())),
-        repeat=record_of(Repeat, doc["repeat"]) if "repeat" in doc else None,
-        hook=record_of(OrderHook, doc["hook"]) if "hook" in doc else None,
-        created_at=doc["createdAt"],
-        updated_at=doc["updatedAt"],
-        completed_at=doc["completedAt"],
-    )
-
-
-def _quote(doc: Document) -> Quote:
-    """Read the quote; one that was made before the operator's price was kept has none."""
-    quote = doc["quote"]
-    amount = quote.get("providerAmount")
-    return Quote(
-        num_images=sum(r["numImages"] for r in doc["requests"]),
-        unit_micros=quote["unitMicros"],
-        micros=quote["micros"],
-        price_id=quote["priceId"],
-        provider_micros=quote.get("providerMicros"),
-        provider_amount=None if amount is None else Decimal(amount),
-    )
+    """Return the job that a document holds. Raises KeyError or ValueError for one that holds none."""
+    call, quote = doc["call"], doc["quote"]
+    fields = {
+        **doc,
+        "endpoint": call["endpoint"],
+        "arguments": json.loads(call["arguments"]),
+        "imagePointers": call["images"],
+        "takesNumImages": call["takesNumImages"],
+        "falHeaders": call.get("headers", {}),  # Jobs from before they were passed on lack them.
+        "inputs": sayable(doc["config"]["inputs"]),
+        "options": sayable(doc["config"]["options"]),
+        "quote": {**quote, "numImages": sum(request["numImages"] for request in doc["requests"])},
+        "tokensPerImage": quote["tokensPerImage"],
+        "requests": [_request_fields(request) for request in doc["requests"]],
+        "failure": doc["error"],
+        "chargedMicros": doc["cost"]["chargedMicros"],
+        "actual": _actual_fields(doc["cost"]),
+        "metadata": sayable(doc["metadata"]),
+        "web": _web_fields(doc),
+    }
+    return replace(record_of(Job, fields), timeouts=timeouts)
 
 
 def _quote_document(job: Job) -> Document:
-    amount = job.quote.provider_amount
-    return {
-        "micros": job.quote.micros,
-        "unitMicros": job.quote.unit_micros,
-        "priceId": job.quote.price_id,
-        "tokens": job.tokens_held,
-        "tokensPerImage": job.tokens_per_image,
-        "providerMicros": job.quote.provider_micros,
-        # As text: BSON has no exact decimal that all the stores know.
-        "providerAmount": None if amount is None else str(amount),
-    }
+    quote = document_of(job.quote)
+    del quote["numImages"]  # The requests say it.
+    return {**quote, "tokens": job.tokens_held, "tokensPerImage": job.tokens_per_image}
 
 
-def _actual(cost: Document) -> ActualCost | None:
-    micros = cost.get("actualMicros")
-    return None if micros is None else ActualCost(micros, CostSource(cost["source"]))
+def _actual_fields(cost: Document) -> Document | None:
+    return {**cost, "micros": cost["actualMicros"]} if cost.get("actualMicros") is not None else None
 
 
 def _web_document(job: Job) -> Document:
@@ -196,18 +142,10 @@ def _web_document(job: Job) -> Document:
     }
 
 
-def _web(doc: Document) -> WebDetails | None:
+def _web_fields(doc: Document) -> Document | None:
     if "operationTypeId" not in doc:
         return None
-    return WebDetails(
-        operation_type_id=doc["operationTypeId"],
-        prompt=doc["prompt"],
-        enhanced_prompt=doc["aiMetadata"]["enhancedPrompt"],
-        aspect_ratio=doc["aspectRatio"],
-        template_id=doc["promptTemplateId"],
-        reference_type=doc["referenceType"],
-        reference_image_id=doc["referenceImageId"],
-    )
+    return {**doc, "enhancedPrompt": doc["aiMetadata"]["enhancedPrompt"], "templateId": doc["promptTemplateId"]}
 
 
 def repeat_key(fingerprint: str, job_id: str) -> str:
@@ -228,9 +166,8 @@ def _request_document(request: FalRequest) -> Document:
     return {**doc, **receipt, "error": _failure_document(request.failure)}
 
 
-def _request(doc: Document) -> FalRequest:
-    receipt = record_of(Receipt, doc) if doc["requestId"] else None
-    return replace(record_of(FalRequest, doc), receipt=receipt, failure=failure_of(doc["error"]))
+def _request_fields(doc: Document) -> Document:
+    return {**doc, "receipt": doc if doc["requestId"] else None, "failure": doc["error"]}
 
 
 def _failure_document(failure: Failure | None) -> Document | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar, get_type_hints
 
 import cattrs
@@ -15,7 +16,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from app.stores.database import Document
 
-KNOWN_TO_BSON = [known for kind in (str, int, bool, datetime) for known in (kind, kind | None)]
+KNOWN_TO_BSON = [known for kind in (str, int, bool, datetime, dict[str, Any], dict[str, str]) for known in (kind, kind | None)]
 AS_IT_IS: dict[str, Any] = {"struct_hook": lambda value, _: value, "unstruct_hook": identity}
 
 T = TypeVar("T")
@@ -37,6 +38,9 @@ def _name(name: str) -> str:
 
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
+    # As text: BSON has no exact decimal that all the stores know.
+    converter.register_unstructure_hook(Decimal, str)
+    converter.register_structure_hook(Decimal, lambda text, _: Decimal(text))
     converter.register_structure_hook_factory(dataclasses.is_dataclass, lambda cls: make_dict_structure_fn(cls, converter, **_fields(cls)))
     converter.register_unstructure_hook_factory(
         dataclasses.is_dataclass, lambda cls: make_dict_unstructure_fn(cls, converter, **_fields(cls))
