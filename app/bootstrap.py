@@ -35,6 +35,7 @@ from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
 from app.services.deliveries.alerts import Alerts, slack_body
 from app.services.deliveries.courier import Courier
+from app.services.deliveries.endpoints import Endpoints
 from app.services.deliveries.fal_form import FalSigner, FalSpelling
 from app.services.deliveries.job_events import JobEvents
 from app.services.deliveries.produce import Producer, standard_body
@@ -353,6 +354,16 @@ class Services:
                 },
                 HookFormat.SLACK: lambda *_: {},  # Its address is the secret.
             },
+            log_days=self.settings.webhook_log_days,
+        )
+
+    @built_once
+    def endpoints(self) -> Endpoints:
+        return Endpoints(
+            endpoints=self.endpoint_store,
+            deliveries=self.delivery_store,
+            secrets=self.webhook_secrets,
+            producer=self.producer,
             log_days=self.settings.webhook_log_days,
         )
 

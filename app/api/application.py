@@ -11,6 +11,7 @@ from app.api import (
     accounts,
     batches,
     budgets,
+    endpoints,
     files,
     generations,
     guide,
@@ -56,7 +57,7 @@ def build(settings: Settings, services: Services) -> Flask:
     for part in (images, jobs, streams, accounts, generations, tokens):
         api.register_blueprint(part.blueprint)
     api.register_blueprint(generations.templates)
-    for part in (uploads, usage, batches, budgets, mcp):
+    for part in (uploads, usage, batches, budgets, endpoints, mcp):
         api.register_blueprint(part.blueprint)
     api.register_blueprint(openai.blueprint)
     openai.init_app(app)

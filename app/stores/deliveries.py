@@ -92,9 +92,9 @@ class EndpointStore:
         """Return the enabled endpoints of these owners: one indexed read."""
         return self._endpoints.all({"owner": {"$in": list(owners)}, "status": EndpointStatus.ENABLED.value}, sort="_id")
 
-    def page(self, owner: str | None, *, before_id: str | None = None, limit: int) -> list[Endpoint]:
-        """Return an owner's endpoints, or everybody's, newest first."""
-        query: Document = {} if owner is None else {"owner": owner}
+    def page(self, owners: Sequence[str] | None, *, before_id: str | None = None, limit: int) -> list[Endpoint]:
+        """Return these owners' endpoints, or everybody's, newest first."""
+        query: Document = {} if owners is None else {"owner": {"$in": list(owners)}}
         if before_id is not None:
             query["_id"] = {"$lt": before_id}
         return self._endpoints.all(query, sort="_id", direction=-1, limit=limit)
@@ -194,10 +194,15 @@ class DeliveryStore:
         found = self._deliveries.collection.find(query).sort([("createdAt", -1), ("_id", -1)]).limit(limit)
         return [record_of(Delivery, doc) for doc in found]
 
-    def failed_since(self, endpoint_id: str, since: datetime, *, limit: int) -> list[Delivery]:
-        """Return what was given up and belongs to the time since, oldest first."""
-        query = {"endpointId": endpoint_id, "status": DeliveryStatus.FAILED.value, "createdAt": {"$gte": since}}
-        return self._deliveries.all(query, sort="createdAt", limit=limit)
+    def renew_failed(self, endpoint_id: str, since: datetime, *, now: datetime, limit: int) -> int:
+        """Begin anew with what was given up since a time, as `Delivery.redelivered` does, oldest first; return how many."""
+        query: Document = {"endpointId": endpoint_id, "status": DeliveryStatus.FAILED.value, "createdAt": {"$gte": since}}
+        found = self._deliveries.collection.find(query, {"_id": 1}).sort("createdAt", 1).limit(limit)
+        ids = [doc["_id"] for doc in found]
+        anew: Document = {"status": DeliveryStatus.PENDING.value, "tries": 0, "nextAt": now, "attentionAt": now}
+        anew |= dict.fromkeys(("doneAt", "expiresAt", "reason"))
+        changed = self._deliveries.collection.update_many({**query, "_id": {"$in": ids}}, {"$set": anew, "$inc": {"rev": 1}})
+        return changed.modified_count
 
     def of_job(self, job_id: str) -> list[Delivery]:
         return self._deliveries.all({"jobId": job_id}, sort="createdAt")

@@ -72,9 +72,10 @@ def operations(spec: Spec) -> Iterator[tuple[str, str, Operation]]:
             yield method, path, {**operation, "parameters": [*item.get("parameters", []), *operation.get("parameters", [])]}
 
 
-def address_of(path: str, operation: Operation) -> str:
-    """Return an operation's path with the examples of its parameters."""
+def address_of(path: str, operation: Operation, **known: str) -> str:
+    """Return an operation's path with what is known, or the examples of its parameters."""
     examples = {parameter["name"]: parameter.get("example", A_JOB) for parameter in operation["parameters"] if parameter["in"] == "path"}
+    examples |= known
     return re.sub(r"\{(\w+)\}", lambda found: str(examples[found[1]]), path)
 
 
@@ -172,13 +173,15 @@ def test_every_operation_that_takes_json_has_an_example(spec: Spec) -> None:
 def test_every_example_is_carried_out_and_answered_as_documented(service: Service, spec: Spec, admin: Answer) -> None:
     wrong, job_id = [], service.submit("a red bicycle")
     service.ended(job_id)
+    endpoint = {"url": "http://localhost:8099/hooks", "events": ["*"]}
+    endpoint_id = service.client.post("/api/webhooks", json=endpoint).json()["id"]
 
     for method, path, operation in operations(spec):
         for example in examples_of(operation):
             # Only whose tokens are topped up cannot be known; everything else is sent as it stands.
             body = {**example, "userId": admin["userId"]} if path == "/api/tokens/topup" else example
             headers = admin["headers"] if needs_user(path) else {}
-            address = address_of(path, operation).replace(A_JOB, job_id)
+            address = address_of(path, operation, job_id=job_id, endpoint_id=endpoint_id)
             answer = service.client.request(method, address, json=body, headers=headers)
             documented = {status for status in operation["responses"] if status.startswith("2")}
             problems = [] if str(answer.status_code) in documented else [f"{answer.status_code}, not {documented}: {answer.text}"]

@@ -96,6 +96,16 @@ BATCH = {
     ),
 }
 
+WEBHOOK = {
+    "jobs": _example(
+        "Every end of a job", {"url": "http://localhost:8099/hooks", "events": ["job.completed", "job.failed", "job.canceled"]}
+    ),
+}
+WEBHOOK_CHANGE = {"all": _example("Hear of everything", {"events": ["*"], "status": "enabled"})}
+WEBHOOK_TEST = {"test": _example("A test", {})}
+ROTATION = {"day": _example("Both secrets sign for a day", {"overlapHours": 24})}
+RECOVERY = {"since": _example("What failed since October", {"since": "2026-10-01T00:00:00Z"})}
+
 RETRY = {"asBefore": _example("With the webhook of the first, if it had one", {})}
 
 BUDGET = {
