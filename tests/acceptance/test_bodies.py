@@ -64,6 +64,34 @@ def test_absurd_depth_and_absurdly_many_values_are_refused(service: Service, con
     assert answer.json()["code"] == "invalid_request"
 
 
+NAMES = b",".join(b'"name%d": 1' % n for n in range(50_000))
+ITEMS = b"[" + b",".join([b"1"] * 50_000) + b"]"
+CALL = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "generate_image", "arguments": %s}}'
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/api/images/generate", b'{"model": "flux-pro", %s}' % NAMES),
+        ("/api/images/generate", b'{"model": "flux-pro", "options": {%s}}' % NAMES),
+        ("/v1/images/generations", b'{"prompt": "a red bicycle", %s}' % NAMES),
+        ("/fal/queue/fal-ai/flux-pro/v1.1", b'{"prompt": "a red bicycle", %s}' % NAMES),
+        ("/mcp", CALL % b'{"prompt": "a red bicycle", %s}' % NAMES),
+        ("/mcp", CALL % b'{"prompt": "a red bicycle", "images": %s}' % ITEMS),
+        ("/api/images/batch", b'{"userId": "user123", "items": %s}' % ITEMS),
+    ],
+)
+def test_absurdly_many_names_and_items_are_refused_in_few_words(service: Service, path: str, content: bytes) -> None:
+    before = service.footprint()
+
+    answer = service.client.post(path, content=content, headers={"Content-Type": "application/json"})
+
+    # Each of them as an error of its own is ten seconds of the loop's time, and megabytes of answer.
+    assert len(answer.content) < 2000
+    assert any(told in answer.text for told in ("more than 1000 names", "Longer than 1000 items"))
+    assert service.footprint() == before
+
+
 def test_large_bodies_do_not_hold_up_the_others(service: Service) -> None:
     large = json.dumps({"model": "flux-pro", "inputs": {"prompt": "a", "x": "b" * 25_000_000}, "userId": "user123"}).encode()
     many = b'{"model": [' + b"1," * 12_000_000 + b"1]}"

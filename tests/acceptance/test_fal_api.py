@@ -174,6 +174,20 @@ def test_a_refused_request_is_told_with_fals_own_status_and_words(service: Servi
         assert answer.json()["detail"][0].keys() == {"loc", "msg", "type"}
 
 
+def test_words_of_fals_that_no_header_can_hold_do_not_break_the_answer_off(service: Service, fal: Fal) -> None:
+    made, refused = fal.submitted(), fal.submitted(f"{a_prompt()} [emulator: fail=content_policy]")
+    fal.ended(made)
+    fal.ended(refused)
+    service.database["jobs"].update_one({"_id": made}, {"$set": {"requests.0.billableUnits": "\u20ac 1"}})
+    service.database["jobs"].update_one({"_id": refused}, {"$set": {"error.details.falErrorType": "\u0442\u0438\u043f"}})
+
+    picture, refusal = fal.request(made), fal.request(refused)
+
+    assert (picture.status_code, picture.headers["x-fal-billable-units"]) == (200, "? 1")
+    assert (refusal.status_code, refusal.headers["x-fal-error-type"]) == (422, "???")
+    assert refusal.json()["error_type"] == "\u0442\u0438\u043f"
+
+
 def test_an_idempotency_key_buys_once(service: Service, fal: Fal) -> None:
     prompt = a_prompt()
 

@@ -191,6 +191,10 @@ def test_whom_a_job_is_for_is_what_the_request_names_and_the_key_allows(service:
     assert ordered_for({"X-API-Key": narrow}) == "ben"
     assert ordered_for(person.headers, user="whoever") == person.id
     refused(service.client.post(GENERATIONS, json={"prompt": "x", "user": "ann"}, headers={"X-API-Key": narrow}), 403, "forbidden")
+    for no_name in ("u" * 257, "a\x85b"):
+        headers = {b"X-API-Key": key.encode(), b"X-OpenWebUI-User-Id": no_name.encode("latin-1")}
+        nobody = service.client.post(GENERATIONS, json={"prompt": "a red bicycle"}, headers=headers)
+        refused(nobody, 400, "invalid_value", "X-OpenWebUI-User-Id")
 
 
 WRONG: list[tuple[Answer, int, str, str | None, str]] = [

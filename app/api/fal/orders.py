@@ -13,8 +13,7 @@ from app.api.http import services
 from app.api.http.auth import caller
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json
 from app.api.http.hooks import receiver
-from app.api.http.ordering import count_accept, order_key_of
-from app.api.schemas.fields import MAX_USER_ID_CHARS
+from app.api.http.ordering import checked_user, count_accept, order_key_of
 from app.domain.asset import REFERENCE_PREFIX
 from app.domain.delivery import HookFormat
 from app.domain.endpoint import OrderHook
@@ -156,7 +155,4 @@ def user_of_request() -> str:
     tags = (tag.partition("=") for tag in request.headers.get("X-Fal-Tags", "").split(","))
     tagged = {name.strip(): value.strip() for name, _, value in tags}
     user_id = request.headers.get("X-User-Id") or tagged.get("user_id")
-    if user_id is not None and not (1 <= len(user_id) <= MAX_USER_ID_CHARS and user_id.isprintable()):
-        detail = f"Use 1 to {MAX_USER_ID_CHARS} printable characters"
-        raise InvalidRequest(f"X-User-Id: {detail}", [FieldError("/X-User-Id", detail)])
-    return caller().orders_for if user_id is None else caller().acts_for(user_id)
+    return caller().orders_for if user_id is None else caller().acts_for(checked_user(user_id, "X-User-Id"))

@@ -10,6 +10,7 @@ from flask import g, request
 
 from app.api.http import services
 from app.api.http.auth import caller
+from app.api.schemas.fields import MAX_USER_ID_CHARS
 from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
 from app.domain.job import Job
@@ -39,6 +40,14 @@ def idempotency_key() -> str | None:
         detail = f"Use 1 to {MAX_KEY_CHARS} printable characters"
         raise InvalidRequest(f"{HEADER}: {detail}", [FieldError(f"/{HEADER}", detail)])
     return key
+
+
+def checked_user(user_id: str, header: str) -> str:
+    """Return whom a header names. Raises InvalidRequest for what is no user's name."""
+    if not (1 <= len(user_id) <= MAX_USER_ID_CHARS and user_id.isprintable()):
+        detail = f"Use 1 to {MAX_USER_ID_CHARS} printable characters"
+        raise InvalidRequest(f"{header}: {detail}", [FieldError(f"/{header}", detail)])
+    return user_id
 
 
 def order_key_of(body: Mapping[str, Any]) -> OrderKey | None:

@@ -67,6 +67,9 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    for name, value in [pair for pair in response.headers.items() if not pair[1].isascii()]:
+        # Words of fal's may be in it. The server would break the connection off, each time the same answer is asked for.
+        response.headers[name] = value.encode("ascii", "replace").decode()
     if response.status_code == 204:
         response.headers.pop("Content-Type", None)  # There is nothing of any type.
     if request.path.startswith(UNKEPT):
@@ -160,6 +163,10 @@ def _optional_json(schema: ma.Schema) -> Any:
         raise refusal_of(ma.ValidationError({"json": exc.messages})) from exc
 
 
+#: More than any list of a body may hold: the field's own limit is looked at only once each item has been.
+MAX_ITEMS = 1000
+
+
 class BodySchema(ma.Schema):
     """A request body or query: unknown names are refused, and the refusal lists the known ones."""
 
@@ -170,6 +177,15 @@ class BodySchema(ma.Schema):
         super().__init__(**kwargs)
         known = ", ".join(sorted(field.data_key or name for name, field in self.fields.items()))
         self.error_messages = {**self.error_messages, "unknown": f"Unknown field. Allowed: {known}."}
+
+    @ma.pre_load
+    def _refuse_endless_lists(self, data: Any, **_: Any) -> Any:
+        long = (
+            [name for name, value in data.items() if isinstance(value, list) and len(value) > MAX_ITEMS] if isinstance(data, dict) else []
+        )
+        if long:
+            raise ma.ValidationError({name: [f"Longer than {MAX_ITEMS} items."] for name in long})
+        return data
 
 
 def refuse_repeated(given: MultiDict[str, str], schema: ma.Schema) -> None:

@@ -17,7 +17,7 @@ from app.api.http.auth import caller
 from app.api.http.deferred import Deferred, preference_of
 from app.api.http.errors import Fault, job_fault, shape_errors, told
 from app.api.http.limits import at_the_end, counted_wait, submits
-from app.api.http.ordering import count_accept, count_answer, order_key_of, replay_headers
+from app.api.http.ordering import checked_user, count_accept, count_answer, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.openai import answers, streams
 from app.api.openai.asked import Asked
@@ -156,6 +156,8 @@ class Answering:
 def _ordered(*, edit: bool, deployment: str | None) -> Response:
     body = read_edit(request) if edit else read_generation(request)
     user = request.headers.get(USER_HEADER)
+    if user:
+        checked_user(user, USER_HEADER)
     found = wanted(body, edit=edit, who=caller(), deployment=deployment, user=user)
     said = {**body.fingerprint, "deployment": deployment, "user": user}
     key = order_key_of(said)
