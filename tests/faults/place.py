@@ -31,6 +31,7 @@ from scripts.stack.ports import free_port
 from scripts.stack.stack import Stack
 from tests.acceptance.service import Answer, Service, wait_until
 from tests.faults.customers import Customer, register
+from tests.faults.told import Listener, listening
 from tests.support.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,13 +42,14 @@ SURELY_CUT_OFF = timedelta(seconds=4)
 
 
 class Place(Service):
-    """`temp` is the folder in which its processes make their temporary files."""
+    """`temp` is the folder in which its processes make their temporary files; `listener`, if there is one, is told of every job."""
 
     def __init__(self, stack: Stack, client: httpx.Client, emulator: Emulator, mongo: MongoClient[Answer], temp: Path) -> None:
         super().__init__(stack, client, emulator, mongo)
         self.temp = temp
         self.storage = Path(urlsplit(stack.env["STORAGE_URL"]).path)
         accounts, jobs = AccountStore(self.database), JobStore(self.database, SweepTimeouts())
+        self.listener: Listener | None = None
         self.billing = Billing(ledger=LedgerStore(self.database), accounts=accounts, jobs=jobs)
 
     def customer(self, *, tokens: int = 1000) -> Customer:
@@ -144,7 +146,9 @@ def running_place(
             mongo: MongoClient[Answer] = MongoClient(stack.mongo_uri, tz_aware=True, serverSelectionTimeoutMS=3000)
             try:
                 with httpx.Client(base_url=stack.base_url, timeout=30, trust_env=False) as client, mongo:
-                    yield Place(stack, client, emulator, mongo, temp)
+                    place = Place(stack, client, emulator, mongo, temp)
+                    with listening(stack, place.database) as place.listener:
+                        yield place
             finally:
                 emulator.close()
     finally:

@@ -27,6 +27,7 @@ def problems(place: Place) -> list[str]:
         *_wrongly_reported(place),
         *_not_kept(place, jobs),
         *_left_behind(place, jobs),
+        *(place.listener.problems(jobs) if place.listener else ()),
     ]
 
 

@@ -31,6 +31,8 @@ class Aftermath:
     problems: list[str]
     ledger: str
     struck: list[str]
+    untold: list[str]
+    times_told: list[int]
 
 
 def kills_at_random() -> Aftermath:
@@ -46,7 +48,11 @@ def kills_at_random() -> Aftermath:
             raging.result(60)
         power_cut(place.stack)
         mended(place)
-        return Aftermath(len(job_ids | cut_off), outcomes(place), problems(place), place.verify_ledger().stdout, storm.struck)
+        assert place.listener is not None
+        place.listener.wait(60)
+        untold, times_told = place.listener.untold(place.jobs()), place.listener.times_told()
+        ledger = place.verify_ledger().stdout
+        return Aftermath(len(job_ids | cut_off), outcomes(place), problems(place), ledger, storm.struck, untold, times_told)
 
 
 @pytest.mark.story(play=kills_at_random)
@@ -61,6 +67,13 @@ def test_a_hundred_generations_survive_kill_9_of_everything_at_random_moments(st
     assert story.outcomes["completed"] > GENERATIONS * 0.8, told
     assert story.ledger == "4 accounts checked, 0 do not add up\n", told
     assert len(story.struck) >= KILLS, told
+
+
+@pytest.mark.story(play=kills_at_random)
+def test_meanwhile_every_end_of_a_job_is_told_and_what_is_told_twice_has_one_id(story: Aftermath) -> None:
+    assert story.untold == []
+    assert len(story.times_told) >= GENERATIONS
+    assert story.problems == []
 
 
 def killed_in_the_middle_of_submits(place: Place, customer: Customer) -> set[str]:
