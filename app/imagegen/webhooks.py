@@ -150,7 +150,7 @@ def _keys(session: Session, secrets: Sequence[str]) -> list[bytes]:
     """Return the keys to verify with: of the secrets that were named, else the caller's own, by which webhooks of orders are signed."""
     if not secrets:
         with session.gateway() as gateway:
-            secrets = [str(gateway.get("/api/webhooks/secret")["data"]["secret"])]
+            secrets = [str(gateway.get("/api/webhooks/secret")["secret"])]
     return [key_of(secret) for secret in secrets]
 
 
