@@ -19,6 +19,7 @@ from app.operator.keys import keys
 from app.operator.registry import registry
 from app.operator.running import settings, with_services
 from app.operator.users import users
+from app.operator.webhooks import webhooks
 from registry.loader import RegistryError
 
 
@@ -54,6 +55,7 @@ cli.add_command(costs)
 cli.add_command(keys)
 cli.add_command(registry)
 cli.add_command(users)
+cli.add_command(webhooks)
 
 
 @cli.group()

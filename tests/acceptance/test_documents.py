@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 
 from app.domain.account import Role
+from app.domain.delivery import DeliveryStatus
+from app.stores.deliveries import DeliveryStore, EndpointStore
 from tests.acceptance.people import Person, accounts_of
 from tests.acceptance.service import Service
+from tests.support.deliveries import a_delivery, an_endpoint
 from tests.support.factories import picture
 from tests.support.fal_place import FalPlace
 from tests.support.fal_platform import PlatformServer, flux_dev, platform_server
@@ -185,6 +188,7 @@ def names(service: Service, page: str) -> dict[str, str]:
     accounts = accounts_of(service)
     accounts.set_role(admin.id, Role.ADMIN)
     key, _ = accounts.make_key("of the documents")
+    webhook_id, delivery_id = a_webhook(service)
     registers = "/api/auth/register" in (ROOT / page).read_text("utf-8")
     return {
         "localhost:5000": service.stack.base_url.removeprefix("http://"),
@@ -192,10 +196,21 @@ def names(service: Service, page: str) -> dict[str, str]:
         "grace@example.com": f"grace-{uuid.uuid4().hex}@example.com",
         "01a1fbd9-e568-753b-9f31-fb5726103079": ada.id,
         "00e8a3ba28ff360d": key.id,
+        "01a21840-2bd6-73d1-98c2-9350b6ac4f71": webhook_id,
+        "msg_4zq2xk7mfbt5n3wcyhd6ruev2a": delivery_id,
         "0f3a9c1d2b4e5f60": key.id,
         "$ADMIN_TOKEN": admin.token,
         "autumn-1": f"autumn-{uuid.uuid4()}",
     }
+
+
+def a_webhook(service: Service) -> tuple[str, str]:
+    """Register a webhook at which nobody listens; return its id, and that of something that was given up there."""
+    endpoint = an_endpoint(url="http://127.0.0.1:1/hook", events=("webhook.test",))
+    delivery = a_delivery(endpoint, status=DeliveryStatus.FAILED)
+    EndpointStore(service.database).insert(endpoint)
+    DeliveryStore(service.database).insert_all([delivery])
+    return endpoint.id, delivery.id
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(map(is_run, commands_of(page)))])

@@ -72,7 +72,9 @@ class Endpoints:
     def page(self, owners: Owners, *, before_id: str | None, limit: int) -> list[Endpoint]:
         return self._endpoints.page(owners, before_id=before_id, limit=limit)
 
-    def change(self, endpoint_id: str, owners: Owners, changes: Mapping[str, Any], status: EndpointStatus | None) -> Endpoint:
+    def change(
+        self, endpoint_id: str, owners: Owners, changes: Mapping[str, Any], status: EndpointStatus | None, *, by: str = "its owner"
+    ) -> Endpoint:
         """Change some fields, and enable or disable it. Enabling forgets its failures; what a disabled one was to be sent is given up."""
         found = self.get(endpoint_id, owners)
         if "headers" in changes:
@@ -83,7 +85,7 @@ class Endpoints:
             current = replace(current, **changes, updated_at=now)
             if status is EndpointStatus.ENABLED:
                 return current.enabled(now=now)
-            return (current.disabled("disabled by its owner", now=now) or current) if status else current
+            return (current.disabled(f"disabled by {by}", now=now) or current) if status else current
 
         written = self._endpoints.change(found, changed)
         if written is None:
