@@ -21,7 +21,7 @@ from app.domain.delivery import Delivery
 from app.domain.endpoint import OPERATOR, Endpoint, EndpointStatus, EventFilter
 from app.services.deliveries.endpoints import Wanted
 
-blueprint = ApiBlueprint("webhooks out", __name__, url_prefix="/api", description="Webhooks: who is told of what, and what was sent")
+blueprint = ApiBlueprint("deliveries", __name__, url_prefix="/api", description="Webhooks: who is told of what, and what was sent")
 
 MAX_DELIVERIES = 100
 

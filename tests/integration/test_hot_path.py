@@ -206,3 +206,22 @@ def test_a_page_of_uploads_costs_the_same_however_long(
 
     assert [commands for commands, _ in pages] == [[("find", "accounts"), ("find", "uploads")]] * 2
     assert [len(answer["data"]["uploads"]) for _, answer in pages] == [1, 20]
+
+
+def test_settling_a_job_that_nobody_listens_to_costs_one_read_more(served: Services, heard: Heard) -> None:
+    job = completed_job(order_key="k")
+    served.jobs.insert(job)
+    heard.commands.clear()
+
+    served.recovery.settle(job.id)
+
+    of_webhooks = [command for command in heard.commands if command[1] in ("webhookEndpoints", "webhookSecrets", "deliveries")]
+    assert of_webhooks == [("find", "webhookEndpoints")]
+
+
+def test_a_submit_with_a_webhook_costs_no_more(client: FlaskClient, served: Services, heard: Heard) -> None:
+    body = {**BODY, "webhook": "https://192.0.78.9/hooks"}
+
+    commands, _ = heard.of(lambda: client.post("/api/images/generate", json=body), 202)
+
+    assert commands == [("find", "budgets"), ("insert", "jobs")]

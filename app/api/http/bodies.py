@@ -27,6 +27,9 @@ WEBHOOK_BYTES = 8 * 1024 * 1024
 ROUTE_BYTES = {
     "images.generate": ORDER_BYTES,
     "images.estimate_cost": ORDER_BYTES,
+    "jobs.retry_job": PROMPT_BYTES,
+    "deliveries.create_webhook": PROMPT_BYTES,
+    "deliveries.change_webhook": PROMPT_BYTES,
     "batches.create_batch": ORDER_BYTES,
     "generations.text_to_image": PROMPT_BYTES,
     "generations.image_reference": ORDER_BYTES,
