@@ -48,15 +48,19 @@ class Couriers:
 
     def _work(self, lane: str) -> None:
         try:
-            while self._courier.deliver_next(lane):
-                if self._at_work[lane] < LANE_PLACES and self._courier.has_more(lane):
-                    self._start(lane, wait=False)
+            while self._courier.deliver_next(lane, claimed=lambda: self._help(lane)):
+                pass
         except Exception:
             # A thread's boundary: what was claimed is sent again when its claim has run out.
             log.exception("deliveries interrupted, the sweep repeats them", extra={"lane": lane})
         finally:
             self._free.release()
             self._leave(lane)
+
+    def _help(self, lane: str) -> None:
+        """Have another thread begin where there is more to send: what was just claimed may take a while."""
+        if self._at_work[lane] < LANE_PLACES and self._courier.has_more(lane):
+            self._start(lane, wait=False)
 
     def _leave(self, lane: str) -> None:
         with self._lock:

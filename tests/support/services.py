@@ -75,6 +75,7 @@ def running_services(backing: Backing, place: FalPlace) -> Iterator[Services]:
                 fal_key="test-id:test-secret",
                 fal_hosts=frozenset({place.host}),
                 jwt_secret="x" * 32,
+                secrets_key="k" * 32,
             )
         )
         try:

@@ -61,14 +61,18 @@ class Courier:
     def has_more(self, lane: str) -> bool:
         return self._deliveries.is_any_due(lane, now=self._now())
 
-    def deliver_next(self, lane: str) -> bool:
-        """Send what waits longest in a lane; False where nothing is due, or as much as may be is on its way already."""
+    def deliver_next(self, lane: str, *, claimed: Callable[[], None] = lambda: None) -> bool:
+        """Send what waits longest in a lane; False where nothing is due, or as much as may be is on its way already.
+
+        `claimed` is called when something was found, before it is sent: a slow receiver takes a while.
+        """
         endpoint = self._endpoints.get(lane) if clock.is_id(lane) else None
         host = urlsplit(endpoint.url).netloc if endpoint else lane.rpartition(" ")[2]
         with self._bounds.place(lane, host, by=clock.new_id()) as place:
             delivery = self._deliveries.claim_next(lane, now=self._now()) if place.is_free else None
             if delivery is None:
                 return False
+            claimed()
             reply = self._brought(delivery, endpoint)
             place.timed_out = reply.timed_out if reply else None
         return True
