@@ -30,7 +30,7 @@ def configure_logging(settings: Settings, *, process: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _naming(process),
+        lambda _logger, _name, event: {**event, "process": process},
     ]
     renderers: list[structlog.typing.Processor]
     if settings.log_format == "json":
@@ -49,11 +49,7 @@ def configure_logging(settings: Settings, *, process: str) -> None:
         logging.getLogger(name).setLevel(level)
 
 
-def _escaping(
-    logger: structlog.typing.WrappedLogger,  # noqa: ARG001 - structlog's signature
-    name: str,  # noqa: ARG001
-    event: structlog.typing.EventDict,
-) -> structlog.typing.EventDict:
+def _escaping(_logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Spell out what would begin a line of its own, or paint over others; JSON does so by itself."""
     for key, value in event.items():
         if isinstance(value, str):
@@ -68,15 +64,3 @@ def escaped(text: str) -> str:
 def _quoted(trace: str) -> str:
     """Return a trace whose lines cannot be taken for lines of the log: an error's words may be somebody else's."""
     return "\n".join(f"    | {escaped(line)}" for line in trace.split("\n"))
-
-
-def _naming(process: str) -> structlog.typing.Processor:
-    def add(
-        logger: structlog.typing.WrappedLogger,  # noqa: ARG001 - structlog's signature
-        name: str,  # noqa: ARG001
-        event: structlog.typing.EventDict,
-    ) -> structlog.typing.EventDict:
-        event["process"] = process
-        return event
-
-    return add

@@ -1,4 +1,4 @@
-"""The web app's operations: model, tokens and limits of each, as data."""
+"""The web app's operations: model and tokens of each, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ class OperationSpec:
     model: str | None
     """Who draws unless the caller names a model."""
     tokens_per_image: int
-    max_images: int
 
 
 def load_operations(path: Path | None = None) -> Mapping[str, OperationSpec]:
@@ -32,18 +31,9 @@ def load_operations(path: Path | None = None) -> Mapping[str, OperationSpec]:
 
 
 def _operation(entry: Table) -> OperationSpec:
-    spec = OperationSpec(
-        id=entry.text("id"),
-        model=entry.optional_text("model"),
-        tokens_per_image=_needed(entry, "tokensPerImage", minimum=0),
-        max_images=_needed(entry, "maxImages", minimum=1),
-    )
+    tokens = entry.integer("tokensPerImage")
+    if tokens is None:
+        raise entry.fail("tokensPerImage", "is missing; add it")
+    spec = OperationSpec(id=entry.text("id"), model=entry.optional_text("model"), tokens_per_image=tokens)
     entry.finish()
     return spec
-
-
-def _needed(entry: Table, key: str, *, minimum: int) -> int:
-    value = entry.integer(key, minimum=minimum)
-    if value is None:
-        raise entry.fail(key, "is missing; add it")
-    return value

@@ -52,6 +52,7 @@ def _read(name: str, table: Table, home: str) -> Param:
         if key not in _ANY_TYPE | _KEYS[kind]:
             allowed = ", ".join(sorted(_ANY_TYPE | _KEYS[kind]))
             raise table.fail(key, f"unknown key for a parameter of type {kind}; known are {allowed}")
+    properties = table.table("properties")
     return Param(
         name=name,
         type=kind,
@@ -67,7 +68,7 @@ def _read(name: str, table: Table, home: str) -> Param:
         pattern=table.optional_text("pattern"),
         enum=_enum(table),
         items=build_param("items", table.table("items"), home, known=False) if "items" in table else None,
-        properties=_properties(table, home),
+        properties={inner: build_param(inner, properties.table(inner), home, known=False) for inner in properties.values},
         required=table.names("required"),
         aliases=table.names("aliases"),
         description=table.optional_text("description") or "",
@@ -81,11 +82,6 @@ def _enum(table: Table) -> tuple[Any, ...]:
     if not isinstance(values, list) or not values:
         raise table.fail("enum", "must be a list of at least one value")
     return tuple(values)
-
-
-def _properties(table: Table, home: str) -> dict[str, Param]:
-    inner = table.table("properties")
-    return {name: build_param(name, inner.table(name), home, known=False) for name in inner.values}
 
 
 def _check_consistent(param: Param, table: Table) -> None:

@@ -174,17 +174,12 @@ def _sort_out(spec: ModelSpec, given: dict[str, dict[str, Any]]) -> _Found:
                 found.problems.append(Problem(pointer, detail, "invalid"))
             else:
                 where[param.name] = pointer
-                wrong = list(_value_problems(param, value, pointer))
+                wrong = [Problem(pointer + below, detail, "invalid") for below, detail in islice(faults(param, value), _MAX_PROBLEMS)]
                 found.problems += wrong
                 target[param.name] = value if wrong else canonical(param, value)
     for name, detail in conflicts(spec, where):
         found.problems.append(Problem(where[name], detail, "invalid"))
     return found
-
-
-def _value_problems(param: Param, value: Any, pointer: str) -> Iterator[Problem]:
-    for below, detail in islice(faults(param, value), _MAX_PROBLEMS):
-        yield Problem(pointer + below, detail, "invalid")
 
 
 def _unknown(spec: ModelSpec, name: str, place: str) -> str:
@@ -216,17 +211,12 @@ def _checked(model: str, spec: ModelSpec, found: _Found) -> CheckedRequest:
         options={**defaults, **found.options},
         arguments=arguments,
         num_images=int(values.get("num_images", 1)),
-        image_inputs=tuple(_image_pointers(spec, arguments)),
+        image_inputs=tuple(pointer for name, value in arguments.items() for pointer in _images_in(spec.params[name], value, escaped(name))),
     )
 
 
 def _arguments(spec: ModelSpec, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shaped(spec, values).items() if name != "num_images"}
-
-
-def _image_pointers(spec: ModelSpec, arguments: dict[str, Any]) -> Iterator[str]:
-    for name, value in arguments.items():
-        yield from _images_in(spec.params[name], value, escaped(name))
 
 
 def _images_in(param: Param, value: Any, pointer: str) -> Iterator[str]:

@@ -20,6 +20,16 @@ from registry.values import (
 Schema = dict[str, Any]
 _NO_NUL = {"pattern": "^[^\\u0000]*$"}
 _NOT_BLANK: Schema = {"pattern": r"\S"}
+_NOT_EMPTY: Schema = {"not": {"enum": [[], ""]}}
+_SELECTOR: Schema = {"enum": [[], ""], "description": "Empty counts as not given; with a value the request follows another schema."}
+_IMAGE: Schema = {
+    "type": "string",
+    "anyOf": [
+        {"pattern": HTTPS_PATTERN, "maxLength": MAX_URL_LENGTH},
+        {"pattern": DATA_PATTERN, "maxLength": MAX_DATA_LENGTH},
+        {"pattern": UPLOAD_PATTERN},
+    ],
+}
 _NOTE = (
     "Optional parameters are accepted in inputs or in options, but each only once, under one of its names: giving it "
     "twice is an error this schema does not express. Nor does it say that strings must be valid Unicode."
@@ -39,14 +49,14 @@ def json_schema(registry: Registry, spec: ModelSpec) -> Schema:
         target = registry.get(variant.model)
         if target is not None:
             names = (variant.when_input, *spec.params[variant.when_input].aliases)
-            body = {"if": _any_of([_given(name, _not_empty()) for name in names]), "then": _body(target), "else": body}
+            body = {"if": _any_of([_given(name, _NOT_EMPTY) for name in names]), "then": _body(target), "else": body}
     return {**schema, **body}
 
 
 def _body(spec: ModelSpec) -> Schema:
     names = accepted(spec)
     selects = {variant.when_input for variant in spec.variants}
-    properties = {name: _selector() if param.name in selects else _param(spec, param) for name, param in names.items()}
+    properties = {name: _SELECTOR if param.name in selects else _param(spec, param) for name, param in names.items()}
     required = [_required(spec.params[name]) for name in spec.required_inputs]
     inputs: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     plain = [rule["required"][0] for rule in required if "required" in rule]
@@ -57,11 +67,7 @@ def _body(spec: ModelSpec) -> Schema:
         inputs["allOf"] = choices
     optional = {name: properties[name] for name, param in names.items() if param.name not in spec.required_inputs}
     options = {"type": "object", "properties": optional, "additionalProperties": False}
-    body: Schema = {
-        "type": "object",
-        "properties": {"inputs": inputs, "options": options},
-        "additionalProperties": False,
-    }
+    body: Schema = {"type": "object", "properties": {"inputs": inputs, "options": options}, "additionalProperties": False}
     if spec.required_inputs:
         body["required"] = ["inputs"]
     rules = _shape_rules(spec)
@@ -73,17 +79,6 @@ def _required(param: Param) -> Schema:
     if not param.aliases:
         return {"required": [param.name]}
     return {"oneOf": [{"required": [name]} for name in (param.name, *param.aliases)]}
-
-
-def _selector() -> Schema:
-    return {
-        "enum": [[], ""],
-        "description": "Empty counts as not given; with a value the request follows another schema.",
-    }
-
-
-def _not_empty() -> Schema:
-    return {"not": {"enum": [[], ""]}}
 
 
 def _given(name: str, value: Schema | None = None) -> Schema:
@@ -104,10 +99,7 @@ def _shape_rules(spec: ModelSpec) -> list[Schema]:
     rules: list[Schema] = []
     ways = [name for name in ("image_size", "aspect_ratio") if name in spec.params or name in extra]
     if "width" in extra:
-        rules += [
-            {"if": _given("width"), "then": _given("height")},
-            {"if": _given("height"), "then": _given("width")},
-        ]
+        rules += [{"if": _given(one), "then": _given(other)} for one, other in (("width", "height"), ("height", "width"))]
         ways.append("width")
     pairs = [(first, second) for index, first in enumerate(ways) for second in ways[index + 1 :]]
     return rules + [{"not": {"allOf": [_given(first), _given(second)]}} for first, second in pairs]
@@ -122,7 +114,7 @@ def _param(spec: ModelSpec, param: Param) -> Schema:
 
 
 def value_schema(param: Param) -> Schema:
-    schema = _typed(param)
+    schema = {**_typed(param)}
     if param.enum and param.type != "size":
         schema["enum"] = list(param.enum)
     if param.description:
@@ -136,7 +128,7 @@ def _typed(param: Param) -> Schema:
         "integer": _number,
         "number": _number,
         "boolean": lambda _: {"type": "boolean"},
-        "image": lambda _: _image(),
+        "image": lambda _: _IMAGE,
         "size": _size,
         "array": _array,
         "object": _object,
@@ -163,17 +155,6 @@ def _number(param: Param) -> Schema:
     if param.exclusive_minimum is not None:
         schema["exclusiveMinimum"] = param.exclusive_minimum
     return schema
-
-
-def _image() -> Schema:
-    return {
-        "type": "string",
-        "anyOf": [
-            {"pattern": HTTPS_PATTERN, "maxLength": MAX_URL_LENGTH},
-            {"pattern": DATA_PATTERN, "maxLength": MAX_DATA_LENGTH},
-            {"pattern": UPLOAD_PATTERN},
-        ],
-    }
 
 
 def _size(param: Param) -> Schema:

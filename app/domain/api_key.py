@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from app.domain.addresses import address_of, is_within
 from app.domain.errors import FieldError, Forbidden, InvalidRequest, MaxCostExceeded
 from app.domain.pricing import usd, usd_text
 
@@ -74,7 +75,8 @@ class KeyTerms:
 
     def require_address(self, address: str | None) -> None:
         """Raise Forbidden outside of the key's networks. An IPv4 address within IPv6 counts as IPv4."""
-        if self.ip_ranges and not (address and any(_is_in(address, network) for network in self.ip_ranges)):
+        found = address_of(address or "")
+        if self.ip_ranges and (found is None or not is_within(found, [ipaddress.ip_network(text) for text in self.ip_ranges])):
             raise Forbidden("This API key may not be used from your address")
 
     def require_user(self, user_id: str) -> None:
@@ -132,12 +134,3 @@ def _networks(texts: tuple[str, ...]) -> tuple[tuple[str, ...], list[FieldError]
         except ValueError:
             errors.append(FieldError("/ipRanges", f"{text!r} is not an address or a network such as 203.0.113.0/24."))
     return tuple(found), errors
-
-
-def _is_in(address: str, network: str) -> bool:
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found) in ipaddress.ip_network(network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 
 class EntryType(StrEnum):
@@ -53,19 +54,8 @@ def hold(user_id: str, job_id: str, tokens: int, at: datetime) -> Entry:
 
 def settlement(user_id: str, job_id: str, *, held: int, used: int, at: datetime) -> list[Entry]:
     """Return the entries that end a hold: what was used is captured, the rest released."""
-    entries = []
-    if used:
-        entries.append(Entry(id=f"{job_id}:capture", user_id=user_id, type=EntryType.CAPTURE, balance=0, held=-used, at=at, job_id=job_id))
+    entry = partial(Entry, user_id=user_id, at=at, job_id=job_id)
+    entries = [entry(id=f"{job_id}:capture", type=EntryType.CAPTURE, balance=0, held=-used)] if used else []
     if rest := held - used:
-        entries.append(
-            Entry(
-                id=f"{job_id}:release",
-                user_id=user_id,
-                type=EntryType.RELEASE,
-                balance=rest,
-                held=-rest,
-                at=at,
-                job_id=job_id,
-            )
-        )
+        entries.append(entry(id=f"{job_id}:release", type=EntryType.RELEASE, balance=rest, held=-rest))
     return entries

@@ -15,7 +15,7 @@ from typing import IO
 from PIL import Image
 
 from app.domain.errors import NotAnImage
-from app.pictures.formats import bare_png
+from app.pictures.formats import bare_png, read_gif, truncated
 
 CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp"}
@@ -123,40 +123,19 @@ def too_large() -> NotAnImage:
 
 def _check_end(file: IO[bytes], kind: str, size: int) -> None:
     """Raise NotAnImage where the file stops short: Pillow's verify() reads a PNG to its end, the others only at their start."""
+    if kind == "GIF":
+        file.seek(0)
+        read_gif(file.read())
+        return
+    is_whole = True
     if kind == "JPEG":
         file.seek(max(0, size - 4096))
-        if b"\xff\xd9" not in file.read():
-            raise NotAnImage("The image is truncated")
+        is_whole = b"\xff\xd9" in file.read()
     elif kind == "WEBP":
         file.seek(4)
-        if int.from_bytes(file.read(4), "little") + 8 > size:
-            raise NotAnImage("The image is truncated")
+        is_whole = int.from_bytes(file.read(4), "little") + 8 <= size
     elif kind == "BMP":
         file.seek(2)
-        if int.from_bytes(file.read(4), "little") > size:
-            raise NotAnImage("The image is truncated")
-    elif kind == "GIF" and _gif_stops_short(file):
-        raise NotAnImage("The image is truncated")
-
-
-def _gif_stops_short(file: IO[bytes]) -> bool:
-    """Tell whether a GIF ends inside a block; one that only lacks its last byte is whole to every viewer."""
-    file.seek(10)
-    file.seek(13 + _color_table_bytes(file.read(1)))
-    while (marker := file.read(1)) in (b"!", b","):
-        if marker == b"!":
-            file.seek(1, io.SEEK_CUR)
-        else:
-            descriptor = file.read(9)
-            file.seek(_color_table_bytes(descriptor[8:]) + 1, io.SEEK_CUR)
-        while length := file.read(1):
-            if length == b"\0":
-                break
-            file.seek(length[0], io.SEEK_CUR)
-        else:
-            return True
-    return False
-
-
-def _color_table_bytes(flags: bytes) -> int:
-    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
+        is_whole = int.from_bytes(file.read(4), "little") <= size
+    if not is_whole:
+        raise truncated()

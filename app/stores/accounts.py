@@ -52,17 +52,17 @@ class AccountStore:
 
     def get(self, user_id: str) -> Account | None:
         doc = self._accounts.find_one({"_id": user_id}, {"outbox": 0, "passwordHash": 0})
-        return _account(doc) if doc else None
+        return record_of(Account, doc) if doc else None
 
     def by_login(self, login: str) -> tuple[Account, str | None] | None:
         """Return the account of a login with its password hash."""
         doc = self._accounts.find_one({"login": login})
-        return (_account(doc), doc["passwordHash"]) if doc else None
+        return (record_of(Account, doc), doc["passwordHash"]) if doc else None
 
     def of(self, user_ids: Sequence[str]) -> list[Account]:
         """Return the accounts there are of these ids, in no order."""
         found = self._accounts.find({"_id": {"$in": list(user_ids)}}, {"outbox": 0, "passwordHash": 0})
-        return [_account(doc) for doc in found]
+        return [record_of(Account, doc) for doc in found]
 
     def set_disabled(self, user_id: str, *, disabled: bool) -> bool:
         return bool(self._accounts.update_one({"_id": user_id}, {"$set": {"disabled": disabled}}).matched_count)
@@ -91,10 +91,6 @@ class AccountStore:
 
 def _ending_sessions(at: datetime, *, kept: str | None) -> Document:
     return {"$set": {"sessionsEndedAt": at, "keptSession": kept}, "$inc": {"sessionGeneration": 1}}
-
-
-def _account(doc: Document) -> Account:
-    return record_of(Account, doc)
 
 
 @store

@@ -27,11 +27,11 @@ class BatchStore:
 
     def get(self, batch_id: str) -> Batch | None:
         doc = self._batches.find_one({"_id": batch_id})
-        return _batch(doc) if doc else None
+        return record_of(Batch, doc) if doc else None
 
     def by_order_key(self, order_key: str) -> Batch | None:
         doc = self._batches.find_one({"orderKey": order_key})
-        return _batch(doc) if doc else None
+        return record_of(Batch, doc) if doc else None
 
     def free_order_key(self, batch: Batch) -> None:
         """Let an expired idempotency key be used anew."""
@@ -56,12 +56,12 @@ class BatchStore:
     def due(self, *, now: datetime, limit: int) -> list[Batch]:
         """Return batches that were left in the middle of something, longest waiting first."""
         found = self._batches.find({"attentionAt": {"$lte": now}}).sort("attentionAt").limit(limit)
-        return [_batch(doc) for doc in found]
+        return [record_of(Batch, doc) for doc in found]
 
     def next_in_turn(self) -> Batch | None:
         """Return the open batch whose user has waited longest for a turn."""
         found = list(self._batches.find({"state": BatchState.OPEN.value}).sort("turnAt").limit(1))
-        return _batch(found[0]) if found else None
+        return record_of(Batch, found[0]) if found else None
 
     def had_turn(self, batch: Batch, job_ids: Sequence[str], *, now: datetime) -> None:
         """Take released jobs off the batch's list, and put its user's batches behind those of others."""
@@ -72,7 +72,3 @@ class BatchStore:
 def _document(batch: Batch) -> Document:
     """Return a batch's document. Its order key is unique: a batch without one goes by its id."""
     return {**document_of(batch), "orderKey": batch.order_key or batch.id}
-
-
-def _batch(doc: Document) -> Batch:
-    return record_of(Batch, doc)

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import eventlet
@@ -27,13 +28,22 @@ RUSH = 4
 AT_ONCE = 6
 
 
-class Crowd:
-    """`waiting` connections that wait; requests: `busy` in all and `busy_of_one` address, fewer of them without a credential."""
+@dataclass(frozen=True)
+class CrowdLimits:
+    """Connections that wait for a head; requests in all and of one address; those without a credential."""
 
-    def __init__(self, *, waiting: int, busy: int, busy_of_one: int, strangers: int, strangers_of_one: int) -> None:
-        self._most = waiting
-        self._requests = Places(busy, each=busy_of_one)
-        self._strangers = Places(strangers, each=strangers_of_one)
+    waiting: int = 1000
+    busy: int = 8000
+    busy_of_one: int = 6000
+    strangers: int = 2000
+    strangers_of_one: int = 400
+
+
+class Crowd:
+    def __init__(self, limits: CrowdLimits) -> None:
+        self._most = limits.waiting
+        self._requests = Places(limits.busy, each=limits.busy_of_one)
+        self._strangers = Places(limits.strangers, each=limits.strangers_of_one)
         #: By address, the one that waits longest first: connections, and since when.
         self._waiting: dict[str, dict[Any, float]] = {}
         self._count = 0

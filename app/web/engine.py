@@ -145,15 +145,16 @@ class Engine(engineio.Server):  # type: ignore[misc]
 
     def _has_place(self, address: str) -> bool:
         """Tell whether one more session may begin here; where all are too many the oldest gives way, so that none can keep others out."""
-        if sum(stranger.address == address for stranger in self._strangers.values()) >= self.limits.per_address:
+        if self._at(address) >= self.limits.per_address or len(self._strangers) >= self.limits.strangers:
             self._forget_members()
-            if sum(stranger.address == address for stranger in self._strangers.values()) >= self.limits.per_address:
-                return False
+        if self._at(address) >= self.limits.per_address:
+            return False
         if len(self._strangers) >= self.limits.strangers:
-            self._forget_members()
-            if len(self._strangers) >= self.limits.strangers:
-                self._end(next(iter(self._strangers)))
+            self._end(next(iter(self._strangers)))
         return True
+
+    def _at(self, address: str) -> int:
+        return sum(stranger.address == address for stranger in self._strangers.values())
 
     def _keep_watch(self) -> None:
         """End the sessions that nobody was let into in time. A session that everybody has left counts from then on."""

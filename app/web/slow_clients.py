@@ -24,7 +24,7 @@ import eventlet.websocket
 import eventlet.wsgi
 
 from app.domain.addresses import Network, address_of, client_address, household, is_within
-from app.web.crowd import Crowd, Gate
+from app.web.crowd import Crowd, CrowdLimits, Gate
 from app.web.http_head import Refusal, refusal_of, refused
 from app.web.http_input import DRAINED_AT_ONCE, BodyInput, PacedReader, PacedWriter
 
@@ -52,7 +52,7 @@ MAX_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(CrowdLimits):
     """What a client may take; seconds of waiting for it.
 
     A body has `body_s`, and a second more for each `body_bytes_per_s` that came; each part of an answer likewise. `idle_s` is for callers
@@ -75,21 +75,6 @@ class Limits:
     ping_timeout_s: float = 20.0
     #: How long a Socket.IO session may be without a credential.
     stranger_s: float = 15.0
-    #: Connections that wait for a head; requests in all and of one address; those without a credential.
-    waiting: int = 1000
-    busy: int = 8000
-    busy_of_one: int = 6000
-    strangers: int = 2000
-    strangers_of_one: int = 400
-
-    def crowd(self) -> Crowd:
-        return Crowd(
-            waiting=self.waiting,
-            busy=self.busy,
-            busy_of_one=self.busy_of_one,
-            strangers=self.strangers,
-            strangers_of_one=self.strangers_of_one,
-        )
 
 
 LIMITS = Limits()
@@ -104,7 +89,7 @@ def run(listener: Any, app: Application, pool: eventlet.GreenPool, limits: Limit
         custom_pool=pool,
         # Otherwise eventlet holds events back until they make 4 kB. (Flask-SocketIO copies the environ: one request cannot ask for it.)
         minimum_chunk_size=1,
-        protocol=functools.partial(LimitedProtocol, Door(limits, trusted, limits.crowd(), Gate())),
+        protocol=functools.partial(LimitedProtocol, Door(limits, trusted, Crowd(limits), Gate())),
         log_output=False,
         debug=False,
         url_length_limit=MAX_URL_CHARS,

@@ -5,6 +5,7 @@ Each parameter becomes the table that would describe it in a model file.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ def resolved(schema: Any, document: Schema, depth: int = 0) -> dict[str, Any]:
     """Follow references and merge `allOf`; what stands beside them wins. Nothing, where it leads nowhere."""
     if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
         return {}
-    parts = [_referred(schema["$ref"], document)] if isinstance(schema.get("$ref"), str) else []
+    parts = [_at(document, *_steps(schema["$ref"]))] if isinstance(schema.get("$ref"), str) else []
     parts += schema["allOf"] if isinstance(schema.get("allOf"), list) else []
     merged: dict[str, Any] = {}
     for part in parts:
@@ -139,11 +140,8 @@ def resolved(schema: Any, document: Schema, depth: int = 0) -> dict[str, Any]:
     return merged | {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}
 
 
-def _referred(reference: str, document: Schema) -> Any:
-    found: Any = document
-    for step in reference.removeprefix("#/").split("/"):
-        found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
-    return found
+def _steps(reference: str) -> list[str]:
+    return [step.replace("~1", "/").replace("~0", "~") for step in reference.removeprefix("#/").split("/")]
 
 
 def _table(name: str, schema: Schema, document: Schema, depth: int) -> Description:
@@ -237,14 +235,7 @@ def _accepted(name: str, table: Description, *, known: bool) -> Description:
     for keys in ((), *_EXPENDABLE):
         for key in keys:
             left.pop(key, None)
-        if _is_accepted(name, left, known=known):
+        with contextlib.suppress(RegistryError):
+            build_param(name, Table(left, "", name), "inputs", known=known)
             return left
     return {"type": "any", **({"description": table["description"]} if "description" in table else {})}
-
-
-def _is_accepted(name: str, table: Description, *, known: bool) -> bool:
-    try:
-        build_param(name, Table(table, "", name), "inputs", known=known)
-    except RegistryError:
-        return False
-    return True

@@ -81,7 +81,8 @@ class FalPlatform:
         try:
             entries = self._paged("models/pricing", {"endpoint_id": _ids(endpoints)}, "prices")
         except NotFound:
-            return self._prices_one_by_one(endpoints)
+            # One unknown endpoint among several may cost the answer for all: each is asked for again.
+            return {} if len(endpoints) == 1 else {name: price for one in endpoints for name, price in self.prices([one]).items()}
         prices = (_price(entry) for entry in entries)
         return {price.endpoint: price for price in prices if price.endpoint in endpoints}
 
@@ -94,10 +95,6 @@ class FalPlatform:
         if document is not None and not isinstance(document, dict):
             raise _unreadable("OpenAPI")
         return document
-
-    def _prices_one_by_one(self, endpoints: Sequence[str]) -> dict[str, ListPrice]:
-        """Ask again for each: one unknown endpoint among several may cost the answer for all."""
-        return {} if len(endpoints) == 1 else {name: price for one in endpoints for name, price in self.prices([one]).items()}
 
     def _paged(self, path: str, query: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = []
