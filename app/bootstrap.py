@@ -252,9 +252,8 @@ class Services:
     )
     funds = part(Funds)
 
-    @built_once
-    def reconciliation(self) -> Reconciliation:
-        return Reconciliation(jobs=self.jobs, platform=open_platform(self.settings))
+    _platform = built_once(lambda services: open_platform(services.settings))
+    reconciliation = part(Reconciliation)
 
     # Orders: alone or in a batch, waiting their turn, canceled, deleted
 
@@ -294,13 +293,8 @@ class Services:
 
     # Webhooks: events become deliveries, which couriers bring to their receivers
 
-    @built_once
-    def endpoint_store(self) -> EndpointStore:
-        return EndpointStore(self.database)
-
-    @built_once
-    def delivery_store(self) -> DeliveryStore:
-        return DeliveryStore(self.database)
+    endpoint_store = part(EndpointStore)
+    delivery_store = part(DeliveryStore)
 
     @built_once
     def webhook_secrets(self) -> Secrets:
@@ -320,18 +314,11 @@ class Services:
             log_days=self.settings.webhook_log_days,
         )
 
-    @built_once
-    def fal_signer(self) -> FalSigner:
-        return FalSigner(self.settings.secrets_key)
-
-    @built_once
-    def alerts(self) -> Alerts:
-        return Alerts(producer=self.producer, url=self.settings.alert_webhook_url)
-
-    @built_once
-    def receivers(self) -> Receivers:
-        settings = self.settings
-        return Receivers(allow_http=settings.webhook_allow_http, private_hosts=settings.webhook_private_hosts, own_url=settings.public_url)
+    fal_signer = part(FalSigner, secret="settings.secrets_key")  # noqa: S106 - a name, no secret
+    alerts = part(Alerts, url="settings.alert_webhook_url")
+    receivers = part(
+        Receivers, allow_http="settings.webhook_allow_http", private_hosts="settings.webhook_private_hosts", own_url="settings.public_url"
+    )
 
     @built_once
     def courier(self) -> Courier:
@@ -357,25 +344,15 @@ class Services:
             log_days=self.settings.webhook_log_days,
         )
 
-    @built_once
-    def endpoints(self) -> Endpoints:
-        return Endpoints(
-            endpoints=self.endpoint_store,
-            deliveries=self.delivery_store,
-            secrets=self.webhook_secrets,
-            producer=self.producer,
-            log_days=self.settings.webhook_log_days,
-        )
+    endpoints = part(
+        Endpoints,
+        endpoints="endpoint_store",
+        deliveries="delivery_store",
+        secrets="webhook_secrets",
+        log_days="settings.webhook_log_days",
+    )
 
-    @built_once
-    def job_events(self) -> JobEvents:
-        return JobEvents(
-            producer=self.producer,
-            storage=self.storage,
-            batches=self._batch_store,
-            batch_jobs=self._batch_jobs,
-            own_url=self.settings.own_url,
-        )
+    job_events = part(JobEvents, batches="_batch_store", own_url="settings.own_url")
 
     # What is told of jobs
 
