@@ -49,9 +49,8 @@ def conflicts(spec: ModelSpec, given: Mapping[str, Any]) -> Iterator[Fault]:
     if "width" in extra and ("width" in given) != ("height" in given):
         has, lacks = ("width", "height") if "width" in given else ("height", "width")
         yield has, f"needs {lacks} too"
-    ways = [way for way in ("image_size", "width", "aspect_ratio") if way in given and (way in extra or way in spec.params)]
-    if "width" not in extra:
-        ways = [way for way in ways if way != "width"]
+    known = extra.keys() | spec.params.keys() & {"image_size", "aspect_ratio"}
+    ways = [way for way in ("image_size", "width", "aspect_ratio") if way in given and way in known]
     if len(ways) > 1:
         named = " and ".join("width with height" if way == "width" else way for way in ways)
         yield ways[-1], f"names the shape a second time ({named}): use one"

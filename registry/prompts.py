@@ -40,10 +40,7 @@ class PromptTemplates:
 
     def focus(self, mode: str) -> PromptTemplate:
         """Return the text of a focus mode. Raises KeyError for one not in FOCUS_MODES."""
-        for focus in self.focus_modes:
-            if focus.id == mode:
-                return focus
-        raise KeyError(mode)
+        return {focus.id: focus for focus in self.focus_modes}[mode]
 
     def get(self, template_id: str) -> PromptTemplate | None:
         return next((template for template in self.templates if template.id == template_id), None)

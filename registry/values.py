@@ -197,15 +197,8 @@ def _same(left: Any, right: Any) -> bool:
 def _json_type(value: Any) -> str:
     if value is None:
         return "null"
-    names = (
-        (bool, "a boolean"),
-        (str, "a string"),
-        (list, "a list"),
-        (dict, "an object"),
-        (int, "a number"),
-        (float, "a number"),
-    )
-    return next((name for kind, name in names if isinstance(value, kind)), "something JSON does not have")
+    names = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", int: "a number", float: "a number"}
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "something JSON does not have")
 
 
 def _listed(values: tuple[Any, ...]) -> str:

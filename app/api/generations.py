@@ -118,7 +118,7 @@ def list_templates() -> dict[str, Any]:
 
 def _queued(accepted: Accepted, message: str, also: Mapping[str, Any] = {}) -> Answered:
     job, metadata = accepted.job, schemas.GenerationMetadata.of(accepted.job)
-    told = {name: value for name, value in metadata.items() if name not in ("numberOfImages", "referenceImageId")}
+    kept = {name: value for name, value in metadata.items() if name not in ("numberOfImages", "referenceImageId")}
     data = {
         "job_id": job.id,
         "generation_id": job.id,
@@ -126,7 +126,7 @@ def _queued(accepted: Accepted, message: str, also: Mapping[str, Any] = {}) -> A
         "status": JobStatus.PENDING,  # As first answered; a repeated order is answered the same.
         "message": accepted.message(message),
         "num_images": job.num_images,
-        "metadata": {**told, **also},
+        "metadata": {**kept, **also},
         "events": {"progress": PROGRESS, "completed": COMPLETED, "failed": FAILED},
         "status_endpoint": f"/api/generate/queue/{job.id}",
     }

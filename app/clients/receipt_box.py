@@ -139,8 +139,8 @@ class ReceiptBox:
         signature, _, body = content.partition(b" ")
         if not hmac.compare_digest(signature, hmac.new(self._key, body, hashlib.sha256).hexdigest().encode()):
             return None
-        told = json.loads(body)  # Ours, hence whole.
-        kept = KeptReceipt(told["job"], told["index"], Receipt(**told["receipt"]))
+        fields = json.loads(body)  # Ours, hence whole.
+        kept = KeptReceipt(fields["job"], fields["index"], Receipt(**fields["receipt"]))
         return kept if kept.name == name else None
 
     def _put_to_redis(self, kept: KeptReceipt) -> None:

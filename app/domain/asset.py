@@ -15,16 +15,22 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upload:
-    id: str
-    user_id: str
-    purpose: Purpose
+class StoredPicture:
+    """Where a picture is in the operator's own storage, and what its bytes are."""
+
     key: str
     content_type: str
     width: int
     height: int
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload(StoredPicture):
+    id: str
+    user_id: str
+    purpose: Purpose
     created_at: datetime
     job_id: str | None = None
     file_name: str | None = None

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from app.domain.asset import StoredPicture
 from app.domain.costs import ActualCost, CostSource, cost_of_units
 from app.domain.endpoint import OrderHook
 from app.domain.fal_request import BOUGHT_STATES, Failure, FalRequest, Receipt, RequestState, ResultFacts
@@ -66,17 +67,11 @@ class Operation(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredImage:
-    """One picture in the operator's own storage. `number` counts from 0 over the whole job."""
+class StoredImage(StoredPicture):
+    """One picture of a job. `number` counts from 0 over the whole job."""
 
     upload_id: str
     number: int
-    key: str
-    content_type: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
     flagged: bool = False
 
 

@@ -15,7 +15,7 @@ from imagegen import arguments, delivery, sheets
 from imagegen.delivery import Downloads
 from imagegen.following import Following
 from imagegen.gateway import Gateway
-from imagegen.orders import BATCH_PATH, GENERATE_PATH, Order, new_order
+from imagegen.orders import BATCH_PATH, GENERATE_PATH, Order
 from imagegen.outcomes import ClientError, Interrupted, Refused, Unreachable, WrongCall
 from imagegen.session import Session, with_session
 from imagegen.showing import Progressing, emit, notice, printable, show_error, show_list, show_result
@@ -194,7 +194,7 @@ def _followed(session: Session, gateway: Gateway, order: Order) -> Iterator[Foll
 
 
 def _new(session: Session, path: str, body: dict[str, Any], output: str, *, force: bool) -> Order:
-    return new_order(caller=session.caller, server=session.server, path=path, body=body, output=output, force=force)
+    return Order(caller=session.caller, server=session.server, path=path, body=body, output=output, force=force)
 
 
 def _absolute(output: str) -> str:

@@ -34,15 +34,15 @@ GENERATE_PATH = "/api/images/generate"
 class Order:
     """`job_ids` are known once the server has accepted; `saved` maps `<jobId>/<index>` to the file a picture is in."""
 
-    id: str
-    key: str
+    id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+    key: str = field(default_factory=lambda: str(uuid.uuid4()))
     caller: str
     server: str
     path: str
     body: dict[str, Any]
     output: str
     force: bool
-    created_at: str
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     batch_id: str | None = None
     job_ids: list[str] = field(default_factory=list)
     saved: dict[str, str] = field(default_factory=dict)
@@ -64,21 +64,6 @@ class Order:
     def is_stale(self, now: datetime) -> bool:
         """Tell whether sending it again could buy its pictures twice."""
         return not self.is_accepted and now - datetime.fromisoformat(self.created_at) > KEY_LIFE
-
-
-def new_order(*, caller: str, server: str, path: str, body: dict[str, Any], output: str, force: bool) -> Order:
-    now = datetime.now(UTC)
-    return Order(
-        id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        key=str(uuid.uuid4()),
-        caller=caller,
-        server=server,
-        path=path,
-        body=body,
-        output=output,
-        force=force,
-        created_at=now.isoformat(timespec="seconds"),
-    )
 
 
 def caller_mark(key: str | None, token: str | None) -> str:

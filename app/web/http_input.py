@@ -119,12 +119,12 @@ class BodyInput(eventlet.wsgi.Input):  # type: ignore[misc]
         self._before_rest = before_rest
 
     def read(self, length: int | None = None) -> bytes:
-        with self._told():
+        with self._translated():
             data: bytes = super().read(length)
             return data
 
     def readline(self, size: int | None = None) -> bytes:
-        with self._told():
+        with self._translated():
             line: bytes = super().readline(size)
             return line
 
@@ -144,7 +144,7 @@ class BodyInput(eventlet.wsgi.Input):  # type: ignore[misc]
                 eventlet.sleep(DRAIN_PAUSE_S)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except TimeoutError as exc:

@@ -152,13 +152,13 @@ def _prove_storage(storage: Storage) -> None:
 
 
 def _wait_for_signal() -> None:
-    told = eventlet.Event()
+    stopped = eventlet.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
-        if not told.ready():
+        if not stopped.ready():
             # Not from inside the handler: it may have interrupted the hub itself.
-            eventlet.hubs.get_hub().schedule_call_global(0, told.send)
+            eventlet.hubs.get_hub().schedule_call_global(0, stopped.send)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    told.wait()
+    stopped.wait()

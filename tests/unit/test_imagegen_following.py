@@ -14,7 +14,7 @@ import pytest
 from imagegen.delivery import Downloads
 from imagegen.following import Following
 from imagegen.gateway import Gateway
-from imagegen.orders import GENERATE_PATH, Order, OrderFiles, new_order
+from imagegen.orders import GENERATE_PATH, Order, OrderFiles
 from imagegen.outcomes import Exit, Refused, Unreachable, WrongCall
 
 PICTURES = {1: b"the first picture", 2: b"the second picture"}
@@ -74,7 +74,7 @@ def files(tmp_path: Path) -> OrderFiles:
 @pytest.fixture
 def order(tmp_path: Path) -> Order:
     body = {"model": "m", "inputs": {}, "options": {"num_images": 2}}
-    return new_order(
+    return Order(
         caller="anonymous", server="http://gateway.test", path=GENERATE_PATH, body=body, output=str(tmp_path / "out/{index}"), force=False
     )
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.orders import GENERATE_PATH, Order, OrderFiles, accepted, caller_mark, new_order
+from imagegen.orders import GENERATE_PATH, Order, OrderFiles, accepted, caller_mark
 from imagegen.outcomes import WrongCall
 
 
 def an_order() -> Order:
     body = {"model": "flux-pro", "inputs": {"prompt": "a red bicycle"}, "options": {}}
-    return new_order(caller="anonymous", server="http://gateway.test", path=GENERATE_PATH, body=body, output="{jobId}", force=False)
+    return Order(caller="anonymous", server="http://gateway.test", path=GENERATE_PATH, body=body, output="{jobId}", force=False)
 
 
 def test_an_order_is_read_back_as_it_was_written(tmp_path: Path) -> None:

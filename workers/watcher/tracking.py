@@ -138,7 +138,8 @@ class Tracker:
     async def take(self, tracked: Tracked, status: FalStatus) -> None:
         """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
         if status.state in (FalState.COMPLETED, FalState.GONE):
-            self._note_duration(tracked)
+            if tracked.request.submitted_at:
+                self.durations.seen(tracked.job.model, tracked.request.seconds_at_fal(clock.now()))
             self._collecting[tracked.key] = self._loop.time() + self._pace.collect_lost_after_s
             self.requests.pop(tracked.key, None)
             notice = FinishedNotice(noticed_at=clock.now(), at_work_at=tracked.at_work_at)
@@ -148,10 +149,6 @@ class Tracker:
         if self._loop.time() >= tracked.progress_at and (progressed := self._progressed(tracked, status)):
             tracked.progress_at = self._loop.time() + self._progress_interval_s()
             await self._call(lambda: self._publish(tracked, progressed))
-
-    def _note_duration(self, tracked: Tracked) -> None:
-        if tracked.request.submitted_at:
-            self.durations.seen(tracked.job.model, tracked.request.seconds_at_fal(clock.now()))
 
     def _progressed(self, tracked: Tracked, status: FalStatus) -> Evolve | None:
         """Return the change that tells how far a request is, or None: most polls say nothing new, and cost no thread."""

@@ -182,26 +182,24 @@ ENCODING_WAIT_S = 30.0
 
 def hold_stream() -> None:
     """Count this request as a stream until its end. Raises Busy where its caller has too many."""
-    places, name = streams.of_caller()
-    if not places.take(name):
-        raise Busy("You follow too many jobs at once; follow fewer, or ask for them now and then")
-    at_the_end(lambda: places.give_back(name))
+    _hold(*streams.of_caller(), "You follow too many jobs at once; follow fewer, or ask for them now and then")
 
 
 def hold_download() -> None:
     """Count this request as a download until its end. Raises Busy where its address has too many."""
-    home = address()
-    if not downloads.take(home, wait_s=DOWNLOAD_WAIT_S):
-        raise Busy("You fetch too many files at once; try again soon")
-    at_the_end(lambda: downloads.give_back(home))
+    _hold(downloads, address(), "You fetch too many files at once; try again soon", wait_s=DOWNLOAD_WAIT_S)
 
 
 def hold_encoding() -> None:
     """Count this request as an answer in base64 until its end. Raises Busy where no place comes free in time."""
-    name = name_of_caller()
-    if not encodings.take(name, wait_s=ENCODING_WAIT_S):
-        raise Busy("Too many answers carry their pictures as base64; try again soon, or ask for links")
-    at_the_end(lambda: encodings.give_back(name))
+    refusal = "Too many answers carry their pictures as base64; try again soon, or ask for links"
+    _hold(encodings, name_of_caller(), refusal, wait_s=ENCODING_WAIT_S)
+
+
+def _hold(places: Places, name: str, refusal: str, *, wait_s: float = 0.0) -> None:
+    if not places.take(name, wait_s=wait_s):
+        raise Busy(refusal)
+    at_the_end(lambda: places.give_back(name))
 
 
 def counted_wait(wait: Callable[[float], T], seconds: float) -> Callable[[], T]:

@@ -162,10 +162,6 @@ def _config(job: Job) -> dict[str, Any]:
     return {"model": job.model, "inputs": job.inputs, "options": job.options, "estimatedCost": usd(job.quote.micros)}
 
 
-def _itself(job: Job) -> Job:
-    return job
-
-
 class JobAnswer(Answer):
     id = ma.fields.UUID(data_key="jobId")
     user_id = ma.fields.String(data_key="userId")
@@ -185,7 +181,7 @@ class JobAnswer(Answer):
     config = shows(ma.fields.Dict(), _config)
     images = ma.fields.List(ma.fields.Nested(ImageAnswer))
     charged_micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged."})
-    cost_detail = shows(ma.fields.Nested(CostDetailAnswer, data_key="costDetail"), _itself)
+    cost_detail = shows(ma.fields.Nested(CostDetailAnswer, data_key="costDetail"), lambda job: job)
     failure = ma.fields.Nested(FailureAnswer, data_key="error", allow_none=True)
     project_id = ma.fields.String(data_key="projectId", allow_none=True)
     metadata = ma.fields.Dict()

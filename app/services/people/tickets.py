@@ -56,7 +56,7 @@ class Tickets:
 
     def text_of(self, ticket: Ticket) -> str:
         """Return a ticket as it is handed out: letters that may stand in headers and paths."""
-        fields = [ticket.id, ticket.user_id, _told(ticket.credential), ticket.once, ticket.expires_at.timestamp()]
+        fields = [ticket.id, ticket.user_id, _encoded(ticket.credential), ticket.once, ticket.expires_at.timestamp()]
         content = _spelled(json.dumps(fields).encode())
         return f"{PREFIX}{content}.{self._signed(content)}"
 
@@ -66,10 +66,10 @@ class Tickets:
         if not text.isascii() or not hmac.compare_digest(signature, self._signed(content)):
             raise Unauthorized(NOT_VALID)
         try:
-            ticket_id, user_id, told, is_once, expires = json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))
+            ticket_id, user_id, encoded, is_once, expires = json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))
         except (ValueError, binascii.Error) as exc:
             raise Unauthorized(NOT_VALID) from exc
-        ticket = Ticket(id=ticket_id, user_id=user_id, credential=_heard(told), once=is_once, expires_at=_moment(expires))
+        ticket = Ticket(id=ticket_id, user_id=user_id, credential=_decoded(encoded), once=is_once, expires_at=_moment(expires))
         is_over = self._now() >= ticket.expires_at or (ticket.credential and self._sessions.ended_among([ticket.credential]))
         if is_over or ticket.once is not once:
             raise Unauthorized(NOT_VALID)
@@ -95,17 +95,17 @@ class Tickets:
         return _spelled(hmac.digest(self._key, content.encode(), hashlib.sha256))
 
 
-def _told(credential: Credential | None) -> Any:
+def _encoded(credential: Credential | None) -> Any:
     if not isinstance(credential, Session):
         return credential
     issued_at = credential.issued_at and credential.issued_at.timestamp()
     return [credential.id, credential.user_id, credential.expires_at.timestamp(), credential.generation, issued_at]
 
 
-def _heard(told: Any) -> Credential | None:
-    if not isinstance(told, list):
-        return told  # type: ignore[no-any-return]
-    session_id, user_id, expires, generation, issued = told
+def _decoded(encoded: Any) -> Credential | None:
+    if not isinstance(encoded, list):
+        return encoded  # type: ignore[no-any-return]
+    session_id, user_id, expires, generation, issued = encoded
     issued_at = None if issued is None else _moment(issued)
     return Session(id=session_id, user_id=user_id, expires_at=_moment(expires), generation=generation, issued_at=issued_at)
 
