@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from app.domain.costs import ActualCost, CostSource
+from app.domain.delivery import HookFormat
+from app.domain.endpoint import OrderHook
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure, FalRequest, RequestState
 from app.domain.job import HistoryEntry, Job, JobStatus, Operation, Settlement, SweepTimeouts, WebDetails
@@ -81,6 +83,7 @@ def every_field_set() -> Job:
         "batch_id": "batch-1",
         "budgets": ("key:key-1", "user:user-1"),
         "repeat": Repeat(fingerprint="a" * 64, made_by=1, arrived_at=after(1), tries=2, claimed_at=after(2), answered_at=after(3)),
+        "hook": OrderHook(url="https://x.example/hook", owner="key:key-1", events=("job.completed",), format=HookFormat.SLACK),
     }
     return dataclasses.replace(
         make_job(requests=(2,), quote=make_quote(2, 31_000), **fields),
