@@ -155,6 +155,7 @@ class Services:
         self.storage.sweep()
         self.usage.mend()
         self.unreadable.sweep()
+        self.courier.measure()
         if (wrong := self.billing.audit()) is not None:
             self.metrics.set("imagegw_ledger_imbalance", wrong)
 
@@ -342,6 +343,7 @@ class Services:
                 HookFormat.SLACK: lambda *_: {},  # Its address is the secret.
             },
             log_days=self.settings.webhook_log_days,
+            metrics=self.metrics,
         )
 
     endpoints = part(

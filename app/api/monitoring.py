@@ -68,10 +68,18 @@ COUNTERS = {
     "imagegw_provider_cost_usd_total": "What completed jobs cost the operator, as far as it was known at their end.",
     "imagegw_task_errors_total": "Tasks at which our own code failed, and whether the request was tried again or given up.",
     "imagegw_webhook_deliveries_total": "Calls of fal's webhooks.",
+    "imagegw_webhooks_sent_total": "Attempts to deliver a webhook of ours and what came of them.",
     "imagegw_events_replayed_total": "Events sent again to reconnecting clients.",
 }
-GAUGES = {"imagegw_ledger_imbalance": "Accounts whose ledger does not add up; must be 0."}
-HISTOGRAMS = {STAGE_SECONDS: "How long a generation spends in each stage."}
+GAUGES = {
+    "imagegw_ledger_imbalance": "Accounts whose ledger does not add up; must be 0.",
+    "imagegw_webhook_pending": "Webhooks of ours that are to be delivered yet.",
+    "imagegw_webhook_oldest_seconds": "How long the oldest of them waits.",
+}
+HISTOGRAMS = {
+    STAGE_SECONDS: "How long a generation spends in each stage.",
+    "imagegw_webhook_latency_seconds": "How long receivers of our webhooks take to answer.",
+}
 
 
 def init_app(app: Flask, known: Services) -> None:

@@ -166,7 +166,7 @@ def _say_webhook(found: Mapping[str, Any]) -> None:
 
 def _more(found: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
     data = body.get("data")
-    job = data.get("id") or data.get("jobId") if isinstance(data, dict) else None
+    job = data.get("jobId") or data.get("batchId") if isinstance(data, dict) else None
     return [*([str(job)] if job else []), *(["(again)"] if found["again"] else [])]
 
 

@@ -57,6 +57,7 @@ NOT_RUN = {
     "npm install ": "asks npm's registry",
     "cp node_modules/": "copies what npm would have brought",
     "python3 -m http.server ": "serves until it is stopped",
+    "scripts/imagegen webhook-listen": "listens until it is stopped: tests/unit/test_imagegen_webhooks.py",
     'imagegen generate flux-pro "a lighthouse" ': "is interrupted half way: tests/acceptance/test_client.py",
 }
 #: Commands of which the pages themselves say that they are refused, or end otherwise than with 0.

@@ -24,7 +24,7 @@ from imagegen.webhooks import Inbox, Listener
 
 SECRET = "whsec_" + "C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 OTHER = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-BODY = json.dumps({"type": "job.completed", "timestamp": "2026-11-26T10:00:00.000Z", "data": {"id": "a-job"}})
+BODY = json.dumps({"type": "job.completed", "timestamp": "2026-11-26T10:00:00.000Z", "data": {"jobId": "a-job"}})
 NOW = time.time()
 
 
@@ -89,7 +89,7 @@ def test_the_listener_reports_each_webhook_tells_a_repeat_and_answers_a_forgery_
         ("msg_1", True, True),
         ("msg_1", False, False),
     ]
-    assert reports[0]["body"]["data"] == {"id": "a-job"}
+    assert reports[0]["body"]["data"] == {"jobId": "a-job"}
 
 
 def test_the_listener_can_be_told_to_fail_so_that_retries_can_be_seen() -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from attrs import define
 
 from app.clients.bounds import Bounds
+from app.clients.metrics import Metrics, Sample
 from app.clients.queue import TaskQueue
 from app.clients.webhook_sender import WebhookSender
 from app.domain import clock
@@ -43,6 +44,7 @@ class Courier:
     _queue: TaskQueue
     _signers: Mapping[HookFormat, Signer]
     _log_days: int
+    _metrics: Metrics
     _now: Callable[[], datetime] = clock.now
 
     def sweep(self) -> int:
@@ -50,6 +52,12 @@ class Courier:
         lanes = self._deliveries.due_lanes(now=self._now(), limit=MAX_LANES)
         self._producer.hint(set(lanes))
         return len(lanes)
+
+    def measure(self) -> None:
+        """Set how many deliveries wait, and for how long the oldest has."""
+        count, oldest = self._deliveries.waiting()
+        self._metrics.set("imagegw_webhook_pending", count)
+        self._metrics.set("imagegw_webhook_oldest_seconds", (self._now() - oldest).total_seconds() if oldest else 0)
 
     def begin(self, lane: str) -> None:
         """Let a lane be asked for anew: what is written from now on may not be seen by this round."""
@@ -91,6 +99,10 @@ class Courier:
         url = endpoint.url if endpoint else delivery.url
         reply = self._sender.post(url, headers, delivery.body.encode(), tells_private=delivery.owner == OPERATOR)
         written = self._write(delivery, lambda d: d.attempted(reply, now=self._now(), jitter=random.uniform(-1, 1)))  # noqa: S311
+        if written:
+            outcome = "retried" if written.status is DeliveryStatus.PENDING else written.status.value
+            latency = Sample("imagegw_webhook_latency_seconds", {}, reply.latency_ms / 1000)
+            self._metrics.record(counts=[Sample("imagegw_webhooks_sent_total", {"outcome": outcome}, 1)], seconds=[latency])
         if written and endpoint and delivery.type != TEST:
             self._learn(endpoint, written, reply)
         return reply
