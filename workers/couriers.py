@@ -26,6 +26,7 @@ class Couriers:
         self._free = threading.Semaphore(threads)
         self._at_work: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._stopping = False
 
     def attend(self, lane: str) -> None:
         """Have a thread begin with a lane, unless it has as many as it may; waits while all are taken."""
@@ -33,7 +34,8 @@ class Couriers:
         self._start(lane, wait=True)
 
     def close(self) -> None:
-        """Wait for what is on its way."""
+        """Begin nothing more, and wait for what is on its way."""
+        self._stopping = True
         self._pool.shutdown(wait=True)
 
     def _start(self, lane: str, *, wait: bool) -> None:
@@ -48,7 +50,7 @@ class Couriers:
 
     def _work(self, lane: str) -> None:
         try:
-            while self._courier.deliver_next(lane, claimed=lambda: self._help(lane)):
+            while not self._stopping and self._courier.deliver_next(lane, claimed=lambda: self._help(lane)):
                 pass
         except Exception:
             # A thread's boundary: what was claimed is sent again when its claim has run out.
@@ -59,7 +61,7 @@ class Couriers:
 
     def _help(self, lane: str) -> None:
         """Have another thread begin where there is more to send: what was just claimed may take a while."""
-        if self._at_work[lane] < LANE_PLACES and self._courier.has_more(lane):
+        if not self._stopping and self._at_work[lane] < LANE_PLACES and self._courier.has_more(lane):
             self._start(lane, wait=False)
 
     def _leave(self, lane: str) -> None:
