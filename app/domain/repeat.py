@@ -21,6 +21,8 @@ REACH = timedelta(minutes=30)
 ANSWER_LOST_WITHIN = timedelta(seconds=60)
 #: Longer than a try waits: whoever claimed has been answered, or has died.
 CLAIM_LASTS = timedelta(seconds=120)
+#: Tries that come nearer to each other than this come in no order: what a process found waiting when it went on, or when it was begun.
+AT_ONCE = timedelta(milliseconds=50)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Try:
 class Repeat:
     """What a job knows of the tries of its request.
 
-    `made_by` is the try that made it, `tries` the highest that has claimed it; `arrived_at` is when the first came.
+    `made_by` is the try that made it, or the first one where that came after it; `tries` is the highest that has claimed it, `claims` are
+    all that have; `arrived_at` is when it was made.
     """
 
     fingerprint: str
@@ -45,6 +48,7 @@ class Repeat:
     tries: int
     claimed_at: datetime
     answered_at: datetime | None = None
+    claims: tuple[int, ...] = ()
 
 
 def made_by(tried: Try) -> Repeat:
@@ -54,6 +58,7 @@ def made_by(tried: Try) -> Repeat:
         arrived_at=tried.arrived_at,
         tries=tried.number,
         claimed_at=tried.arrived_at,
+        claims=(tried.number,),
     )
 
 
@@ -70,7 +75,20 @@ def claimed(job: Job, tried: Try, now: datetime) -> Job | None:
     """Let a try have a job; None where another was faster."""
     if job.repeat is None or not _may_claim(job.repeat, tried, now):
         return None
-    return replace(job, repeat=replace(job.repeat, tries=max(job.repeat.tries, tried.number), claimed_at=now))
+    tries, claims = max(job.repeat.tries, tried.number), (*job.repeat.claims, tried.number)
+    return replace(job, repeat=replace(job.repeat, tries=tries, claims=claims, claimed_at=now))
+
+
+def came_before(repeat: Repeat, maker: Repeat) -> bool:
+    """Tell whether a first try, of `repeat`, may have come before the later one that has made a job, of `maker`."""
+    return maker.made_by > 0 and maker.arrived_at > repeat.arrived_at - AT_ONCE
+
+
+def adopted(job: Job, first: Repeat) -> Job | None:
+    """Let a first try have the job of a later one, once; None where another had it."""
+    if job.repeat is None or not came_before(first, job.repeat):
+        return None
+    return replace(job, repeat=replace(job.repeat, made_by=0, claims=(*job.repeat.claims, 0)))
 
 
 def answered(job: Job, now: datetime) -> Job | None:
@@ -81,11 +99,12 @@ def answered(job: Job, now: datetime) -> Job | None:
 
 
 def _may_claim(repeat: Repeat | None, tried: Try, now: datetime) -> bool:
-    if repeat is None or repeat.arrived_at >= tried.arrived_at:
+    if repeat is None or repeat.arrived_at > tried.arrived_at + AT_ONCE:
         return False  # A try that came later cannot be an earlier one of the same.
     if repeat.answered_at is not None and repeat.answered_at < now - ANSWER_LOST_WITHIN:
         return False
-    return repeat.tries < tried.number or repeat.claimed_at < now - CLAIM_LASTS
+    overtaken = tried.number not in repeat.claims and repeat.arrived_at > tried.arrived_at - AT_ONCE
+    return overtaken or repeat.tries < tried.number or repeat.claimed_at < now - CLAIM_LASTS
 
 
 def _is_taken(job: Job, tried: Try) -> bool:

@@ -113,8 +113,8 @@ class JobStore:
         return [from_document(doc, self._timeouts) for doc in found]
 
     def remove_unclaimed(self, job: Job) -> bool:
-        """Take back a job just written that nobody has begun or claimed; tells whether it was taken back."""
-        unclaimed = {"repeat.tries": job.repeat.tries if job.repeat else None}
+        """Take back a job just written that nobody has begun, claimed or adopted; tells whether it was taken back."""
+        unclaimed = {"repeat.tries": job.repeat.tries, "repeat.madeBy": job.repeat.made_by} if job.repeat else {"repeat.tries": None}
         return self._jobs.delete_one({**self._unstarted(job.id), **unclaimed}).deleted_count == 1
 
     def free_order_key(self, job: Job) -> None:

@@ -108,6 +108,30 @@ def test_however_the_tries_race_one_job_is_left_and_the_retry_has_it(gateway: Ga
     assert set(bought(gateway)) == set(had)
 
 
+def test_tries_that_a_process_finds_waiting_and_begins_at_once_buy_one(gateway: Gateway) -> None:
+    orders, jobs = gateway.services.orders, gateway.services.database["jobs"]
+    had = []
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(ROUNDS):
+            burst = [order(n, fingerprint=f"{number:064x}", arrived_at=START + timedelta(milliseconds=(0, 2, 1, 3)[n])) for n in range(4)]
+            had.append({accepted.job.id for accepted in pool.map(orders.submit, burst)})
+
+    assert [len(one) for one in had] == [1] * ROUNDS
+    assert {job["_id"] for job in jobs.find({}, {"_id": 1})} == set().union(*had)
+    assert set(bought(gateway)) == set().union(*had)
+
+
+def test_of_two_equal_calls_one_alone_is_the_first_try_of_a_retry_that_came_before(gateway: Gateway) -> None:
+    orders = gateway.services.orders
+    retry = orders.submit(order(1)).job.id
+
+    late, another = orders.submit(order(0)).job.id, orders.submit(order(0)).job.id
+
+    assert late == retry
+    assert another != retry
+
+
 def test_an_answer_is_noted_once_and_sent_again_for_a_minute(gateway: Gateway) -> None:
     orders, repeats = gateway.services.orders, gateway.services.repeats
     job = gateway.generated(orders.submit(order(0)).job)

@@ -53,7 +53,15 @@ def test_an_answer_of_more_than_a_minute_ago_was_not_lost() -> None:
 
 
 def test_a_request_that_came_later_is_no_earlier_try() -> None:
-    assert order_of(a_job("a", arrived=0), a_job("b", arrived=-1)) == []
+    assert order_of(a_job("a", arrived=-0.04), a_job("b", arrived=-0.06)) == ["a"]
+
+
+def test_a_try_that_comes_at_once_with_a_later_one_belongs_to_the_job_of_that_and_its_twin_does_not() -> None:
+    late = certain(repeat.claimed(a_job("a", tries=3, arrived=0.01, claimed=0.01), Try("f", 2, NOON), NOON))
+
+    assert order_of(late, tried=Try("f", 1, NOON)) == ["a"]
+    assert order_of(late, tried=Try("f", 2, NOON)) == []
+    assert order_of(a_job("b", tries=3, arrived=0.1, claimed=0.1), tried=Try("f", 2, NOON)) == []
 
 
 def test_of_two_tries_of_one_number_one_claims() -> None:

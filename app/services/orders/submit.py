@@ -73,6 +73,10 @@ class Orders:
         An order whose idempotency key is known gives the job of the first. Raises IdempotencyMismatch where the key is another order's,
         StoreNotReady where the database could not tell two orders with one key from each other.
         """
+        with self._repeats.in_turn(order.tried):
+            return self._submitted(order)
+
+    def _submitted(self, order: Order) -> Accepted:
         self._readiness.require()
         if replayed := self.replayed(order.key) or self._of_an_earlier_try(order.tried):
             return replayed
@@ -81,10 +85,10 @@ class Orders:
         new: list[Upload] = []
         job = self.draft(self._references.kept(priced, new=new), budgets=budgets)
         if not self._jobs.insert(job):
-            return self.submit(order)  # Another request with the same key was first.
+            return self._submitted(order)  # Another request with the same key was first.
         if (rival := self._repeats.rival_of(job)) and self._jobs.remove_unclaimed(job):
             self._references.discard(new)
-            return self.submit(order) if order.tried and order.tried.number else Accepted(rival, replayed=True)
+            return self._submitted(order) if order.tried and order.tried.number else Accepted(rival, replayed=True)
         try:
             return self._hold_and_enqueue(job, replayed=False)
         except CallerError:
