@@ -1,4 +1,4 @@
-"""How much is sent side by side to one receiver, counted in Redis over all processes; who keeps others waiting gets less."""
+"""How much is sent side by side to one receiver, counted in Redis over all processes; who cannot be reached gets less."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 LANE_PLACES, HOST_PLACES, SLOW_PLACES = 5, 10, 1
-SLOW_AFTER_TIMEOUTS = 3
+SLOW_AFTER_FAILURES = 3
+#: How long a place stays taken whose receiver could not be reached: with one place left, that is how often it is tried.
+FAILED_PLACE_S = 1
 SLOW_FOR_S = 600
 #: Longer than an attempt takes: the place of whoever died is free again.
 PLACE_S = 60
@@ -32,10 +34,10 @@ return 1
 
 @dataclass
 class Place:
-    """A place in a lane and at its host, if one was free. `timed_out`: whether the receiver kept it in vain; None: nothing was sent."""
+    """A place in a lane and at its host, if one was free. `failed`: whether the receiver was away; None: nothing was sent."""
 
     is_free: bool
-    timed_out: bool | None = None
+    failed: bool | None = None
 
 
 class Bounds:
@@ -57,7 +59,7 @@ class Bounds:
     def _is_free(self, keys: list[str], by: str) -> bool:
         now = time.time()
         try:
-            places = [LANE_PLACES, HOST_PLACES, SLOW_PLACES, SLOW_AFTER_TIMEOUTS]
+            places = [LANE_PLACES, HOST_PLACES, SLOW_PLACES, SLOW_AFTER_FAILURES]
             return bool(self._take(keys=keys, args=[now, now + PLACE_S, by, *places]))
         except RedisError:
             return True
@@ -65,12 +67,14 @@ class Bounds:
     def _leave(self, keys: list[str], by: str, place: Place) -> None:
         lane, host, slow = keys
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zrem(lane, by)
         pipeline.zrem(host, by)
-        if place.timed_out:
+        if place.failed:
+            pipeline.zadd(lane, {by: time.time() + FAILED_PLACE_S}, xx=True)
             pipeline.incr(slow)
             pipeline.expire(slow, SLOW_FOR_S)
-        elif place.timed_out is False:
+        else:
+            pipeline.zrem(lane, by)
+        if place.failed is False:
             pipeline.delete(slow)
         with contextlib.suppress(RedisError):  # Then the place is free when it expires.
             pipeline.execute()

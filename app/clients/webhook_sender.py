@@ -42,14 +42,14 @@ class WebhookSender:
         try:
             return self._posted(url, headers, body, begun, tells_private)
         except NotPublic as exc:
-            error, timed_out = str(exc), False
+            error = str(exc)
         except httpcore.TimeoutException:
-            error, timed_out = "It did not answer in time.", True
+            error = "It did not answer in time."
         except (httpcore.ConnectError, ssl.SSLError) as exc:
-            error, timed_out = _unconnected(exc), False
+            error = _unconnected(exc)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError, ValueError):
-            error, timed_out = "It broke the connection, or did not speak HTTP.", False
-        return Reply(error=error, timed_out=timed_out, latency_ms=_ms_since(begun))
+            error = "It broke the connection, or did not speak HTTP."
+        return Reply(error=error, latency_ms=_ms_since(begun))
 
     def _posted(self, url: str, headers: Mapping[str, str], body: bytes, begun: float, tells_private: bool) -> Reply:  # noqa: FBT001
         address = httpx.URL(self._receivers.checked(url))

@@ -56,7 +56,11 @@ class Reply:
     retry_after_s: float | None = None
     aborts: bool = False
     """The receiver asks never to be sent this message again."""
-    timed_out: bool = False
+
+    @property
+    def is_away(self) -> bool:
+        """Tell whether the receiver could not be reached, or somebody before it says so."""
+        return self.status_code in (None, 502, 503, 504)
 
     @property
     def is_success(self) -> bool:

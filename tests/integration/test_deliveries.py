@@ -16,7 +16,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import Services
-from app.clients.bounds import LANE_PLACES, SLOW_AFTER_TIMEOUTS, Bounds
+from app.clients.bounds import LANE_PLACES, SLOW_AFTER_FAILURES, Bounds
 from app.clients.guarded import NotPublic, Receivers
 from app.clients.queue import WEBHOOK_QUEUE
 from app.clients.webhook_sender import WebhookSender
@@ -153,7 +153,7 @@ def test_a_slow_receiver_keeps_nobody_elses_waiting(services: Services, courier:
     assert len(receiver.at("/slow")) == LANE_PLACES, "who is told to stop begins nothing more"
 
 
-def test_who_times_out_again_and_again_gets_one_place(redis: Redis) -> None:
+def test_who_is_away_again_and_again_gets_one_place(redis: Redis) -> None:
     bounds = Bounds(redis)
 
     def taken(count: int) -> list[bool]:
@@ -164,12 +164,13 @@ def test_who_times_out_again_and_again_gets_one_place(redis: Redis) -> None:
         return found
 
     well = taken(LANE_PLACES + 1)
-    for number in range(SLOW_AFTER_TIMEOUTS):
+    for number in range(SLOW_AFTER_FAILURES):
         with bounds.place("lane", "host", by=str(number)) as place:
-            place.timed_out = True
+            place.failed = True
+    redis.delete("imagegw:sending:lane")  # Places of failures stay taken for a second.
     slow = taken(2)
     with bounds.place("lane", "host", by="well") as place:
-        place.timed_out = False
+        place.failed = False
 
     assert well == [True] * LANE_PLACES + [False]
     assert slow == [True, False]

@@ -82,7 +82,7 @@ class Courier:
                 return False
             claimed()
             reply = self._brought(delivery, endpoint)
-            place.timed_out = reply.timed_out if reply else None
+            place.failed = reply.is_away if reply else None
         return True
 
     def _brought(self, delivery: Delivery, endpoint: Endpoint | None) -> Reply | None:
