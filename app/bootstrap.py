@@ -124,6 +124,10 @@ def part(cls: Callable[..., T], **names: str) -> built_once[T]:
     return built_once(build)
 
 
+def _disconnect(redis: Redis) -> None:
+    redis.connection_pool.disconnect()
+
+
 class Services:
     """Everything a process entry or a route may call.
 
@@ -147,6 +151,11 @@ class Services:
         """Close the connections that are open. Processes keep them to their end; whoever goes on afterwards should not."""
         self._opened.close()
 
+    def _closing(self, client: T, close: Callable[[T], object]) -> T:
+        """Have a client closed with all others."""
+        self._opened.callback(close, client)
+        return client
+
     def mend(self) -> None:
         """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
         self.funds.mend()
@@ -163,40 +172,28 @@ class Services:
 
     @built_once
     def database(self) -> Database:
-        database = connect(self.settings.mongodb_uri)
-        self._opened.callback(database.client.close)
-        return database
+        return self._closing(connect(self.settings.mongodb_uri), lambda database: database.client.close())
 
     @built_once
     def redis(self) -> Redis:
-        redis = connect_redis(self.settings.redis_url)
-        self._opened.callback(redis.connection_pool.disconnect)
-        return redis
+        return self._closing(connect_redis(self.settings.redis_url), _disconnect)
 
     @built_once
     def hasty_redis(self) -> Redis:
         """For what is done without rather than waited for: the counts of requests."""
-        redis = connect_redis(self.settings.redis_url, **HASTY)
-        self._opened.callback(redis.connection_pool.disconnect)
-        return redis
+        return self._closing(connect_redis(self.settings.redis_url, **HASTY), _disconnect)
 
     @built_once
     def storage(self) -> Storage:
-        storage = open_storage(self.settings)
-        self._opened.callback(storage.close)
-        return storage
+        return self._closing(open_storage(self.settings), lambda storage: storage.close())
 
     @built_once
     def fal(self) -> FalQueue:
-        fal = FalQueue(self.settings.fal_key, self.settings.fal_hosts)
-        self._opened.callback(fal.close)
-        return fal
+        return self._closing(FalQueue(self.settings.fal_key, self.settings.fal_hosts), FalQueue.close)
 
     @built_once
     def downloader(self) -> Downloader:
-        downloader = Downloader(self.settings.fal_hosts)
-        self._opened.callback(downloader.close)
-        return downloader
+        return self._closing(Downloader(self.settings.fal_hosts), Downloader.close)
 
     queue = part(TaskQueue)
     breaker = part(Breaker)
@@ -323,13 +320,11 @@ class Services:
 
     @built_once
     def courier(self) -> Courier:
-        sender = WebhookSender(self.receivers)
-        self._opened.callback(sender.close)
         return Courier(
             endpoints=self.endpoint_store,
             deliveries=self.delivery_store,
             secrets=self.webhook_secrets,
-            sender=sender,
+            sender=self._closing(WebhookSender(self.receivers), WebhookSender.close),
             bounds=Bounds(self.redis),
             producer=self.producer,
             alerts=self.alerts,

@@ -10,13 +10,8 @@ import structlog
 
 from app.config import Settings
 
-QUIET = {
-    "httpx": logging.WARNING,
-    "httpcore": logging.WARNING,
-    "rq": logging.WARNING,
-    "rq.worker": logging.WARNING,
-    "botocore": logging.WARNING,
-}
+#: Heard only where something is wrong.
+QUIET = ("httpx", "httpcore", "rq", "rq.worker", "botocore")
 
 #: Controls of ASCII and Latin-1, other line ends, and what turns the direction of writing.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -45,8 +40,8 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    for name, level in QUIET.items():
-        logging.getLogger(name).setLevel(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _escaping(_logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -28,17 +28,7 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 #: The warning is raised where warnings are errors.
 BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 #: What Pillow raises for broken files. UnidentifiedImageError is an OSError.
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    TypeError,
-    LookupError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, OverflowError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
