@@ -168,6 +168,7 @@ def test_every_declared_index_serves_a_query(listened: Database, heard: Heard) -
         jobs.page(wanted, before_id=None, limit=1)
     jobs.by_order_key("k")
     jobs.by_request_id("r")
+    jobs.of_equal_requests("f", since=NOON)
     jobs.due(now=NOON, limit=1)
     BatchJobStore(listened, SweepTimeouts()).slots_taken()
     for user_id in ("user-1", None):
