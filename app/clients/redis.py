@@ -57,12 +57,12 @@ def refuse_cluster(url: str) -> None:
     redis = connect_redis(url, pool=1, **HASTY)
     try:
         # Every user may ask this, unlike other commands that tell the mode.
-        told = redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
+        reply = redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
     except RedisError:
         return
     finally:
         redis.connection_pool.disconnect()
-    pairs = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=False))
+    pairs = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
     if {bytes(key): value for key, value in pairs.items()}.get(b"mode") == b"cluster":
         raise BadSettings([f"REDIS_URL: {CLUSTER}"])
 
@@ -100,10 +100,10 @@ def _client(url: str, plain: type[ConnectionPool], leading: type[SentinelConnect
 
 def _leader(address: RedisAddress, pool: type[SentinelConnectionPool], options: dict[str, Any]) -> Redis:
     """Return a client of the server that leads. A user name and password are the servers'; Sentinels may have their own."""
-    told = parse_url(address.url)  # type: ignore[no-untyped-call]
-    told.pop("host")
-    with_tls = told.pop("connection_class", None) is SSLConnection
-    tls = {"ssl": True, **{name: value for name, value in told.items() if name.startswith("ssl_")}} if with_tls else {}
-    asked = {**_SENTINEL, **tls, **address.sentinel_credentials}
-    sentinel = Sentinel(address.sentinels, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-    return Redis(connection_pool=pool(address.service, sentinel, **{**options, **told, "ssl": with_tls}))
+    server = parse_url(address.url)  # type: ignore[no-untyped-call]
+    server.pop("host")
+    with_tls = server.pop("connection_class", None) is SSLConnection
+    tls = {"ssl": True, **{name: value for name, value in server.items() if name.startswith("ssl_")}} if with_tls else {}
+    sentinel_options = {**_SENTINEL, **tls, **address.sentinel_credentials}
+    sentinel = Sentinel(address.sentinels, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
+    return Redis(connection_pool=pool(address.service, sentinel, **{**options, **server, "ssl": with_tls}))

@@ -165,10 +165,10 @@ def require_user(data: Mapping[str, Any]) -> None:
 
 def add_places(messages: dict[Any, Any], known: Sequence[str]) -> None:
     """Say of each unknown name what was probably meant: `prompt` stands in `inputs`, and `input` is their misspelling."""
-    for name, told in messages.items():
-        if isinstance(name, str) and isinstance(told, list) and any(str(text).startswith(UNKNOWN) for text in told):
+    for name, details in messages.items():
+        if isinstance(name, str) and isinstance(details, list) and any(str(text).startswith(UNKNOWN) for text in details):
             hint = " It belongs in 'inputs'." if name in known_params() else did_you_mean(name, known)
-            messages[name] = [str(text).replace(UNKNOWN, UNKNOWN + hint) for text in told]
+            messages[name] = [str(text).replace(UNKNOWN, UNKNOWN + hint) for text in details]
 
 
 def add_models_faults(messages: dict[Any, Any], body: Mapping[str, Any], *, whole: bool) -> None:
@@ -195,5 +195,5 @@ def _put(messages: dict[Any, Any], path: list[str], detail: str) -> None:
         if not isinstance(below, dict):
             return
         messages = below
-    if isinstance(told := messages.setdefault(last, []), list):
-        told.append(detail)
+    if isinstance(details := messages.setdefault(last, []), list):
+        details.append(detail)
