@@ -202,6 +202,8 @@ WRONG: list[tuple[Answer, int, str, str | None, str]] = [
     ({"model": "nano-banana-edit"}, 400, "invalid_value", "model", "/v1/images/edits"),
     ({"n": 11}, 400, "invalid_value", "n", "at most 10"),
     ({"n": "2"}, 400, "invalid_value", "n", "integer"),
+    ({"n": 2, "num_images": 3}, 400, "invalid_value", "n", "leave one out"),
+    ({"size": "1024x1024", "width": 2048, "height": 2048}, 400, "invalid_value", "size", "leave one out"),
     ({"size": "huge"}, 400, "invalid_value", "size", "1024x1024"),
     ({"size": "9000x9000"}, 400, "invalid_value", "size", "megapixels"),
     ({"size": "0x10"}, 400, "invalid_value", "size", "at least 1"),

@@ -46,7 +46,7 @@ TARGET_PARAMETER = {
 @proxied.route(PROXY, methods=METHODS, parameters=[TARGET_PARAMETER])
 @needs(Scope.READ)
 @proxied.doc(responses=answered(JSON, OUTPUT, "As the address that is meant answers."))
-@proxied.errors(400, 401, 403, 404, 405)
+@proxied.errors(400, 401, 403, 404, 405, 429, 500, 503)
 def proxy() -> Response:
     """Answer a call of fal's JavaScript client by `proxyUrl`: as the address of fal's that it names would be answered here.
 

@@ -66,7 +66,7 @@ def submit(app: str) -> Response:
 @needs(Scope.READ)
 @blueprint.response(200, documents.FalStatusAnswer)
 @blueprint.alt_response(202, schema=documents.FalStatusAnswer, description="It has not ended.")
-@blueprint.errors(401, 403, 404)
+@blueprint.errors(401, 403, 404, 429, 503)
 def status(app: str, request_id: str) -> Response:
     """Tell how far a request is. `logs=1` adds what happened until now.
 
@@ -94,7 +94,7 @@ def _status_answer(app: str, seen: Glimpse, *, with_logs: bool) -> Response:
 @blueprint.get(f"{REQUESTS}/status/stream", parameters=[APP])
 @needs(Scope.READ)
 @blueprint.doc(responses=documents.answered(CONTENT_TYPE, {"type": "string"}, "The states, one after each change."))
-@blueprint.errors(401, 403, 404)
+@blueprint.errors(401, 403, 404, 429, 503)
 def status_stream(app: str, request_id: str) -> Response:
     """Stream a request's state after each of its changes, until it has ended."""
     hold_stream()
@@ -123,7 +123,7 @@ def _glimpse(found: Services, request_id: str, sees: Whose, *, with_logs: bool) 
 @blueprint.get(REQUESTS, parameters=[APP])
 @needs(Scope.READ)
 @blueprint.doc(responses=documents.answered(documents.JSON, documents.OUTPUT, "The model's output."))
-@blueprint.errors(400, 401, 403, 404, 422, 499, 500, 504)
+@blueprint.errors(400, 401, 403, 404, 422, 429, 499, 500, 503, 504)
 def result(app: str, request_id: str) -> Response:  # noqa: ARG001 - fal's path
     """Answer with a request's output. One that failed answers with fal's own status and words, one that goes on with 400."""
     return outputs.answer(job_of(request_id))
@@ -135,7 +135,7 @@ undocumented.add_url_rule(f"{REQUESTS}/response", "response", result)
 @blueprint.put(f"{REQUESTS}/cancel", parameters=[APP])
 @needs(Scope.GENERATE)
 @blueprint.response(202, documents.FalCancelAnswer)
-@blueprint.errors(400, 401, 403, 404)
+@blueprint.errors(400, 401, 403, 404, 429, 500)
 def cancel(app: str, request_id: str) -> Response:  # noqa: ARG001 - fal's path
     """Cancel a request. Of one that fal is working on, fal's answer decides; only what is delivered is charged."""
     job = job_of(request_id)

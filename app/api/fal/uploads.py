@@ -31,7 +31,7 @@ NAME = re.compile(r".*\.([A-Za-z0-9]{1,8})")
 @blueprint.post("/rest/storage/auth/token")
 @needs(Scope.GENERATE)
 @blueprint.response(200, documents.FalTokenAnswer)
-@blueprint.errors(401, 403, 422)
+@blueprint.errors(401, 403, 422, 429, 500)
 def upload_token() -> Response:
     """Give a token with which files may be uploaded for a while."""
     ticket = _issued(once=False)
@@ -44,7 +44,7 @@ def upload_token() -> Response:
 @open_to_all
 @blueprint.doc(requestBody=PICTURE)
 @blueprint.response(200, documents.FalUploadAnswer)
-@blueprint.errors(401, 403, 408, 413, 415, 422, 500, 503)
+@blueprint.errors(401, 403, 408, 413, 415, 422, 429, 500, 503)
 def upload() -> Response:
     """Keep the body as an upload of whoever's token, or key, is sent; the same file again is the same upload."""
     user_id = _uploader()
@@ -71,7 +71,7 @@ def _uploader() -> str:
 @needs(Scope.GENERATE)
 @blueprint.arguments(documents.FalFileBody, example={"file_name": "face.png", "content_type": "image/png"})
 @blueprint.response(200, documents.FalTicketAnswer)
-@blueprint.errors(400, 401, 403, 413, 415, 422)
+@blueprint.errors(400, 401, 403, 413, 415, 422, 429, 500)
 def initiate_upload(body: dict[str, str]) -> Response:
     """Give an address to which one file may be put within a quarter of an hour, without any other credential."""
     ticket = _issued(once=True)

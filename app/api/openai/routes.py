@@ -56,7 +56,7 @@ also = Blueprint("openai_also", __name__)
 @blueprint.doc(requestBody=schemas.generation_body(list(PARAMETERS.values())), responses=streams.ANSWER)
 @blueprint.response(200, schemas.PicturesAnswer)
 @blueprint.alt_response(202, schema=JobAnswer)
-@blueprint.errors(400, 401, 403, 404, 413, 415, 429, 500, 504)
+@blueprint.errors(400, 401, 403, 404, 413, 415, 429, 500, 503, 504)
 def create_image(deployment: str | None = None) -> Response:
     """Generate images from words.
 
@@ -72,7 +72,7 @@ def create_image(deployment: str | None = None) -> Response:
 @blueprint.doc(requestBody=schemas.edit_body(list(PARAMETERS.values())), responses=streams.ANSWER)
 @blueprint.response(200, schemas.PicturesAnswer)
 @blueprint.alt_response(202, schema=JobAnswer)
-@blueprint.errors(400, 401, 403, 404, 413, 415, 429, 500, 504)
+@blueprint.errors(400, 401, 403, 404, 413, 415, 429, 500, 503, 504)
 def edit_image(deployment: str | None = None) -> Response:
     """Generate images from images: a form with `image`, or `image[]` several times, and maybe `mask`; or JSON with their URLs."""
     return _ordered(edit=True, deployment=deployment)
@@ -87,7 +87,7 @@ def vary_image(deployment: str | None = None) -> Response:  # noqa: ARG001 - par
 @needs(Scope.READ)
 @blueprint.response(200, schemas.PicturesAnswer)
 @blueprint.alt_response(202, schema=JobAnswer)
-@blueprint.errors(400, 401, 403, 404, 410, 429, 500)
+@blueprint.errors(400, 401, 403, 404, 410, 429, 500, 503)
 def show_image(job_id: str) -> Response:
     """Answer with the images of a job once they are there, with 202 while it goes on."""
     job = services().job_actions.job(job_id, user_id=caller().sees)
@@ -100,7 +100,7 @@ def show_image(job_id: str) -> Response:
 @blueprint.get("/models")
 @needs(Scope.READ)
 @blueprint.response(200, schemas.OpenAIModelsAnswer)
-@blueprint.errors(401, 403, 429)
+@blueprint.errors(401, 403, 429, 503)
 def list_models() -> dict[str, Any]:
     """List the models, and the names of OpenAI's that stand for one of them."""
     return {"object": "list", "data": list(_models().values())}
@@ -109,7 +109,7 @@ def list_models() -> dict[str, Any]:
 @blueprint.get("/models/<path:name>")
 @needs(Scope.READ)
 @blueprint.response(200, schemas.OpenAIModelAnswer)
-@blueprint.errors(401, 403, 404, 429)
+@blueprint.errors(401, 403, 404, 429, 503)
 def show_model(name: str) -> dict[str, Any]:
     """Show one of the models."""
     models = _models()

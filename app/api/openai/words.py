@@ -82,6 +82,8 @@ def wanted(body: Body, *, edit: bool, who: Caller, deployment: str | None, user:
     if (format_ := said.get("output_format")) in _values(spec, "output_format"):
         options["output_format"] = format_
     inputs, extra, own = _remaining(spec, left, body)
+    if twice := [name for name in extra if name in options and options[name] != extra[name]]:
+        raise _wrong(twice[0], "Asked for in two ways that differ, once in OpenAI's words: leave one out")
     inputs |= {"prompt": said["prompt"]} if "prompt" in said and "prompt" in spec.params else {}
     inputs |= _pictures(rules, spec, body) if edit else {}
     user_id = next((name for name in (said.get("user"), said.get("safety_identifier"), user) if name), None)
