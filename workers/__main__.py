@@ -55,6 +55,8 @@ def main() -> int:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2
     configure_logging(settings, process="worker")
+    if not settings.secrets_key:
+        log.warning("no webhook can be signed here: set SECRETS_KEY, or JWT_SECRET, as in the web process")
     return Parent(settings).supervise()
 
 

@@ -12,6 +12,7 @@ from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.hooks import receiver
 from app.api.http.limits import submits
+from app.api.http.ordering import IDEMPOTENCY_KEY, order_key_of
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import endpoints as schemas
 from app.domain.account import Role
@@ -36,16 +37,17 @@ def owners() -> tuple[str, ...]:
 @blueprint.post("/webhooks")
 @needs(Scope.GENERATE)
 @submits
+@blueprint.doc(parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.EndpointBody, examples=examples.WEBHOOK)
 @blueprint.response(201, schemas.NewSecretAnswer)
 @blueprint.errors(400, 401, 403)
 def create_webhook(body: dict[str, Any]) -> Response:
     """Register a URL that is told of events. The answer has its secret, which is never shown again: see `docs/webhooks.md`."""
-    owner = caller().identity
+    owner, key = caller().identity, order_key_of(body)
     if body.pop("owner") == OPERATOR:
         caller().require_scope(Scope.ADMIN)
         owner = OPERATOR
-    endpoint, secret = services().endpoints.create(owner, Wanted(**_stored(body)))
+    endpoint, secret = services().endpoints.create(owner, Wanted(**_stored(body)), key=(key.id, key.fingerprint) if key else None)
     return _with_secret(endpoint, secret, 201)
 
 

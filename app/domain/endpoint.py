@@ -104,6 +104,9 @@ class Endpoint:
     failures: int = 0
     exhausted: int = 0
     last_success_at: datetime | None = None
+    order_key: str | None = None
+    """What makes a repeated request to register it the same one, with the fingerprint of that request."""
+    fingerprint: str | None = None
     rev: int = 0
 
     def wants(self, event: str, subject: Subject | None) -> bool:

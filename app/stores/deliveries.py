@@ -73,7 +73,10 @@ class _Records(Generic[R]):
 def _document(record: Endpoint | OwnSecrets | Delivery) -> Document:
     if isinstance(record, Delivery):
         return {**document_of(record), "attentionAt": record.attention_at, "expiresAt": record.expires_at}
-    return document_of(record)
+    document = document_of(record)
+    if isinstance(record, Endpoint) and record.order_key is None:
+        del document["orderKey"]  # Its index is sparse.
+    return document
 
 
 @store
@@ -82,8 +85,12 @@ class EndpointStore:
         self._endpoints = _Records(database["webhookEndpoints"], Endpoint)
         self._secrets = _Records(database["webhookSecrets"], OwnSecrets)
 
-    def insert(self, endpoint: Endpoint) -> None:
-        self._endpoints.insert(endpoint)
+    def insert(self, endpoint: Endpoint) -> bool:
+        """Write a new endpoint; False where its order key is taken."""
+        return self._endpoints.insert(endpoint)
+
+    def by_order_key(self, order_key: str) -> Endpoint | None:
+        return self._endpoints.first({"orderKey": order_key})
 
     def get(self, endpoint_id: str) -> Endpoint | None:
         return self._endpoints.get(endpoint_id)

@@ -60,7 +60,10 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("userId", ASCENDING), ("purpose", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("state", ASCENDING), ("changedAt", ASCENDING)]),
     ],
-    "webhookEndpoints": [IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)])],
+    "webhookEndpoints": [
+        IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel([("orderKey", ASCENDING)], unique=True, sparse=True),
+    ],
     "deliveries": [
         IndexModel([("lane", ASCENDING), ("attentionAt", ASCENDING)]),
         IndexModel([("endpointId", ASCENDING), ("createdAt", DESCENDING), ("_id", DESCENDING)]),

@@ -106,6 +106,17 @@ def test_a_webhook_is_a_part_of_what_an_idempotency_key_stands_for(service: Serv
     assert len(receiver.wait()) == 1
 
 
+def test_a_repeated_registration_is_the_same_webhook(service: Service, receiver: Receiver, ada: Person) -> None:
+    headers, body = {**ada.headers, "Idempotency-Key": a_prompt()}, {"url": receiver.url(), "events": ["*"]}
+
+    first, again, other = (
+        service.client.post("/api/webhooks", json=json, headers=headers) for json in (body, body, {**body, "events": ["job.failed"]})
+    )
+
+    assert first.json() == again.json()
+    assert (other.status_code, other.json()["code"]) == (400, "idempotency_mismatch")
+
+
 def test_endpoints_hear_what_they_asked_for_and_nobody_elses(receiver: Receiver, ada: Person, service: Service) -> None:
     eve = Person(service, "eve")
     registered(ada, receiver, "job.*", filter={"metadata": {"campaign": "spring"}}, headers={"X-Shop": "bicycles"}, includeImages=False)

@@ -16,7 +16,7 @@ from attrs import define
 from app.domain import clock
 from app.domain.delivery import TEST, Delivery, DeliveryStatus
 from app.domain.endpoint import MAX_ENDPOINTS, Endpoint, EndpointStatus, EventFilter, with_new_secret
-from app.domain.errors import FieldError, InvalidRequest, NotFinished, NotFound
+from app.domain.errors import FieldError, IdempotencyMismatch, InvalidRequest, NotFinished, NotFound
 from app.domain.event import Event
 from app.services.deliveries.produce import Producer
 from app.services.deliveries.secrets import Secrets
@@ -49,13 +49,24 @@ class Endpoints:
     _log_days: int
     _now: Callable[[], datetime] = clock.now
 
-    def create(self, owner: str, wanted: Wanted) -> tuple[Endpoint, str]:
-        """Register an endpoint; return it with its secret, which is shown this once. Raises InvalidRequest for one too many."""
+    def create(self, owner: str, wanted: Wanted, *, key: tuple[str, str] | None = None) -> tuple[Endpoint, str]:
+        """Register an endpoint; return it with its secret, which is shown this once. Raises InvalidRequest for one too many.
+
+        `key`, unique for the caller, and the request's fingerprint let a repeated request have the answer of the first. Raises
+        IdempotencyMismatch where the key is another request's.
+        """
+        if key and (earlier := self._endpoints.by_order_key(key[0])):
+            if earlier.fingerprint != key[1]:
+                raise IdempotencyMismatch("This Idempotency-Key was used for another request; use a new key for a new webhook")
+            return earlier, self._secrets.shown(earlier)[0]
         endpoint_id, now = clock.new_id(), self._now()
         secret, text = self._secrets.made(endpoint_id)
         fields = {**vars(wanted), "headers": self._secrets.locked_headers(wanted.headers, endpoint_id)}
+        if key:
+            fields |= {"order_key": key[0], "fingerprint": key[1]}
         endpoint = Endpoint(id=endpoint_id, owner=owner, secrets=(secret,), created_at=now, updated_at=now, **fields)
-        self._endpoints.insert(endpoint)
+        if not self._endpoints.insert(endpoint):
+            return self.create(owner, wanted, key=key)  # Another request with the same key was first.
         # Counted with it, so that of several at once none is overlooked.
         if self._endpoints.count(owner) > MAX_ENDPOINTS:
             self._endpoints.remove(endpoint_id)

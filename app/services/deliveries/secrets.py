@@ -78,7 +78,11 @@ class Secrets:
 
     def of(self, delivery: Delivery, endpoint: Endpoint | None) -> list[str]:
         """Return what signs a delivery, newest first. Raises Misconfigured."""
-        return self._shown(endpoint.secrets, endpoint.id) if endpoint else self.own(delivery.owner)
+        return self.shown(endpoint) if endpoint else self.own(delivery.owner)
+
+    def shown(self, endpoint: Endpoint) -> list[str]:
+        """Return an endpoint's secrets, newest first. Raises Misconfigured."""
+        return self._shown(endpoint.secrets, endpoint.id)
 
     def locked_headers(self, headers: Mapping[str, str], holder: str) -> dict[str, str]:
         return {name: self._vault.lock(value, bound_to=holder) for name, value in headers.items()}
