@@ -11,7 +11,7 @@ from rich.console import Console
 
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.machine import facts
-from scripts.benchmarks.scenarios import burst, cpu, facades, history, latency, polls, start, web
+from scripts.benchmarks.scenarios import burst, cpu, deliveries, facades, history, latency, polls, start, web
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Table, show, write
 from scripts.stack.processes import StackError, allow_open_files
@@ -29,6 +29,7 @@ SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
     "facades": facades.run,
     "batch": web.batch,
     "polls": polls.run,
+    "deliveries": deliveries.run,
     "history": history.run,
     "start": start.run,
 }
