@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -35,6 +36,8 @@ log = logging.getLogger("watcher")
 
 RELOAD_S = 15.0
 SWEEP_S = 1.0
+#: The database looks for deliveries for one part of the time in so many.
+LOOKED_SHARE = 20
 TRUST_S = 2.0
 INDEX_PAUSE_S = 1.0
 STORE_THREADS = 8
@@ -138,12 +141,14 @@ class Watcher:
             await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2) if done < 100 else 0)  # noqa: S311
 
     async def _deliver(self) -> None:
-        """Have couriers told every second of what is due."""
+        """Have couriers told every second of what is due; where the database takes long to say so, less often: pictures come first."""
         while True:
+            began = time.monotonic()
             if self._tracker.active:
                 with _surviving("deliveries not looked after"):
                     await self.in_thread(self._services.courier.sweep)
-            await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2))  # noqa: S311
+            pause_s = max(SWEEP_S, LOOKED_SHARE * (time.monotonic() - began))
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _mend(self) -> None:
         while True:
