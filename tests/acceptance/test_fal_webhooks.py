@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from click.testing import CliRunner
 
 from app.clients.fal.webhooks import WebhookVerifier
+from imagegen.cli import cli
 from tests.acceptance.service import Service, a_prompt
 from tests.support.fal_client import FLUX, SMALL, Fal
 from tests.support.receiver import Call, Receiver, running_receiver
@@ -48,6 +51,20 @@ def test_the_end_of_a_request_is_told_as_fal_tells_it(service: Service, fal: Fal
     assert call.said.keys() == {"request_id", "gateway_request_id", "status", "payload"}
     assert (call.said["request_id"], call.said["status"]) == (request_id, "OK")
     assert call.said["payload"]["images"][0]["file_size"] == fal.request(request_id).json()["images"][0]["file_size"]
+
+
+def test_the_callers_own_secret_which_imagegen_asks_for_verifies_it_too(
+    service: Service, fal: Fal, receiver: Receiver, tmp_path: Path
+) -> None:
+    submitted(fal, receiver, a_prompt())
+    (call,) = receiver.wait()
+    (body := tmp_path / "body").write_bytes(call.body)
+    told = [word for name in ("id", "timestamp", "signature") for word in (f"--{name}", call.headers[f"webhook-{name}"])]
+
+    command = ["webhook-verify", str(body), *told, "--server", service.stack.base_url, "--key", fal.text]
+    done = CliRunner().invoke(cli, command, standalone_mode=False)
+
+    assert (done.return_value, done.stdout) == (0, f"{call.id} is genuine\n")
 
 
 def test_a_request_that_failed_is_told_with_fals_status_and_words(service: Service, fal: Fal, receiver: Receiver) -> None:
