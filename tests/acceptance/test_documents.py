@@ -134,7 +134,7 @@ class Folder:
                 text = text.replace(name, own)
             lines += [f"echo '@@begin {number}' >&2", text, 'echo "@@exit $?" >&2']
         done = subprocess.run(
-            ["bash"], input="\n".join(lines), env=self.environment, cwd=self.path, capture_output=True, text=True, timeout=90, check=False
+            ["bash"], input="\n".join(lines), env=self.environment, cwd=self.path, capture_output=True, text=True, timeout=280, check=False
         )
         parts = re.split(r"^@@begin \d+\n", done.stderr, flags=re.MULTILINE)[1:]
         assert len(parts) == len(commands), done.stderr

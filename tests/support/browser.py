@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+#: A busy machine may take long over a page.
+PATIENCE_MS = 90_000
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # As root there is no sandbox; the rest keeps it from calling home, to addresses that no test may reach.
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-dev-shm-usage")
@@ -42,6 +44,7 @@ def page_of(browser: Browser, *, width: int = 1280, height: int = 900, dark: boo
             errors.append(message.text)
 
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.on("console", keep)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("requestfailed", lambda request: errors.append(f"{request.url}: {request.failure}"))
