@@ -70,7 +70,10 @@ from app.services.people.accounts import Accounts, run_inline
 from app.services.people.sessions import BearerTokens, Sessions
 from app.services.people.tickets import Tickets
 from app.services.people.uploads import MEGABYTE, Uploads
+from app.services.pictures.finding import Pictures
+from app.services.pictures.links import PictureLinks
 from app.services.pictures.previews import Previews
+from app.services.pictures.thumbnails import Thumbnails
 from app.services.reports.history import History
 from app.services.reports.usage import Usage
 from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
@@ -265,6 +268,14 @@ class Services:
     fair_share = part(FairShare, batches="_batch_store", slots="settings.batch_in_flight")
     job_actions = part(JobActions, uploads="_upload_store")
     previews = part(Previews)
+    thumbnails = part(Thumbnails)
+    pictures = part(Pictures, uploads="_upload_store")
+
+    @built_once
+    def links(self) -> PictureLinks:
+        return PictureLinks(
+            storage=self.storage, own_url=self.settings.own_url, secret=self.settings.secrets_key or self.settings.jwt_secret
+        )
 
     # Fulfilment: dispatched, reported by fal, collected, settled; expired or recovered otherwise
 

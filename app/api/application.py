@@ -18,6 +18,7 @@ from app.api import (
     images,
     jobs,
     monitoring,
+    pictures,
     streams,
     tokens,
     uploads,
@@ -54,13 +55,14 @@ def build(settings: Settings, services: Services) -> Flask:
     bodies.init_app(app)
     limits.init_app(app, services.hasty_redis)
     api = documented(app)
-    for part in (images, jobs, streams, accounts, generations, tokens):
+    for part in (images, pictures, jobs, streams, accounts, generations, tokens):
         api.register_blueprint(part.blueprint)
     api.register_blueprint(generations.templates)
     for part in (uploads, usage, batches, budgets, endpoints, mcp):
         api.register_blueprint(part.blueprint)
     api.register_blueprint(openai.blueprint)
     openai.init_app(app)
+    app.register_blueprint(pictures.links)
     for plain in (files, guide, monitoring, webhooks):
         app.register_blueprint(plain.blueprint)
     fal.init_app(app, api)

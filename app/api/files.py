@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 from flask import Blueprint, Response, request, send_file
 
 from app.api.http import services
@@ -25,13 +27,18 @@ def file(key: str) -> Response:
     if not isinstance(storage, LocalStorage) or content_type is None:
         raise NotFound("No such file")
     hold_download()
-    body = storage.open(key)
-    response = send_file(body, mimetype=content_type, conditional=False)
     # Behind an address of the operator's for pictures, caches in between may keep what they see.
     audience = "public" if services().settings.public_asset_url else "private"
+    return sent(storage.open(key), content_type, audience=audience, name=key.rpartition("/")[2])
+
+
+def sent(body: IO[bytes], content_type: str, *, audience: str, name: str | None = None, attachment: bool = False) -> Response:
+    """Return the answer that is a stored file; `audience` is whose caches may keep it, for good: what a link shows never changes."""
+    response = send_file(body, mimetype=content_type, conditional=False, download_name=name, as_attachment=attachment)
     response.headers["Cache-Control"] = f"{audience}, max-age=31536000, immutable"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    response.headers["Content-Disposition"] = f'inline; filename="{key.rpartition("/")[2]}"'
+    if name and not attachment:
+        response.headers["Content-Disposition"] = f'inline; filename="{name}"'
     response.content_length = body.seek(0, 2)
     body.seek(0)
     return response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)  # type: ignore[return-value]

@@ -52,7 +52,7 @@ def list_jobs(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 @blueprint.errors(400, 401, 403)
 def export_jobs(query: dict[str, Any]) -> Response:
     """Export all jobs that the filters leave, however many, as CSV or NDJSON."""
-    rows = schemas.job_rows(services().history.all(_filter_of(query)), services().storage, query["format"])
+    rows = schemas.job_rows(services().history.all(_filter_of(query)), services().links, query["format"])
     return exported("jobs", query["format"], rows, schemas.JobRow.keys())
 
 
@@ -71,7 +71,7 @@ def show_job(job_id: str) -> Response:
     job = services().job_actions.job(job_id, user_id=caller().sees)
     response = jsonify(schemas.JobAnswer.of(job))
     # Links end: an answer that holds other ones is another answer.
-    response.set_etag("-".join(filter(None, (job.id, str(job.rev), services().storage.link_period()))), weak=True)
+    response.set_etag("-".join(filter(None, (job.id, str(job.rev), services().links.link_period()))), weak=True)
     return response.make_conditional(request)  # type: ignore[return-value]
 
 

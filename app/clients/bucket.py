@@ -95,6 +95,14 @@ class S3Storage:
         file.seek(0)
         return file
 
+    def has(self, key: str) -> bool:
+        try:
+            with _translated_s3():
+                self._s3.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        except NotFound:
+            return False
+        return True
+
     # -- deleting, for good ---------------------------------------------------------------------------------------------------------
 
     def delete(self, key: str) -> None:

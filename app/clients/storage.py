@@ -30,6 +30,9 @@ class Storage(Protocol):
     def open(self, key: str) -> IO[bytes]:
         """Open an object for reading. Raises NotFound."""
 
+    def has(self, key: str) -> bool:
+        """Tell whether there is an object of this key."""
+
     def delete(self, key: str) -> None:
         """Remove an object; one that does not exist is no error."""
 
@@ -107,6 +110,10 @@ class LocalStorage:
                 return path.open("rb")
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
                 raise NotFound("No such file") from exc
+
+    def has(self, key: str) -> bool:
+        with _translated_os():
+            return self._path(key).is_file()
 
     def delete(self, key: str) -> None:
         with _translated_os():

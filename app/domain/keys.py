@@ -26,6 +26,17 @@ def generated_image(user_id: str, job_id: str, number: int, extension: str) -> s
     return f"{job_folder(user_id, job_id)}/image_{number}.{extension}"
 
 
+def thumbnail(key: str, size: int) -> str:
+    """Return where a generated picture's thumbnail is: in the job's own folder, so that it goes when that goes."""
+    return f"{key}.{size}.webp"
+
+
+def job_of(key: str) -> str | None:
+    """Return the job that a generated picture's key tells of; None for any other key."""
+    parts = key.split("/")
+    return parts[2] if len(parts) == 4 and parts[0] == "generated-images" else None
+
+
 def uploaded_image(user_id: str, sha256: str, extension: str) -> str:
     """Return what an upload goes by in the database: its content, so that the same picture is stored once per user."""
     return f"uploads/{user_folder(user_id)}/{sha256}.{extension}"

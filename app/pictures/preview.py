@@ -19,13 +19,8 @@ def preview(file: IO[bytes], *, max_bytes: int) -> bytes:
 
     What is transparent becomes white. Raises NotAnImage for what cannot be read, or would take too much memory. May run in any thread.
     """
-    with broken_pictures_refused(), Image.open(file, formats=tuple(CONTENT_TYPES)) as picture:
-        picture.draft("RGB", (LONGEST, LONGEST))  # A JPEG is decoded at a fraction of its size: less memory, less time.
-        if picture.width * picture.height > MAX_DECODED_PIXELS:
-            raise too_large()
-        upright = ImageOps.exif_transpose(picture)
-        upright.thumbnail((LONGEST, LONGEST))
-        plain = _flattened(upright)
+    with broken_pictures_refused():
+        plain = _flattened(opened_upright(file, LONGEST))
     for side, quality in STEPS:
         plain.thumbnail((side, side))
         out = io.BytesIO()
@@ -33,6 +28,17 @@ def preview(file: IO[bytes], *, max_bytes: int) -> bytes:
         if out.tell() <= max_bytes:
             break
     return out.getvalue()
+
+
+def opened_upright(file: IO[bytes], longest: int) -> Image.Image:
+    """Return a picture of at most `longest` pixels a side, the way up it is looked at. Raises NotAnImage, as `preview`."""
+    with broken_pictures_refused(), Image.open(file, formats=tuple(CONTENT_TYPES)) as picture:
+        picture.draft("RGB", (longest, longest))  # A JPEG is decoded at a fraction of its size: less memory, less time.
+        if picture.width * picture.height > MAX_DECODED_PIXELS:
+            raise too_large()
+        upright = ImageOps.exif_transpose(picture)
+        upright.thumbnail((longest, longest))
+        return upright
 
 
 def _flattened(picture: Image.Image) -> Image.Image:

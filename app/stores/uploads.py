@@ -91,6 +91,11 @@ class UploadStore:
         doc = self._uploads.find_one({"_id": upload_id, "userId": user_id, "state": State.STORED})
         return _upload(doc) if doc else None
 
+    def output(self, upload_id: str) -> Upload | None:
+        """Return a generated picture, whosever it is."""
+        doc = self._uploads.find_one({"_id": upload_id, "purpose": Purpose.OUTPUT.value, "state": State.STORED})
+        return _upload(doc) if doc else None
+
     def page(self, user_id: str, *, purpose: Purpose | None, before_id: str | None, limit: int) -> list[Upload]:
         query: dict[str, Any] = {"userId": user_id, "state": State.STORED}
         if purpose:

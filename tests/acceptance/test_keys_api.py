@@ -263,6 +263,7 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
         "/metrics",
         "/models/<name>.md",
         "/openapi.json",
+        "/pictures/<look>/<path:key>",
         "/readyz",
     }
 

@@ -75,7 +75,7 @@ def test_a_finished_generation_has_every_field_in_the_list_and_by_itself(ada: Pe
     assert (by_itself["status"], by_itself["progress"], by_itself["tokensUsed"]) == ("completed", 100, 300)
     assert by_itself["processingTimeMs"] == round((completed - created).total_seconds() * 1000)
     for image in by_itself["images"]:
-        assert set(image) == {"imageId", "imageUrl", "mimeType", "sizeBytes"}
+        assert set(image) == {"imageId", "imageUrl", "thumbnailUrl", "downloadUrl", "mimeType", "sizeBytes"}
         fetched = httpx.get(image["imageUrl"], trust_env=False)
         assert (fetched.status_code, fetched.headers["content-type"], len(fetched.content)) == (200, image["mimeType"], image["sizeBytes"])
 

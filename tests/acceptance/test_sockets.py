@@ -100,7 +100,7 @@ def test_a_generation_is_told_event_by_event_and_field_by_field(ada: Person, lis
     assert last["images"] == images
     assert len(images) == 2
     for image in images:
-        assert set(image) == {"imageId", "imageUrl", "mimeType", "sizeBytes"}
+        assert set(image) == {"imageId", "imageUrl", "thumbnailUrl", "downloadUrl", "mimeType", "sizeBytes"}
         fetched = httpx.get(image["imageUrl"], trust_env=False)
         assert (fetched.headers["content-type"], len(fetched.content)) == (image["mimeType"], image["sizeBytes"])
 

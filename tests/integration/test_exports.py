@@ -19,6 +19,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure
 from app.domain.job import SweepTimeouts
 from app.domain.job_filter import JobFilter
+from app.services.pictures.links import PictureLinks
 from app.services.reports.history import History
 from app.stores.database import Database
 from app.stores.jobs import JobStore
@@ -134,7 +135,8 @@ def test_an_export_is_made_while_it_is_sent() -> None:
 
 
 def test_jobs_are_exported_flat_for_a_table_and_whole_for_a_script(database: Database, tmp_path: Any) -> None:
-    jobs, storage = JobStore(database, SweepTimeouts()), LocalStorage(tmp_path, "http://files.example")
+    jobs = JobStore(database, SweepTimeouts())
+    links = PictureLinks(storage=LocalStorage(tmp_path, "http://files.example"), own_url="http://own.example", secret="s")
     failure = Failure("content_policy_violation", "=refused")
     done = completed_job(metadata={"note": "spring"}, project_id="-p", requests=(2,))
     lost = certain(submitted_job().request_failed(0, failure, now=after(3)))
@@ -142,8 +144,8 @@ def test_jobs_are_exported_flat_for_a_table_and_whole_for_a_script(database: Dat
         assert jobs.insert(job)
     found = list(History(jobs=jobs).all(JobFilter(user_id="user-1")))
 
-    table = answer_of(job_rows(found, storage, CSV), CSV, JobRow.keys()).get_data(as_text=True)
-    lines = answer_of(job_rows(found, storage, NDJSON), NDJSON, JobRow.keys()).get_data(as_text=True)
+    table = answer_of(job_rows(found, links, CSV), CSV, JobRow.keys()).get_data(as_text=True)
+    lines = answer_of(job_rows(found, links, NDJSON), NDJSON, JobRow.keys()).get_data(as_text=True)
 
     second, first = csv.DictReader(io.StringIO(table, newline=""))
     assert (first["jobId"], first["images"], first["cost"], first["prompt"]) == (done.id, "2", "0.05", "a red bicycle")

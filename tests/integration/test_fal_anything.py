@@ -137,7 +137,7 @@ def test_whatever_fal_answers_the_job_ends_and_the_promise_holds(lab: Lab) -> No
 
 def problems(services: Services, job: Job, script: Script) -> list[str]:
     """Return every way in which the promise is broken for an order of one picture."""
-    told = json.dumps(JobAnswer.of(job, services.storage), ensure_ascii=False, allow_nan=False)
+    told = json.dumps(JobAnswer.of(job, services.links), ensure_ascii=False, allow_nan=False)
     record = services.database["usage"].find_one({"_id": job.id}) or {}
     delivered = len(job.images) if job.status is JobStatus.COMPLETED else 0
     right = job.quote.unit_micros * delivered

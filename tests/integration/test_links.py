@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.bootstrap import Services
 from app.clients.storage import LocalStorage
+from app.services.pictures.links import PictureLinks
 from tests.support.gateway import Gateway
 from tests.support.services import with_parts
 
@@ -32,7 +33,8 @@ def client_of(services: Services, **settings: object) -> FlaskClient:
 def test_a_304_never_confirms_links_that_have_ended(gateway: Gateway) -> None:
     assert isinstance(gateway.services.storage, LocalStorage)
     storage = EndingLinks(gateway.services.storage.root, "http://localhost:5000/files")
-    client = client_of(with_parts(gateway.services, storage=storage))
+    links = PictureLinks(storage=storage, own_url="http://localhost:5000", secret="s")
+    client = client_of(with_parts(gateway.services, storage=storage, links=links))
     address = f"/api/jobs/{gateway.order().id}"
 
     first = client.get(address)

@@ -37,12 +37,12 @@ OPENING = {"app.stores.database.connect", "app.clients.redis.connect_redis", "ap
 ROOMS = {
     "money": {"money"},
     "people": {"people"},
-    "events": {"events"},
+    "events": {"events", "pictures"},
     "catalog": {"catalog"},
     "reports": {"reports"},
     "pictures": {"pictures"},
     "orders": {"orders", "money", "people", "events"},
-    "deliveries": {"deliveries"},
+    "deliveries": {"deliveries", "pictures"},
     "fulfilment": {"fulfilment", "orders", "money", "events", "deliveries"},
 }
 FLASK = ("app/api/*", "app/__init__.py", "app/__main__.py")

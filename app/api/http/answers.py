@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import marshmallow as ma
 
 from app.api.http import services
-from app.clients.storage import Storage
 from app.domain.clock import rfc3339
 from app.domain.pricing import usd
+from app.services.pictures.links import PictureLinks
 
 F = TypeVar("F", bound=ma.fields.Field[Any])
 Value = Callable[[Any], Any]
-Conversion = Callable[[Any, Storage | None], Any]
+Conversion = Callable[[Any, PictureLinks | None], Any]
 
 
 class Usd(ma.fields.Float):
@@ -25,6 +25,23 @@ class Usd(ma.fields.Float):
 
 class Link(ma.fields.Url):
     """A link to a stored file, by its key: made when it is read, as links may end."""
+
+    def made(self, links: PictureLinks, key: str) -> str | None:
+        return links.url(key)
+
+
+class ThumbnailLink(Link):
+    """A link to a stored picture made small."""
+
+    def made(self, links: PictureLinks, key: str) -> str | None:
+        return links.thumbnail_url(key)
+
+
+class DownloadLink(Link):
+    """A link that saves a stored picture under a name that tells what it is."""
+
+    def made(self, links: PictureLinks, key: str) -> str | None:
+        return links.download_url(key)
 
 
 class Answer(ma.Schema):
@@ -38,14 +55,14 @@ class Answer(ma.Schema):
         return self.of(obj)
 
     @classmethod
-    def of(cls, thing: Any, storage: Storage | None = None) -> dict[str, Any]:
-        """Return the answer for an object; where no request is served, links need the storage."""
+    def of(cls, thing: Any, links: PictureLinks | None = None) -> dict[str, Any]:
+        """Return the answer for an object; where no request is served, those who make links are needed."""
         shown, is_dict = {}, isinstance(thing, dict)
         for key, path, value, convert in cls._compiled():
             found = thing.get(path, ma.missing) if is_dict else value(thing)
             if found is ma.missing:
                 continue
-            shown[key] = found if convert is None or found is None else convert(found, storage)
+            shown[key] = found if convert is None or found is None else convert(found, links)
         return shown
 
     @classmethod
@@ -86,9 +103,10 @@ def _conversion(field: ma.fields.Field[Any]) -> Conversion | None:
         schema: type[Answer] = field.nested  # type: ignore[assignment]
         return schema.of
     if isinstance(field, ma.fields.List) and (convert := _conversion(field.inner)):
-        return lambda found, storage: [convert(each, storage) for each in found]
+        return lambda found, links: [convert(each, links) for each in found]
     if isinstance(field, Link):
-        return lambda key, storage: (storage or services().storage).url(key)
+        made = field.made
+        return lambda key, links: made(links or services().links, key)
     plain: Mapping[type, Value] = {Usd: usd, ma.fields.AwareDateTime: rfc3339, ma.fields.Dict: dict}
     call = plain.get(type(field))
     return (lambda found, _: call(found)) if call else None

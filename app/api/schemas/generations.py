@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 
 from app.api.http import examples
-from app.api.http.answers import Answer, Link, shows
+from app.api.http.answers import Answer, DownloadLink, Link, ThumbnailLink, shows
 from app.api.http.paging import CursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import no_nul
@@ -93,6 +93,8 @@ def _own(job: Job, name: str) -> Any:
 class GenerationImage(Answer):
     image_id = ma.fields.UUID(data_key="imageId", attribute="upload_id")
     image_url = Link(data_key="imageUrl", attribute="key")
+    thumbnail_url = shows(ThumbnailLink(data_key="thumbnailUrl"), lambda image: image.key)
+    download_url = shows(DownloadLink(data_key="downloadUrl"), lambda image: image.key)
     mime_type = ma.fields.String(data_key="mimeType", attribute="content_type")
     size_bytes = ma.fields.Integer(data_key="sizeBytes")
 

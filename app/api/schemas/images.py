@@ -8,7 +8,7 @@ from typing import Any
 import marshmallow as ma
 
 from app.api.http import services
-from app.api.http.answers import Answer, Link, Usd, shows
+from app.api.http.answers import Answer, DownloadLink, Link, ThumbnailLink, Usd, shows
 from app.api.http.auth import caller
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import metadata_field, text_field, user_id_field
@@ -68,6 +68,20 @@ class EstimateAnswer(Answer):
 
 class ImageAnswer(Answer):
     url = Link(attribute="key")
+    thumbnail_url = shows(
+        ThumbnailLink(
+            data_key="thumbnailUrl",
+            metadata={"description": "WebP, 320 pixels at most; `size=1024` in it gives a larger one. Opens by itself, for a day at most."},
+        ),
+        lambda image: image.key,
+    )
+    download_url = shows(
+        DownloadLink(
+            data_key="downloadUrl",
+            metadata={"description": "Saves the picture under a name that tells what it is. Opens by itself, for a day at most."},
+        ),
+        lambda image: image.key,
+    )
     width = ma.fields.Integer()
     height = ma.fields.Integer()
     content_type = ma.fields.String(data_key="contentType")

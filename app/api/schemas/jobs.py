@@ -17,11 +17,11 @@ from app.api.http.requests import BodySchema
 from app.api.schemas.fields import MAX_METADATA_KEYS, metadata_key, no_nul, text_field, user_id_field
 from app.api.schemas.hooks import HookBody
 from app.api.schemas.images import ImageAnswer
-from app.clients.storage import Storage
 from app.domain.costs import CostSource
 from app.domain.job import Job, JobStatus, Operation
 from app.domain.job_filter import JOB_TYPE, prompt_of
 from app.domain.pricing import usd
+from app.services.pictures.links import PictureLinks
 
 METADATA = "metadata."
 #: Outside of these nothing has happened, and arithmetic with times may leave what a time can be.
@@ -158,7 +158,7 @@ def processing_ms(job: Job) -> int | None:
     return None if job.completed_at is None else int((job.completed_at - job.created_at).total_seconds() * 1000)
 
 
-def _config(job: Job) -> dict[str, Any]:
+def config_of(job: Job) -> dict[str, Any]:
     return {"model": job.model, "inputs": job.inputs, "options": job.options, "estimatedCost": usd(job.quote.micros)}
 
 
@@ -178,7 +178,7 @@ class JobAnswer(Answer):
         ),
         lambda job: job.cancel_requested_at is not None,
     )
-    config = shows(ma.fields.Dict(), _config)
+    config = shows(ma.fields.Dict(), config_of)
     images = ma.fields.List(ma.fields.Nested(ImageAnswer))
     charged_micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged."})
     cost_detail = shows(ma.fields.Nested(CostDetailAnswer, data_key="costDetail"), lambda job: job)
@@ -229,7 +229,7 @@ class JobRow(Answer):
     processing_time_ms = shows(ma.fields.Raw(data_key="processingTimeMs"), processing_ms)
 
 
-def job_rows(jobs: Iterable[Job], storage: Storage, kind: ExportFormat) -> Iterator[dict[str, Any]]:
+def job_rows(jobs: Iterable[Job], links: PictureLinks, kind: ExportFormat) -> Iterator[dict[str, Any]]:
     """Yield jobs as `GET /api/jobs` shows them, or as rows of a table."""
     answer = JobRow if kind is ExportFormat.CSV else JobAnswer
-    return (answer.of(job, storage) for job in jobs)
+    return (answer.of(job, links) for job in jobs)

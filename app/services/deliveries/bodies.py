@@ -6,17 +6,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from app.clients.storage import Storage
 from app.domain.clock import rfc3339
 from app.domain.job import Job, StoredImage
 from app.domain.job_filter import JOB_TYPE
 from app.domain.pricing import usd
+from app.services.pictures.links import PictureLinks
 
 MAX_BYTES = 19_000
 MAX_TEXT_CHARS = 2_000
 
 
-def job_body(job: Job, storage: Storage, *, own_url: str) -> dict[str, Any]:
+def job_body(job: Job, links: PictureLinks, *, own_url: str) -> dict[str, Any]:
     """Return what `GET /api/jobs/{jobId}` answers, with `seq` and `jobUrl`: links to pictures may end, the job's own does not."""
     ended = job.completed_at
     return {
@@ -30,7 +30,7 @@ def job_body(job: Job, storage: Storage, *, own_url: str) -> dict[str, Any]:
         "message": job.message,
         "cancelRequested": job.cancel_requested_at is not None,
         "config": {"model": job.model, "inputs": job.inputs, "options": job.options, "estimatedCost": usd(job.quote.micros)},
-        "images": [_image(image, storage) for image in job.images],
+        "images": [_image(image, links) for image in job.images],
         "cost": usd(job.charged_micros),
         "costDetail": {
             "estimated": usd(job.quote.cost_micros),
@@ -50,9 +50,11 @@ def job_body(job: Job, storage: Storage, *, own_url: str) -> dict[str, Any]:
     }
 
 
-def _image(image: StoredImage, storage: Storage) -> dict[str, Any]:
+def _image(image: StoredImage, links: PictureLinks) -> dict[str, Any]:
     return {
-        "url": storage.url(image.key),
+        "url": links.url(image.key),
+        "thumbnailUrl": links.thumbnail_url(image.key),
+        "downloadUrl": links.download_url(image.key),
         "width": image.width,
         "height": image.height,
         "contentType": image.content_type,

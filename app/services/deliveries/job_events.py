@@ -7,7 +7,6 @@ from typing import Any
 
 from attrs import define
 
-from app.clients.storage import Storage
 from app.domain.batch import BatchView
 from app.domain.clock import rfc3339
 from app.domain.endpoint import ANONYMOUS, BATCH_COMPLETED, OPERATOR
@@ -16,6 +15,7 @@ from app.domain.job import HistoryEntry, Job, JobStatus
 from app.domain.pricing import usd
 from app.services.deliveries.bodies import job_body
 from app.services.deliveries.produce import Producer
+from app.services.pictures.links import PictureLinks
 from app.stores.batches import BatchStore
 from app.stores.jobs import BatchJobStore
 
@@ -25,7 +25,7 @@ STARTED = "job.started"
 @define(eq=False, slots=False, kw_only=True)
 class JobEvents:
     _producer: Producer
-    _storage: Storage
+    _links: PictureLinks
     _batches: BatchStore
     _batch_jobs: BatchJobStore
     _own_url: str
@@ -46,7 +46,7 @@ class JobEvents:
 
     def _event(self, name: str, job: Job, entry: HistoryEntry) -> Event:
         def data() -> Mapping[str, Any]:
-            return {**job_body(job, self._storage, own_url=self._own_url), "seq": entry.seq}
+            return {**job_body(job, self._links, own_url=self._own_url), "seq": entry.seq}
 
         return Event(type=name, key=job.id, owners=owners_of(job), at=entry.at, data=data, hook=job.hook, job=job)
 

@@ -7,9 +7,9 @@ from typing import Any
 from attrs import define
 
 from app.clients.events import EventPublisher, SocketEvent, job_changed, request_in_flight, room_of
-from app.clients.storage import Storage
 from app.domain.clock import rfc3339
 from app.domain.job import HistoryEntry, Job, JobStatus, StoredImage
+from app.services.pictures.links import PictureLinks
 
 PROGRESS, COMPLETED, FAILED = "generation_progress", "generation_completed", "generation_failed"
 
@@ -17,7 +17,7 @@ PROGRESS, COMPLETED, FAILED = "generation_progress", "generation_completed", "ge
 @define(eq=False, slots=False)
 class Announcer:
     _publisher: EventPublisher
-    _storage: Storage
+    _links: PictureLinks
 
     def announce(self, job: Job, *, in_flight: bool = False) -> None:
         """Publish the newest history entry. May be repeated: receivers know an event by its `seq`.
@@ -44,7 +44,7 @@ class Announcer:
             "timestamp": rfc3339(entry.at),
         }
         if entry.status is JobStatus.COMPLETED:
-            payload["images"] = [event_image(image, self._storage) for image in job.images]
+            payload["images"] = [event_image(image, self._links) for image in job.images]
             return SocketEvent(COMPLETED, room_of(job.user_id), payload)
         if entry.status.is_terminal:
             code = job.failure.code if job.failure else entry.status.value
@@ -57,11 +57,13 @@ class Announcer:
         return SocketEvent(PROGRESS, room_of(job.user_id), payload)
 
 
-def event_image(image: StoredImage, storage: Storage) -> dict[str, Any]:
+def event_image(image: StoredImage, links: PictureLinks) -> dict[str, Any]:
     """Return an image as the web app knows it."""
     return {
         "imageId": image.upload_id,
-        "imageUrl": storage.url(image.key),
+        "imageUrl": links.url(image.key),
+        "thumbnailUrl": links.thumbnail_url(image.key),
+        "downloadUrl": links.download_url(image.key),
         "mimeType": image.content_type,
         "sizeBytes": image.size_bytes,
     }

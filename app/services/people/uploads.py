@@ -25,6 +25,7 @@ from app.domain.asset import Purpose, Upload
 from app.domain.errors import NotAnImage, NotFound, QuotaExceeded, ServiceError, StorageUnavailable, TooLarge
 from app.pictures.inspect import MAX_DECODED_PIXELS
 from app.pictures.sanitize import CleanPicture, clean, extension_of
+from app.pictures.thumbnail import SIZES
 from app.services.people.accounts import run_inline
 from app.stores.uploads import UploadStore
 
@@ -206,6 +207,9 @@ class Uploads:
         """Finish a claimed removal. While the record stands no other picture can take the key, so nobody else's object is hit."""
         try:
             self._storage.delete(upload.key)
+            # Of a generated picture; after it, since whoever makes one looks whether the picture is still there.
+            for size in SIZES if upload.purpose is Purpose.OUTPUT else ():
+                self._storage.delete(keys.thumbnail(upload.key, size))
         except StorageUnavailable:
             self._store.release(upload.id)
             raise

@@ -1,0 +1,63 @@
+"""Generated pictures with the jobs that made them, and the names they are saved under."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from attrs import define
+
+from app.domain import clock, keys
+from app.domain.account import Whose, is_among
+from app.domain.errors import NotFound
+from app.domain.job import Job, StoredImage
+from app.domain.job_filter import prompt_of
+from app.stores.jobs import JobStore
+from app.stores.uploads import UploadStore
+
+#: How much of a prompt a file's name tells.
+NAME_WORDS, NAME_CHARS = 6, 60
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Picture:
+    job: Job
+    image: StoredImage
+
+    @property
+    def file_name(self) -> str:
+        """Return `<model>-<first words of the prompt>-<n>.<ext>`, its number counted from 1."""
+        words = "-".join(_WORD.findall(prompt_of(self.job)[:1000])[:NAME_WORDS])[:NAME_CHARS].strip("-")
+        name = "-".join(filter(None, (self.job.model, words, str(self.image.number + 1))))
+        return f"{name}.{self.image.key.rpartition('.')[2]}"
+
+    @property
+    def seed(self) -> str | None:
+        """Return the seed that the model told for this picture's request."""
+        request = next((r for r in reversed(self.job.requests) if self.job.first_image_number(r.index) <= self.image.number), None)
+        return request.seed if request else None
+
+
+@define(eq=False, slots=False, kw_only=True)
+class Pictures:
+    _jobs: JobStore
+    _uploads: UploadStore
+
+    def get(self, image_id: str, *, user_id: Whose) -> Picture:
+        """Return a picture. Raises NotFound, for one that was deleted and for somebody else's too."""
+        upload = self._uploads.output(image_id) if clock.is_id(image_id) else None
+        job = self._jobs.get(upload.job_id) if upload and upload.job_id and is_among(upload.user_id, user_id) else None
+        image = next((image for image in job.images if image.upload_id == image_id), None) if job else None
+        if job is None or image is None:
+            raise NotFound("No such picture")
+        return Picture(job, image)
+
+    def of_key(self, key: str) -> Picture:
+        """Return the picture that is stored under a key. Raises NotFound."""
+        job_id = keys.job_of(key)
+        job = self._jobs.get(job_id) if job_id else None
+        image = next((image for image in job.images if image.key == key), None) if job else None
+        if job is None or image is None:
+            raise NotFound("No such picture")
+        return Picture(job, image)

@@ -1,0 +1,75 @@
+"""Thumbnails: made when first looked at, and kept in storage beside their pictures."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Callable
+from typing import IO, Any
+
+from attrs import define, field
+
+from app.clients.storage import Storage
+from app.domain import keys
+from app.domain.errors import NotAnImage, NotFound, StorageUnavailable
+from app.pictures.thumbnail import CONTENT_TYPE, thumbnail
+from app.stores.jobs import Tombstones
+
+log = logging.getLogger(__name__)
+
+#: More would only share the processor, and each takes its memory.
+AT_ONCE = 2
+
+
+@define(eq=False, slots=False, kw_only=True)
+class Thumbnails:
+    """`offload` runs the work where it blocks nobody: the web process gives it real threads."""
+
+    _storage: Storage
+    _tombstones: Tombstones
+    _offload: Callable[..., Any]
+    _places: threading.BoundedSemaphore = field(init=False, factory=lambda: threading.BoundedSemaphore(AT_ONCE))
+
+    def of(self, key: str, size: int) -> IO[bytes] | None:
+        """Return the WebP of a stored picture, its longest side `size` pixels at most; None where the picture cannot be made small.
+
+        Raises NotFound, StorageUnavailable.
+        """
+        try:
+            return self._storage.open(keys.thumbnail(key, size))
+        except NotFound:
+            pass
+        with self._places:
+            made = self._made(key, size)
+        if made is None:
+            return None
+        self._keep(key, size, made)
+        return io.BytesIO(made)
+
+    def _made(self, key: str, size: int) -> bytes | None:
+        with self._storage.open(key) as file:
+            content = file.read()
+        try:
+            return self._offload(_thumbnail, content, size)  # type: ignore[no-any-return]
+        except NotAnImage:
+            log.warning("a picture cannot be made small", extra={"key": key}, exc_info=True)
+            return None
+
+    def _keep(self, key: str, size: int, made: bytes) -> None:
+        """Store a thumbnail, unless its picture is deleted meanwhile: whoever deletes afterwards removes this too."""
+        name = keys.thumbnail(key, size)
+        try:
+            self._storage.put(name, io.BytesIO(made), CONTENT_TYPE)
+            if self._is_gone(key):
+                self._storage.delete(name)
+        except StorageUnavailable:
+            log.warning("a thumbnail is not kept, the next look makes it again", extra={"key": key}, exc_info=True)
+
+    def _is_gone(self, key: str) -> bool:
+        job_id = keys.job_of(key)
+        return (job_id is not None and self._tombstones.owner_of(job_id) is not None) or not self._storage.has(key)
+
+
+def _thumbnail(content: bytes, size: int) -> bytes:
+    return thumbnail(io.BytesIO(content), size)
