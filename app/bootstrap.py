@@ -71,6 +71,7 @@ from app.services.people.sessions import BearerTokens, Sessions
 from app.services.people.tickets import Tickets
 from app.services.people.uploads import MEGABYTE, Uploads
 from app.services.pictures.finding import Pictures
+from app.services.pictures.gallery import Gallery
 from app.services.pictures.links import PictureLinks
 from app.services.pictures.previews import Previews
 from app.services.pictures.thumbnails import Thumbnails
@@ -270,11 +271,12 @@ class Services:
     previews = part(Previews)
     thumbnails = part(Thumbnails)
     pictures = part(Pictures, uploads="_upload_store")
+    gallery = part(Gallery)
 
     @built_once
     def links(self) -> PictureLinks:
         return PictureLinks(
-            storage=self.storage, own_url=self.settings.own_url, secret=self.settings.secrets_key or self.settings.jwt_secret
+            storage=self.storage, own_url=self.settings.links_url, secret=self.settings.secrets_key or self.settings.jwt_secret
         )
 
     # Fulfilment: dispatched, reported by fal, collected, settled; expired or recovered otherwise
@@ -294,7 +296,7 @@ class Services:
     _webhook_verifier = part(WebhookVerifier, jwks_url="settings.fal_jwks_url")
     webhooks = part(Webhooks, verifier="_webhook_verifier", arrivals="webhook_arrivals")
     unreadable = part(Unreadable)
-    collector = part(Collector)
+    collector = part(Collector, provenance="settings.provenance")
     _settler = part(Settler, usage="_usage_store", uploads="_upload_store")
     cancellation = part(Cancellation)
     recovery = part(Recovery)

@@ -160,6 +160,12 @@ class Environment:
             self.problems.append(f"{key}: {value!r} is not one of {', '.join(allowed)}")
         return value
 
+    def provenance(self, key: str, default: str) -> str:
+        if self.optional(key) == "c2pa":
+            self.problems.append(f"{key}: c2pa, signing pictures, is not built yet; use keep or xmp")
+            return default
+        return self.choice(key, default, "keep", "xmp")
+
     def rate(self, key: str, default: str | None, in_production: str | None = None) -> str | None:
         """Return a limit such as `600/minute`, or None for `off`."""
         text = self.text(key, (in_production if self._is_production else None) or default or "off").lower()
@@ -246,6 +252,7 @@ class Settings:
     """Micro-USD a month for each user without a budget of its own; likewise for all together below. None: no limit."""
     global_budget_micros: int | None = setting("GLOBAL_MONTHLY_BUDGET_USD", None, Environment.micros)
     upload_quota_mb: float = setting("UPLOAD_QUOTA_MB", 500.0, Environment.number, 0, 1e9)
+    provenance: str = setting("PROVENANCE", "keep", Environment.provenance)
     cors_origins: tuple[str, ...] = setting("CORS_ORIGINS", (), Environment.origins)
     allowed_hosts: frozenset[str] = setting("ALLOWED_HOSTS", frozenset(), Environment.hosts)
     trusted_proxies: tuple[Network, ...] = setting("TRUSTED_PROXIES", (), Environment.networks)
@@ -284,6 +291,13 @@ class Settings:
     def asset_base_url(self) -> str:
         """Where `/files/` is reached when storage is the local folder; no trailing slash."""
         return self.public_asset_url.rstrip("/") if self.public_asset_url else f"{self.own_url}/files"
+
+    @property
+    def links_url(self) -> str:
+        """Where links to pictures lead, no trailing slash: to the service, which is also where `/files/` of it is said to be."""
+        served = (self.public_asset_url or "").rstrip("/")
+        is_own = served.endswith("/files") and self.storage_url.startswith("file:")
+        return served.removesuffix("/files") if is_own and not self.public_url else self.own_url
 
     @property
     def own_url(self) -> str:

@@ -35,7 +35,7 @@ def list_jobs(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     Each filter narrows the list; all must hold. Where no index serves all of them (several at once, `operation`, `metadata.<key>`,
     `prompt`), a page looks at 1,000 jobs at most: it may then hold fewer than `limit`, even none, and still have a `next`.
     """
-    wanted = _filter_of(query)
+    wanted = filter_of(query)
     page = services().history.page(wanted, cursor=paging.position_of(query["cursor"], wanted), limit=query["limit"])
     cursor = paging.cursors_of(page, wanted)
     body: dict[str, Any] = {"jobs": page.jobs, "cursor": cursor}
@@ -52,11 +52,11 @@ def list_jobs(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 @blueprint.errors(400, 401, 403)
 def export_jobs(query: dict[str, Any]) -> Response:
     """Export all jobs that the filters leave, however many, as CSV or NDJSON."""
-    rows = schemas.job_rows(services().history.all(_filter_of(query)), services().links, query["format"])
+    rows = schemas.job_rows(services().history.all(filter_of(query)), services().links, query["format"])
     return exported("jobs", query["format"], rows, schemas.JobRow.keys())
 
 
-def _filter_of(query: Mapping[str, Any]) -> JobFilter:
+def filter_of(query: Mapping[str, Any]) -> JobFilter:
     """Return the filter of a checked query, narrowed to what the caller may see. Raises Forbidden, Unauthorized."""
     named = {field.name: query[field.name] for field in fields(JobFilter) if field.name in query}
     return JobFilter(**{**named, "user_id": caller().reads(query["user_id"])})
@@ -73,6 +73,16 @@ def show_job(job_id: str) -> Response:
     # Links end: an answer that holds other ones is another answer.
     response.set_etag("-".join(filter(None, (job.id, str(job.rev), services().links.link_period()))), weak=True)
     return response.make_conditional(request)  # type: ignore[return-value]
+
+
+@blueprint.patch("/<job_id>")
+@needs(Scope.GENERATE)
+@blueprint.arguments(schemas.NotesBody)
+@blueprint.response(200, schemas.JobAnswer)
+@blueprint.errors(400, 401, 404, 410)
+def note_job(body: dict[str, Any], job_id: str) -> Job:
+    """Note that a job is a favorite, and its tags, at any time. What is left out stays; `tags` are all its tags from now on."""
+    return services().job_actions.note(job_id, user_id=caller().sees, **body)
 
 
 @blueprint.post("/<job_id>/cancel")

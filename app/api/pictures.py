@@ -7,11 +7,12 @@ from typing import IO, Any
 from flask import Blueprint, Response, request
 
 from app.api.files import TYPES, sent
-from app.api.http import services
+from app.api.http import paging, services
 from app.api.http.access import needs, open_to_all
 from app.api.http.auth import caller
 from app.api.http.limits import hold_download
 from app.api.http.requests import ApiBlueprint
+from app.api.jobs import filter_of
 from app.api.schemas import pictures as schemas
 from app.domain.api_key import Scope
 from app.domain.errors import NotFound
@@ -21,6 +22,19 @@ from app.services.pictures.links import Look
 
 blueprint = ApiBlueprint("pictures", __name__, url_prefix="/api/images", description="Generated pictures")
 links = Blueprint("picture_links", __name__)
+
+
+@blueprint.get("")
+@needs(Scope.READ)
+@blueprint.arguments(schemas.GalleryQuery, location="query")
+@blueprint.response(200, schemas.GalleryAnswer)
+@blueprint.errors(400, 401, 403)
+def list_pictures(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """List the pictures of completed jobs, newest first, page by page, with the filters of `GET /api/jobs`."""
+    wanted = filter_of(query)
+    page = services().gallery.page(wanted, cursor=paging.picture_position_of(query["cursor"], wanted), limit=query["limit"])
+    cursor = paging.picture_cursor_of(page.next, wanted)
+    return {"images": page.pictures, "cursor": cursor}, paging.links(cursor)
 
 
 @blueprint.get("/<image_id>")

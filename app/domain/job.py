@@ -73,6 +73,10 @@ class StoredImage(StoredPicture):
     upload_id: str
     number: int
     flagged: bool = False
+    c2pa: bool = False
+    """Whether the file has a manifest of C2PA's; older pictures were not looked at."""
+    digital_source_type: str | None = None
+    """IPTC's term for how it came about: what the file says, else what its order tells. None for older pictures."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,8 @@ class Job:
     budgets: tuple[str, ...] = ()
     repeat: Repeat | None = None
     hook: OrderHook | None = None
+    favorite: bool = False
+    tags: tuple[str, ...] = ()
     rev: int = 0
 
     # -- what follows from it ---------------------------------------------------------------------------------------------------------
@@ -235,6 +241,15 @@ class Job:
     def first_image_number(self, index: int) -> int:
         """Return the job-wide number of the first picture of a request."""
         return sum(request.num_images for request in self.requests[:index])
+
+    # -- what people note about it --------------------------------------------------------------------------------------------------
+
+    def noted(self, *, favorite: bool | None = None, tags: tuple[str, ...] | None = None) -> Job | None:
+        """Note what is told, at any time of its life; None leaves it. Says nothing of the work, so it has no place in the history."""
+        changed = replace(
+            self, favorite=self.favorite if favorite is None else favorite, tags=self.tags if tags is None else tuple(dict.fromkeys(tags))
+        )
+        return changed if changed != self else None
 
     # -- the life of a request, in order --------------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ class JobFilter:
     """Key and value as text: `7` finds the number 7 and the text "7"."""
     prompt: str | None = None
     """A part of the prompt; upper and lower case are the same."""
+    favorite: bool | None = None
+    tag: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
 
@@ -46,8 +48,11 @@ class JobFilter:
             (self.project_id, job.project_id),
             (self.batch_id, job.batch_id),
             (self.operation, job.operation),
+            (self.favorite, job.favorite),
         )
         if self.is_impossible or not is_among(job.user_id, self.user_id) or any(wanted not in (None, found) for wanted, found in equal):
+            return False
+        if self.tag is not None and self.tag not in job.tags:
             return False
         if self.statuses and job.status not in self.statuses:
             return False

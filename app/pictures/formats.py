@@ -182,7 +182,7 @@ GIF_KEPT_APPLICATIONS = frozenset((b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012
 XMP_HEADER = b"http://ns.adobe.com/xap/1.0/\0"
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_SOI, _EOI, _SOS, _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+_SOI, _EOI, _SOS, _APP0, _APP1, _APP2, _APP11, _APP14, _APP15, _COM = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEB, 0xEE, 0xEF, 0xFE
 
 
 @dataclass
@@ -190,8 +190,17 @@ class Parts:
     """A picture's needed parts in their order, and the metadata that may say which way up it is."""
 
     kept: list[bytes] = field(default_factory=list)
+    #: Which of them are C2PA's: they stay where nothing else has to go, since they vouch for the file as it is.
+    c2pa: list[int] = field(default_factory=list)
     exif: bytes | None = None
     xmp: bytes | None = None
+
+    def keep_c2pa(self, part: bytes) -> None:
+        self.c2pa.append(len(self.kept))
+        self.kept.append(part)
+
+    def without_c2pa(self) -> Parts:
+        return Parts([part for place, part in enumerate(self.kept) if place not in self.c2pa], exif=self.exif, xmp=self.xmp)
 
 
 def read_png(content: bytes) -> Parts:
@@ -205,6 +214,8 @@ def read_png(content: bytes) -> Parts:
         kind, data, checksum = reader.take(4), reader.take(size), reader.take(4)
         if kind in PNG_KEPT:
             parts.kept.append(struct.pack(">L", size) + kind + data + checksum)
+        elif kind == b"caBX":
+            parts.keep_c2pa(struct.pack(">L", size) + kind + data + checksum)
         elif kind == b"eXIf":
             parts.exif = parts.exif or data
         elif kind == b"iTXt" and data.startswith(b"XML:com.adobe.xmp\0"):
@@ -254,6 +265,8 @@ def read_webp(content: bytes) -> Parts:
         left -= 8 + len(data)
         if kind in WEBP_KEPT:
             parts.kept.append(kind + struct.pack("<L", size) + data)
+        elif kind == b"C2PA":
+            parts.keep_c2pa(kind + struct.pack("<L", size) + data)
         elif kind == b"EXIF":
             parts.exif = parts.exif or data
         elif kind == b"XMP ":
@@ -287,7 +300,9 @@ def read_jpeg(content: bytes) -> Parts:
         if size < 2:
             raise damaged()
         data = reader.take(size - 2)
-        if kept := _jpeg_segment(marker, data, parts):
+        if marker == _APP11 and data.startswith(b"JP"):
+            parts.keep_c2pa(bytes((0xFF, marker)) + struct.pack(">H", size) + data)
+        elif kept := _jpeg_segment(marker, data, parts):
             parts.kept.append(kept)
         if marker == _SOS:
             parts.kept.append(reader.take_until(_JPEG_MARKER))

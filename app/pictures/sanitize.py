@@ -70,13 +70,19 @@ def extension_of(content: bytes) -> str:
 def clean(content: bytes, check_size: Callable[[int, int], None]) -> CleanPicture:
     """Return the picture without metadata, its pixels untouched and its orientation kept. Raises NotAnImage.
 
+    C2PA's manifest stays where nothing else had to be removed: then the file is kept as it came.
+
     `check_size(width, height)` refuses by raising; it is asked before any pixel is decoded. Then the picture (of a moving one the first
     frame) is decoded once, so that what is stored can be shown. The file must be one of the five types from its first byte to its last.
     Takes up to a second and four bytes of memory for each pixel; may run in any thread.
     """
     kind = _format_of(content)
     parts = kind.read(content)
-    cleaned = kind.write(parts, orientation_of(parts.exif, parts.xmp))
+    orientation = orientation_of(parts.exif, parts.xmp)
+    cleaned = kind.write(parts, orientation)
+    if parts.c2pa and (cleaned != content or _ACTIVE.search(cleaned)):
+        # Something had to go, so a signed manifest would vouch for what is not there any more.
+        cleaned = kind.write(parts.without_c2pa(), orientation)
     if _ACTIVE.search(cleaned):
         raise NotAnImage("The file holds a web page or a program besides the image")
     # Pillow would refuse a color profile beyond 1 MiB.

@@ -28,6 +28,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("userId", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("userId", ASCENDING), ("model", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("userId", ASCENDING), ("projectId", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("userId", ASCENDING), ("marks", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("batchId", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("projectId", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("model", ASCENDING), ("_id", DESCENDING)]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,14 @@ from app.stores.database import Document, sayable, storable
 from app.stores.records import document_of, record_of
 
 NO_RECEIPT: Document = dict.fromkeys(("requestId", "statusUrl", "responseUrl", "cancelUrl"))
+
+
+#: What people note about a job, in one array: so one index finds favorites and tags.
+FAVORITE, TAG = "favorite", "tag:"
+
+
+def marks_of(*, favorite: bool | None, tags: Sequence[str]) -> list[str]:
+    return [*([FAVORITE] if favorite else []), *(TAG + tag for tag in tags)]
 
 
 def to_document(job: Job) -> Document:
@@ -78,6 +87,7 @@ def state_document(job: Job) -> Document:
         "expiryAt": job.expiry_at,
         **_web_document(job),
         **_repeat_document(job),
+        "marks": marks_of(favorite=job.favorite, tags=job.tags),
         "batchSlot": takes_slot(job),
         "updatedAt": job.updated_at,
         "completedAt": job.completed_at,
@@ -104,6 +114,8 @@ def from_document(doc: Document, timeouts: SweepTimeouts) -> Job:
         "actual": _actual_fields(doc["cost"]),
         "metadata": sayable(doc["metadata"]),
         "web": _web_fields(doc),
+        "favorite": FAVORITE in doc.get("marks", ()),  # Older jobs lack them.
+        "tags": [mark.removeprefix(TAG) for mark in doc.get("marks", ()) if mark.startswith(TAG)],
     }
     return replace(record_of(Job, fields), timeouts=timeouts)
 

@@ -10,6 +10,7 @@ from typing import Any
 from app.domain.job import JobStatus
 from app.domain.job_filter import JobFilter
 from app.stores.database import Document
+from app.stores.job_documents import marks_of
 
 #: The equality fields of each index that ends in `_id`, in the index's order.
 INDEXED = (
@@ -17,6 +18,7 @@ INDEXED = (
     ("userId", "projectId"),
     ("userId", "status"),
     ("userId", "model"),
+    ("userId", "marks"),
     ("userId",),
     ("projectId",),
     ("model",),
@@ -24,7 +26,7 @@ INDEXED = (
     (),
 )
 #: How much a field narrows a list. Finished well is what nearly all jobs are, so that status is worth least.
-WORTH = {"batchId": 100, "userId": 20, "projectId": 6, "status": 5, "model": 4}
+WORTH = {"batchId": 100, "userId": 20, "marks": 10, "projectId": 6, "status": 5, "model": 4}
 COMPLETED_WORTH = 1
 
 
@@ -46,7 +48,8 @@ def plan(wanted: JobFilter) -> Plan:
     query = {name: equalities[name] for name in best}
     if ids := _id_range(wanted):
         query["_id"] = ids
-    unindexed = wanted.operation is not None or wanted.metadata or wanted.prompt is not None
+    both = wanted.tag is not None and wanted.favorite
+    unindexed = both or wanted.favorite is False or wanted.operation is not None or wanted.metadata or wanted.prompt is not None
     return Plan(query, is_exact=not unindexed and len(best) == len(equalities))
 
 
@@ -61,6 +64,8 @@ def _equalities(wanted: JobFilter) -> Document:
         "model": wanted.model,
         "projectId": wanted.project_id,
         "batchId": wanted.batch_id,
+        # One of them: an index is walked for one value of an array.
+        "marks": next(iter(marks_of(favorite=wanted.favorite and wanted.tag is None, tags=[wanted.tag] if wanted.tag else [])), None),
     }
     return {name: value for name, value in named.items() if value is not None}
 

@@ -43,7 +43,18 @@ def test_the_answer_holds_every_field_of_the_contract(service: Service) -> None:
         "message": "Generated 1 image",
     }
     assert set(body) == {"success", "jobId", "status", "model", "images", "cost", "message"}
-    assert set(image) == {"url", "thumbnailUrl", "downloadUrl", "width", "height", "contentType", "sizeBytes", "sha256", "imageId"}
+    assert set(image) == {
+        "url",
+        "thumbnailUrl",
+        "downloadUrl",
+        "width",
+        "height",
+        "contentType",
+        "sizeBytes",
+        "sha256",
+        "imageId",
+        "provenance",
+    }
     assert UUID7.fullmatch(body["jobId"])
     assert UUID7.fullmatch(image["imageId"])
     assert (image["width"], image["height"], image["contentType"]) == (640, 400, "image/jpeg")

@@ -34,6 +34,8 @@ EQUALITIES: list[dict[str, Any]] = [
     {"model": "flux-dev"},
     {"project_id": "p"},
     {"batch_id": "b"},
+    {"favorite": True},
+    {"tag": "spring"},
 ]
 TIMES: list[dict[str, Any]] = [{}, {"created_from": NOON}, {"created_to": NOON}, {"created_from": NOON, "created_to": NOON}]
 OTHERS: list[dict[str, Any]] = [
@@ -150,6 +152,9 @@ def test_every_combination_of_filters_is_one_walk_along_a_declared_index(listene
         (JobFilter(user_id="u", model="flux-dev"), ["userId", "model", "_id"]),
         (JobFilter(user_id="u", project_id="p"), ["userId", "projectId", "_id"]),
         (JobFilter(user_id="u", batch_id="b"), ["batchId", "_id"]),
+        (JobFilter(user_id="u", favorite=True), ["userId", "marks", "_id"]),
+        (JobFilter(user_id="u", favorite=True, tag="t", status=JobStatus.COMPLETED), ["userId", "marks", "_id"]),
+        (JobFilter(favorite=False, tag="t"), ["_id"]),
         # Nearly all jobs end well: the model narrows more. A rare status narrows more than a model.
         (JobFilter(user_id="u", model="flux-dev", status=JobStatus.COMPLETED), ["userId", "model", "_id"]),
         (JobFilter(user_id="u", model="flux-dev", status=JobStatus.FAILED), ["userId", "status", "_id"]),

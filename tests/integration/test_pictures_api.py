@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
+import hashlib
 import io
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -15,15 +19,20 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.bootstrap import Services
+from app.clients.fal.download import Downloader
 from app.clients.storage import LocalStorage
 from app.domain import clock, keys
 from app.domain.errors import NotFound, StorageUnavailable
 from app.domain.job import Job
+from app.pictures.provenance import COMPOSITE, TRAINED, marks_of
+from app.services.people.uploads import ANY_SIDE
 from app.services.pictures.finding import Picture
 from app.services.pictures.links import PERIOD, Look, PictureLinks
+from tests.support.factories import picture
 from tests.support.failing_storage import FailingStorage
 from tests.support.gateway import Gateway
 from tests.support.images import noise, opened, saved
+from tests.support.marks import manifest, with_c2pa
 from tests.support.services import with_parts
 
 
@@ -230,6 +239,64 @@ def test_one_picture_is_shown_with_all_that_made_it(gateway: Gateway, client: Fl
     assert (second["number"], second["prompt"], second["seed"]) == (1, job.inputs["prompt"], job.requests[0].seed)
     assert second["jobCost"] == of_job["cost"]
     assert second["fileName"].endswith("-2.jpg")
+
+
+class Delivering(Downloader):
+    """fal's answer: always this picture."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @contextlib.contextmanager
+    def fetch(self, url: str) -> Iterator[IO[bytes]]:
+        yield io.BytesIO(self._content)
+
+
+def delivered(gateway: Gateway, content: bytes, *, provenance: str, **order: Any) -> tuple[Job, bytes]:
+    """Return a job to which fal has delivered a picture, and what is stored of it."""
+    collector = copy.copy(gateway.services.collector)
+    collector._downloader, collector._provenance = Delivering(content), provenance
+    job = gateway.collect(gateway.dispatch(gateway.order(**order)), collector=collector)
+    return job, gateway.stored(job)[0]
+
+
+SIGNED = with_c2pa(saved(noise(61, 47), "PNG"), manifest(COMPOSITE))
+
+
+@pytest.mark.parametrize("content", [saved(noise(61, 47), "JPEG"), saved(noise(61, 47), "PNG"), SIGNED])
+def test_a_picture_is_kept_byte_for_byte_and_told_of(gateway: Gateway, client: FlaskClient, content: bytes) -> None:
+    job, stored = delivered(gateway, content, provenance="keep")
+
+    said = image_of(client, job)["provenance"]
+    of_picture = get(client, f"/api/images/{job.images[0].upload_id}").get_json()["provenance"]
+    signed = content is SIGNED
+    assert stored == content
+    assert said == of_picture == {"c2pa": signed, "digitalSourceType": COMPOSITE if signed else TRAINED, "synthetic": True}
+
+
+def test_with_xmp_a_picture_says_its_origin_and_is_recorded_as_it_is_stored(gateway: Gateway) -> None:
+    content = saved(noise(61, 47), "JPEG")
+
+    job, stored = delivered(gateway, content, provenance="xmp")
+    signed, kept = delivered(gateway, SIGNED, provenance="xmp")
+
+    image = job.images[0]
+    assert marks_of(io.BytesIO(stored)).digital_source_type == TRAINED
+    assert opened(stored).tobytes() == opened(content).tobytes()
+    assert (image.sha256, image.size_bytes) == (hashlib.sha256(stored).hexdigest(), len(stored))
+    assert (kept, signed.images[0].c2pa) == (SIGNED, True)
+
+
+@pytest.mark.parametrize("provenance", ["keep", "xmp"])
+def test_what_was_made_from_a_picture_says_so(gateway: Gateway, provenance: str) -> None:
+    reference = gateway.services.uploads.keep("user-1", io.BytesIO(picture()), sides=ANY_SIDE).upload
+
+    job, stored = delivered(
+        gateway, saved(noise(61, 47), "PNG"), provenance=provenance, model="nano-banana-edit", image_urls=[f"upload:{reference.id}"]
+    )
+
+    assert job.images[0].digital_source_type == COMPOSITE
+    assert (marks_of(io.BytesIO(stored)).digital_source_type == COMPOSITE) is (provenance == "xmp")
 
 
 def test_only_generated_pictures_of_ones_own_are_there(gateway: Gateway, job: Job) -> None:

@@ -277,3 +277,22 @@ def test_workers_and_the_watcher_do_without_what_is_about_callers() -> None:
     assert load_settings(env, for_web=False).jwt_secret == ""
     with pytest.raises(BadSettings, match="JWT_SECRET"):
         load_settings(env)
+
+
+def test_signing_pictures_is_refused_with_a_word() -> None:
+    assert problems(PROVENANCE="c2pa") == ("PROVENANCE: c2pa, signing pictures, is not built yet; use keep or xmp",)
+    assert [load(PROVENANCE=name).provenance for name in ("", "keep", "xmp")] == ["keep", "keep", "xmp"]
+
+
+@pytest.mark.parametrize(
+    ("env", "url"),
+    [
+        ({}, "http://localhost:5000"),
+        ({"PUBLIC_URL": "https://gateway.example/"}, "https://gateway.example"),
+        ({"STORAGE_URL": "file:///pictures", "PUBLIC_ASSET_URL": "http://10.0.0.7:5001/files/"}, "http://10.0.0.7:5001"),
+        ({"STORAGE_URL": "file:///pictures", "PUBLIC_ASSET_URL": "https://cdn.example/x"}, "http://localhost:5000"),
+        ({"PUBLIC_ASSET_URL": "https://cdn.example/files"}, "http://localhost:5000"),
+    ],
+)
+def test_links_to_pictures_lead_to_where_the_service_is_reached(env: dict[str, str], url: str) -> None:
+    assert load(**env).links_url == url

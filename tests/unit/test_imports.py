@@ -40,7 +40,7 @@ ROOMS = {
     "events": {"events", "pictures"},
     "catalog": {"catalog"},
     "reports": {"reports"},
-    "pictures": {"pictures"},
+    "pictures": {"pictures", "reports"},
     "orders": {"orders", "money", "people", "events"},
     "deliveries": {"deliveries", "pictures"},
     "fulfilment": {"fulfilment", "orders", "money", "events", "deliveries"},

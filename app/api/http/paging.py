@@ -15,11 +15,14 @@ from app.api.http.answers import Answer
 from app.domain import clock
 from app.domain.errors import FieldError, InvalidRequest
 from app.domain.job_filter import JobFilter
+from app.services.pictures.gallery import PictureCursor
 from app.services.reports.history import JobPage, PageCursor
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 #: Which way the cursor of a list leads that can be followed both ways.
 OLDER, NEWER = "o", "n"
+#: In a gallery's cursor, in place of a picture's number: behind all of the job's.
+ALL = "a"
 
 
 def limit_field() -> ma.fields.Integer:
@@ -94,6 +97,24 @@ def position_of(cursor: str | None, wanted: JobFilter) -> PageCursor | None:
     if digest != wanted.digest:
         raise _refused("This cursor belongs to another query; a cursor goes with the filters of the page it came with.")
     return PageCursor(job_id, newer=side == NEWER)
+
+
+def picture_position_of(cursor: str | None, wanted: JobFilter) -> PictureCursor | None:
+    """Return where a gallery's cursor leads. Raises InvalidRequest, as for a list of jobs."""
+    if cursor is None:
+        return None
+    number, _, place = plain(cursor).partition(".")
+    found = position_of(opaque(f"{OLDER}.{place}"), wanted)
+    if found is None or not (number == ALL or (number.isascii() and number.isdecimal() and len(number) < 6)):
+        raise _refused("Not a cursor of this list.")
+    return PictureCursor(found.job_id, None if number == ALL else int(number))
+
+
+def picture_cursor_of(place: PictureCursor | None, wanted: JobFilter) -> dict[str, Any]:
+    if place is None:
+        return {"next": None, "has_more": False}
+    number = ALL if place.number is None else str(place.number)
+    return {"next": opaque(f"{number}.{place.job_id}.{wanted.digest}"), "has_more": True}
 
 
 def cursors_of(page: JobPage, wanted: JobFilter) -> dict[str, Any]:

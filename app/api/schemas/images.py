@@ -66,6 +66,16 @@ class EstimateAnswer(Answer):
     num_images = ma.fields.Integer(data_key="numImages")
 
 
+class ProvenanceAnswer(Answer):
+    """What a picture says of its origin, or what its order tells of it."""
+
+    c2pa = ma.fields.Boolean(metadata={"description": "The file has a signed manifest of C2PA's. It is kept as it came, not verified."})
+    digital_source_type = ma.fields.String(
+        data_key="digitalSourceType", allow_none=True, metadata={"description": "IPTC's term; null for pictures from before it was kept."}
+    )
+    synthetic = shows(ma.fields.Boolean(), lambda _: True)
+
+
 class ImageAnswer(Answer):
     url = Link(attribute="key")
     thumbnail_url = shows(
@@ -88,6 +98,7 @@ class ImageAnswer(Answer):
     size_bytes = ma.fields.Integer(data_key="sizeBytes")
     sha256 = ma.fields.String()
     image_id = ma.fields.UUID(data_key="imageId", attribute="upload_id")
+    provenance = shows(ma.fields.Nested(ProvenanceAnswer), lambda image: image)
     flagged = shows(
         ma.fields.Boolean(metadata={"description": "The model's own safety checker marked this picture."}),
         lambda image: image.flagged or ma.missing,

@@ -11,7 +11,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.http.answers import Answer, Usd, shows
+from app.api.http.answers import Answer, DownloadLink, Usd, shows
 from app.api.http.paging import TwoWayCursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import MAX_METADATA_KEYS, metadata_key, no_nul, text_field, user_id_field
@@ -24,6 +24,7 @@ from app.domain.pricing import usd
 from app.services.pictures.links import PictureLinks
 
 METADATA = "metadata."
+MAX_TAGS, MAX_TAG_CHARS = 20, 64
 #: Outside of these nothing has happened, and arithmetic with times may leave what a time can be.
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -86,6 +87,8 @@ class JobFilterQuery(BodySchema):
         data_key=f"{METADATA}<key>",
         metadata={"type": "string", "description": "The value of a metadata key, as text: `metadata.campaign=spring`."},
     )
+    favorite = ma.fields.Boolean(load_default=None, metadata={"description": "Those that were noted as favorites, or the others."})
+    tag = text_field("tag", MAX_TAG_CHARS)
     created_from = moment_field("from", "Created at this time or later; a day (2026-10-01) is its start in UTC.")
     created_to = moment_field("to", "Created before this time.")
 
@@ -120,6 +123,20 @@ def _metadata_problem(name: str, data: Any) -> str | None:
         return str(exc.messages[0])
     given = data.getlist(name) if hasattr(data, "getlist") else [data[name]]
     return "Given more than once." if len(given) > 1 else None
+
+
+class NotesBody(BodySchema):
+    favorite = ma.fields.Boolean(load_default=None, truthy={True}, falsy={False})
+    tags = ma.fields.List(
+        ma.fields.String(validate=[ma.validate.Length(1, MAX_TAG_CHARS), no_nul]),
+        load_default=None,
+        validate=ma.validate.Length(max=MAX_TAGS),
+        metadata={"description": f"At most {MAX_TAGS}, of 1 to {MAX_TAG_CHARS} characters each."},
+    )
+
+    @ma.post_load
+    def _as_kept(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return data | {"tags": data["tags"] if data["tags"] is None else tuple(data["tags"])}
 
 
 class JobsQuery(JobFilterQuery):
@@ -186,6 +203,8 @@ class JobAnswer(Answer):
     project_id = ma.fields.String(data_key="projectId", allow_none=True)
     metadata = ma.fields.Dict()
     batch_id = ma.fields.UUID(data_key="batchId", allow_none=True)
+    favorite = ma.fields.Boolean()
+    tags = shows(ma.fields.List(ma.fields.String()), lambda job: list(job.tags))
     created_at = ma.fields.AwareDateTime(data_key="createdAt")
     updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
     completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)
@@ -205,8 +224,15 @@ def _metadata_text(job: Job) -> str | None:
     return json.dumps(job.metadata, ensure_ascii=False) if job.metadata else None
 
 
+class _Links(DownloadLink):
+    """Links in one cell, a line each."""
+
+    def made(self, links: PictureLinks, key: Any) -> str | None:
+        return "\n".join(filter(None, (links.download_url(each) for each in key))) or None
+
+
 class JobRow(Answer):
-    """A job in a table: flat, its pictures as their number, since links to them may expire."""
+    """A job in a table: flat. Its links end within a day, its pictures' number does not."""
 
     id = ma.fields.Raw(data_key="jobId")
     user_id = ma.fields.Raw(data_key="userId")
@@ -227,6 +253,9 @@ class JobRow(Answer):
     updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
     completed_at = ma.fields.AwareDateTime(data_key="completedAt")
     processing_time_ms = shows(ma.fields.Raw(data_key="processingTimeMs"), processing_ms)
+    favorite = ma.fields.Raw()
+    tags = shows(ma.fields.Raw(), lambda job: ", ".join(job.tags) or None)
+    download_urls = shows(_Links(data_key="downloadUrls"), lambda job: [image.key for image in job.images])
 
 
 def job_rows(jobs: Iterable[Job], links: PictureLinks, kind: ExportFormat) -> Iterator[dict[str, Any]]:

@@ -7,8 +7,10 @@ from typing import Any
 import marshmallow as ma
 
 from app.api.http.answers import Answer, DownloadLink, Link, ThumbnailLink, Usd, shows
+from app.api.http.paging import CursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
-from app.api.schemas.jobs import config_of
+from app.api.schemas.images import ProvenanceAnswer
+from app.api.schemas.jobs import JobFilterQuery, config_of
 from app.domain.job_filter import prompt_of
 from app.pictures.inspect import EXTENSIONS
 from app.pictures.thumbnail import SIZES
@@ -32,6 +34,7 @@ class GeneratedPicture(Answer):
     content_type = ma.fields.String(data_key="contentType", attribute="image.content_type")
     size_bytes = ma.fields.Integer(data_key="sizeBytes", attribute="image.size_bytes")
     sha256 = ma.fields.String(attribute="image.sha256")
+    provenance = shows(ma.fields.Nested(ProvenanceAnswer), lambda picture: picture.image)
     flagged = ma.fields.Boolean(attribute="image.flagged", metadata={"description": "The model's own safety checker marked this picture."})
     number = ma.fields.Integer(attribute="image.number", metadata={"description": "Its place among its job's images, from 0."})
     file_name = ma.fields.String(data_key="fileName", metadata={"description": "What `downloadUrl` saves it as."})
@@ -46,8 +49,20 @@ class GeneratedPicture(Answer):
     project_id = ma.fields.String(data_key="projectId", attribute="job.project_id", allow_none=True)
     metadata = ma.fields.Dict(attribute="job.metadata")
     batch_id = ma.fields.UUID(data_key="batchId", attribute="job.batch_id", allow_none=True)
+    favorite = ma.fields.Boolean(attribute="job.favorite", metadata={"description": "Its job was noted as a favorite."})
+    tags = shows(ma.fields.List(ma.fields.String()), lambda picture: list(picture.job.tags))
     created_at = ma.fields.AwareDateTime(data_key="createdAt", attribute="job.created_at")
     completed_at = ma.fields.AwareDateTime(data_key="completedAt", attribute="job.completed_at", allow_none=True)
+
+
+class GalleryQuery(JobFilterQuery):
+    limit = limit_field()
+    cursor = cursor_field()
+
+
+class GalleryAnswer(Answer):
+    images = ma.fields.List(ma.fields.Nested(GeneratedPicture))
+    cursor = ma.fields.Nested(CursorAnswer)
 
 
 def _binary(*types: str) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def job_body(job: Job, links: PictureLinks, *, own_url: str) -> dict[str, Any]:
         "projectId": job.project_id,
         "metadata": job.metadata,
         "batchId": job.batch_id,
+        "favorite": job.favorite,
+        "tags": list(job.tags),
         "createdAt": rfc3339(job.created_at),
         "updatedAt": rfc3339(job.updated_at),
         "completedAt": rfc3339(ended) if ended else None,
@@ -61,6 +63,7 @@ def _image(image: StoredImage, links: PictureLinks) -> dict[str, Any]:
         "sizeBytes": image.size_bytes,
         "sha256": image.sha256,
         "imageId": image.upload_id,
+        "provenance": {"c2pa": image.c2pa, "digitalSourceType": image.digital_source_type, "synthetic": True},
         **({"flagged": True} if image.flagged else {}),
     }
 

@@ -5,10 +5,12 @@ Only when every byte is in storage does the job end; fal's own links never reach
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import IO
 
 from attrs import define, field
 
@@ -26,7 +28,8 @@ from app.domain.errors import (
 )
 from app.domain.fal_request import BOUGHT_STATES, Failure, FinishedNotice, ResultFacts
 from app.domain.job import Job, StoredImage
-from app.pictures.inspect import inspect
+from app.pictures.inspect import PictureFacts, inspect
+from app.pictures.provenance import COMPOSITE, TRAINED, marks_of, with_source_type
 from app.services.fulfilment.settlement import Settler
 from app.services.fulfilment.stages import Stage, StageTimes
 from app.services.fulfilment.unreadable import Unreadable
@@ -38,6 +41,8 @@ UNUSABLE_TRIES = 4
 #: fal keeps results and files for days; a paid picture is fetched as long as there is hope (fal.ai docs, "Data Retention").
 GIVE_UP_AFTER = timedelta(hours=24)
 PARALLEL_PICTURES = 8
+#: What becomes of a picture that says nothing of its origin: it stays as it is, or says it in XMP.
+KEEP, IN_XMP = "keep", "xmp"
 
 
 @define(eq=False, slots=False, kw_only=True)
@@ -49,6 +54,7 @@ class Collector:
     _unreadable: Unreadable
     _settler: Settler
     _stages: StageTimes
+    _provenance: str = KEEP
     _now: Callable[[], datetime] = clock.now
     _threads: ThreadPoolExecutor = field(init=False, factory=lambda: ThreadPoolExecutor(PARALLEL_PICTURES, thread_name_prefix="collect"))
 
@@ -138,8 +144,10 @@ class Collector:
                 kept = self._unreadable.keep(job, number, file)
                 details = {"keptAs": kept} if kept else None
                 raise ResultUnusable(f"The model's answer is not an image: {exc.message}", code="not_an_image", details=details) from exc
+            term, marks = COMPOSITE if job.image_pointers else TRAINED, marks_of(file)
+            body, facts = _marked(file, facts, term) if self._provenance == IN_XMP and not marks.is_marked else (file, facts)
             key = keys.generated_image(job.user_id, job.id, number, facts.extension)
-            self._storage.put(key, file, facts.content_type)
+            self._storage.put(key, body, facts.content_type)
         return StoredImage(
             upload_id=clock.new_id(),
             number=number,
@@ -150,6 +158,8 @@ class Collector:
             size_bytes=facts.size_bytes,
             sha256=facts.sha256,
             flagged=picture.flagged,
+            c2pa=marks.c2pa,
+            digital_source_type=marks.digital_source_type or term,
         )
 
     def _postponed(self, job: Job, index: int, exc: GatewayError, *, was_bad: bool = False) -> Job | None:
@@ -161,6 +171,20 @@ class Collector:
     def _failed(self, job: Job, index: int, exc: GatewayError) -> Job | None:
         failure = Failure(exc.code, exc.message, exc.details)
         return self._jobs.change(job, lambda j: j.request_failed(index, failure, now=self._now()))
+
+
+def _marked(file: IO[bytes], facts: PictureFacts, term: str) -> tuple[IO[bytes], PictureFacts]:
+    """Return a picture that says its origin in XMP; as it was where that cannot be said in it."""
+    made = with_source_type(file.read(), term, width=facts.width, height=facts.height)
+    file.seek(0)
+    if made is None:
+        return file, facts
+    try:
+        found = inspect(marked := io.BytesIO(made))
+    except NotAnImage:
+        log.warning("a picture could not be marked and stays as it is", exc_info=True)
+        return file, facts
+    return marked, found
 
 
 def _raise_worth_waiting(job: Job, index: int, errors: Sequence[GatewayError], *, have_some: bool) -> None:

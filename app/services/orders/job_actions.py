@@ -75,6 +75,11 @@ class JobActions:
             self._announcer.announce(job)
         return job
 
+    def note(self, job_id: str, *, user_id: Whose, favorite: bool | None, tags: tuple[str, ...] | None) -> Job:
+        """Note that a job is a favorite, and its tags; None leaves what is noted. Raises NotFound, Gone."""
+        job = self.job(job_id, user_id=user_id)
+        return self._jobs.change(job, lambda j: j.noted(favorite=favorite, tags=tags)) or self.job(job_id, user_id=user_id)
+
     def retry(
         self,
         job_id: str,
