@@ -70,6 +70,7 @@ from app.services.people.accounts import Accounts, run_inline
 from app.services.people.sessions import BearerTokens, Sessions
 from app.services.people.tickets import Tickets
 from app.services.people.uploads import MEGABYTE, Uploads
+from app.services.pictures.archives import Archives
 from app.services.pictures.finding import Pictures
 from app.services.pictures.gallery import Gallery
 from app.services.pictures.links import PictureLinks
@@ -272,6 +273,7 @@ class Services:
     thumbnails = part(Thumbnails)
     pictures = part(Pictures, uploads="_upload_store")
     gallery = part(Gallery)
+    archives = part(Archives)
 
     @built_once
     def links(self) -> PictureLinks:

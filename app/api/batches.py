@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import Response
+
+from app.api.files import sent_archive
 from app.api.http import examples, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
@@ -12,6 +15,7 @@ from app.api.http.limits import submits
 from app.api.http.ordering import IDEMPOTENCY_KEY, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import batches as schemas
+from app.api.schemas.pictures import ARCHIVE_ANSWERS
 from app.domain.api_key import Scope
 from app.domain.batch import Batch, BatchView
 from app.domain.endpoint import BATCH_COMPLETED, USUAL_JOB_EVENTS, OrderHook
@@ -49,6 +53,16 @@ def create_batch(body: dict[str, Any]) -> tuple[Batch, int, dict[str, str]]:
 def show_batch(batch_id: str) -> BatchView:
     """Show how far a batch is. Its jobs are listed by `GET /api/jobs?batchId=`."""
     return services().batches.view(batch_id, user_id=caller().sees)
+
+
+@blueprint.get("/batches/<batch_id>/archive")
+@needs(Scope.READ)
+@blueprint.doc(responses=ARCHIVE_ANSWERS)
+@blueprint.errors(401, 403, 404, 503)
+def archive_batch(batch_id: str) -> Response:
+    """Fetch the pictures that a batch has by now as one zip file."""
+    batch = services().batches.view(batch_id, user_id=caller().sees).batch
+    return sent_archive(f"batch-{batch.id}", services().archives.of_batch(batch.id))
 
 
 @blueprint.post("/batches/<batch_id>/cancel")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import IO
 
 from flask import Blueprint, Response, request, send_file
@@ -30,6 +32,16 @@ def file(key: str) -> Response:
     # Behind an address of the operator's for pictures, caches in between may keep what they see.
     audience = "public" if services().settings.public_asset_url else "private"
     return sent(storage.open(key), content_type, audience=audience, name=key.rpartition("/")[2])
+
+
+def sent_archive(name: str, pieces: Iterator[bytes]) -> Response:
+    """Return the download of a zip file. Its first piece is made before anything is answered: what fails there gets its error body."""
+    hold_download()
+    first = next(pieces)
+    response = Response(chain([first], pieces), content_type="application/zip")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.zip"'
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
 
 
 def sent(body: IO[bytes], content_type: str, *, audience: str, name: str | None = None, attachment: bool = False) -> Response:

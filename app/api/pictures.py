@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from flask import Blueprint, Response, request
 
-from app.api.files import TYPES, sent
+from app.api.files import TYPES, sent, sent_archive
 from app.api.http import paging, services
 from app.api.http.access import needs, open_to_all
 from app.api.http.auth import caller
@@ -54,6 +54,17 @@ def show_picture(image_id: str) -> Picture:
 def show_thumbnail(query: dict[str, Any], image_id: str) -> Response:
     """Show a picture made small, as WebP: made when it is first asked for, and kept. One that cannot be made small is shown as it is."""
     return _thumbnail(services().pictures.get(image_id, user_id=caller().sees).image.key, query["size"])
+
+
+@blueprint.post("/archive")
+@needs(Scope.READ)
+@blueprint.arguments(schemas.ArchiveBody)
+@blueprint.doc(responses=schemas.ARCHIVE_ANSWERS)
+@blueprint.errors(400, 401, 403, 404, 503)
+def archive_pictures(body: dict[str, Any]) -> Response:
+    """Fetch pictures as one zip file, named as `downloadUrl` names them."""
+    ids = [str(image_id) for image_id in body["image_ids"]]
+    return sent_archive("pictures", services().archives.of_pictures(ids, user_id=caller().sees))
 
 
 @links.get("/pictures/<look>/<path:key>")

@@ -15,6 +15,8 @@ from app.domain.job_filter import prompt_of
 from app.pictures.inspect import EXTENSIONS
 from app.pictures.thumbnail import SIZES
 
+MAX_ARCHIVED = 500
+
 
 class ThumbnailQuery(BodySchema):
     size = ma.fields.Integer(
@@ -69,4 +71,15 @@ def _binary(*types: str) -> dict[str, Any]:
     return {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in types}}
 
 
+class ArchiveBody(BodySchema):
+    image_ids = ma.fields.List(
+        ma.fields.UUID(),
+        data_key="imageIds",
+        required=True,
+        validate=ma.validate.Length(1, MAX_ARCHIVED),
+        metadata={"description": f"1 to {MAX_ARCHIVED} pictures."},
+    )
+
+
+ARCHIVE_ANSWERS = {"200": {"description": "The zip file; one that was cut off by an error does not open.", **_binary("application/zip")}}
 THUMBNAIL_ANSWERS = {"200": {"description": "The picture made small, or as it is where it cannot be.", **_binary(*EXTENSIONS)}}

@@ -29,7 +29,7 @@ class Picture:
     def file_name(self) -> str:
         """Return `<model>-<first words of the prompt>-<n>.<ext>`, its number counted from 1."""
         words = "-".join(_WORD.findall(prompt_of(self.job)[:1000])[:NAME_WORDS])[:NAME_CHARS].strip("-")
-        name = "-".join(filter(None, (self.job.model, words, str(self.image.number + 1))))
+        name = "-".join(filter(None, (self.job.model.replace("/", "-"), words, str(self.image.number + 1))))
         return f"{name}.{self.image.key.rpartition('.')[2]}"
 
     @property
