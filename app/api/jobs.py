@@ -77,7 +77,7 @@ def show_job(job_id: str) -> Response:
 
 @blueprint.patch("/<job_id>")
 @needs(Scope.GENERATE)
-@blueprint.arguments(schemas.NotesBody)
+@blueprint.arguments(schemas.NotesBody, examples=examples.NOTES)
 @blueprint.response(200, schemas.JobAnswer)
 @blueprint.errors(400, 401, 404, 410)
 def note_job(body: dict[str, Any], job_id: str) -> Job:

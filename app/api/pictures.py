@@ -7,7 +7,7 @@ from typing import IO, Any
 from flask import Blueprint, Response, request
 
 from app.api.files import TYPES, sent, sent_archive
-from app.api.http import paging, services
+from app.api.http import examples, paging, services
 from app.api.http.access import needs, open_to_all
 from app.api.http.auth import caller
 from app.api.http.limits import hold_download
@@ -58,7 +58,7 @@ def show_thumbnail(query: dict[str, Any], image_id: str) -> Response:
 
 @blueprint.post("/archive")
 @needs(Scope.READ)
-@blueprint.arguments(schemas.ArchiveBody)
+@blueprint.arguments(schemas.ArchiveBody, examples=examples.ARCHIVE)
 @blueprint.doc(responses=schemas.ARCHIVE_ANSWERS)
 @blueprint.errors(400, 401, 403, 404, 503)
 def archive_pictures(body: dict[str, Any]) -> Response:

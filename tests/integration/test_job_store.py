@@ -82,6 +82,8 @@ def every_field_set() -> Job:
         "retry_of": "job-0",
         "batch_id": "batch-1",
         "budgets": ("key:key-1", "user:user-1"),
+        "favorite": True,
+        "tags": ("spring", "summer"),
         "repeat": Repeat(fingerprint="a" * 64, made_by=1, arrived_at=after(1), tries=2, claimed_at=after(2), answered_at=after(3)),
         "hook": OrderHook(url="https://x.example/hook", owner="key:key-1", events=("job.completed",), format=HookFormat.SLACK),
     }

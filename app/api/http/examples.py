@@ -16,6 +16,8 @@ SMALL_PICTURE = (
     "AAAAAElFTkSuQmCC"
 )
 
+NOTES = {"spring": _example("A favorite, with a tag", {"favorite": True, "tags": ["spring"]})}
+ARCHIVE = {"one": _example("One picture", {"imageIds": ["01a1fbd9-22ff-77bc-adcb-c0f03fbb7664"]})}
 GENERATE = {
     "textToImage": _example(
         "Text to image",
