@@ -28,6 +28,8 @@ ROUTE_BYTES = {
     "images.generate": ORDER_BYTES,
     "images.estimate_cost": ORDER_BYTES,
     "jobs.retry_job": PROMPT_BYTES,
+    "jobs.note_job": PROMPT_BYTES,
+    "pictures.archive_pictures": PROMPT_BYTES,
     "deliveries.create_webhook": PROMPT_BYTES,
     "deliveries.change_webhook": PROMPT_BYTES,
     "batches.create_batch": ORDER_BYTES,
