@@ -22,6 +22,8 @@ from app.services.pictures.links import Look
 
 blueprint = ApiBlueprint("pictures", __name__, url_prefix="/api/images", description="Generated pictures")
 links = Blueprint("picture_links", __name__)
+#: As long as an id is: other words at this place are other routes.
+IMAGE = "/<string(length=36):image_id>"
 
 
 @blueprint.get("")
@@ -37,7 +39,7 @@ def list_pictures(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]
     return {"images": page.pictures, "cursor": cursor}, paging.links(cursor)
 
 
-@blueprint.get("/<image_id>")
+@blueprint.get(IMAGE)
 @needs(Scope.READ)
 @blueprint.response(200, schemas.GeneratedPicture)
 @blueprint.errors(401, 403, 404)
@@ -46,7 +48,7 @@ def show_picture(image_id: str) -> Picture:
     return services().pictures.get(image_id, user_id=caller().sees)
 
 
-@blueprint.get("/<image_id>/thumbnail")
+@blueprint.get(f"{IMAGE}/thumbnail")
 @needs(Scope.READ)
 @blueprint.arguments(schemas.ThumbnailQuery, location="query")
 @blueprint.doc(responses=schemas.THUMBNAIL_ANSWERS)

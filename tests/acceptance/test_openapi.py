@@ -124,7 +124,7 @@ def test_every_route_of_the_api_is_documented(service: Service, spec: Spec) -> N
     )
 
     routes = {
-        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule))
+        (method.lower(), re.sub(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>", r"{\1}", rule))
         for rule, methods in json.loads(done.stdout)
         for method in methods
         if rule.startswith("/api/") and not rule.startswith(FALS_OWN)
@@ -195,7 +195,8 @@ def test_every_example_is_carried_out_and_answered_as_documented(service: Servic
 
 def test_a_form_is_filled_in_so_that_only_the_picture_is_missing(service: Service, spec: Spec, admin: Answer) -> None:
     form = spec["paths"]["/api/generate/image-reference"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    fields = {name: str(field["example"]) for name, field in form["schema"]["properties"].items() if "example" in field}
+    examples = {name: field["example"] for name, field in form["schema"]["properties"].items() if "example" in field}
+    fields = {name: value if isinstance(value, list) else str(value) for name, value in examples.items()}
 
     answer = service.client.post(
         "/api/generate/image-reference", data=fields, files={"image": ("me.png", picture())}, headers=admin["headers"]

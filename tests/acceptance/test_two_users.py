@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.acceptance.service import Answer, Service
 
 #: Routes whose parameter names nobody's property.
 OPEN_PARAMETERS = {"name"}
+#: Without one these are refused before anybody looks whose it is.
+BODIES: dict[str, dict[str, Any]] = {"PATCH": {"json": {"favorite": True}}}
 NOBODYS = "01a1fbd0-bc8c-709f-83ac-6312d7eb7090"
 
 
@@ -81,7 +84,9 @@ def test_another_users_things_look_on_every_route_as_if_they_were_not_there(ada:
         for parameter in parameters:
             hers = hers.replace(f"{{{parameter}}}", id_for(path, parameter, grace))
         nobodys = re.sub(r"\{\w+\}", NOBODYS, path)
-        answers = [ada.request(method, address) for address in (hers, hers.upper().replace("/API/", "/api/"), nobodys)]
+        answers = [
+            ada.request(method, address, **BODIES.get(method, {})) for address in (hers, hers.upper().replace("/API/", "/api/"), nobodys)
+        ]
         if {answer.status_code for answer in (answers[0], answers[2])} != {404} or answers[1].status_code != 404:
             wrong.append(f"{method} {hers}: {[answer.status_code for answer in answers]}")
         if without_request_id(answers[0].text) != without_request_id(answers[2].text):

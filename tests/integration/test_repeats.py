@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+
+import pytest
 
 from app.domain import clock
 from app.domain.job import Job
@@ -15,7 +18,13 @@ from app.services.orders.submit import Accepted, Orders
 from tests.support.gateway import SMALL, Gateway
 
 START = clock.now()
+"""When the tries of a test begin to come: set anew by each, since what is known of a try ends after a while."""
 ROUNDS = 15
+
+
+@pytest.fixture(autouse=True)
+def start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "START", clock.now())
 
 
 def order(number: int, *, fingerprint: str = "f" * 64, arrived_at: datetime | None = None) -> Order:

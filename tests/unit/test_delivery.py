@@ -20,6 +20,7 @@ from app.services.deliveries.bodies import MAX_TEXT_CHARS, fitting, job_body
 from app.services.deliveries.job_events import owners_of
 from app.services.deliveries.secrets import Vault
 from app.services.deliveries.signing import standard_headers
+from app.services.pictures.links import PictureLinks
 from tests.support.factories import NOON, after, canceled_job, completed_job, make_job
 
 FAILED = Reply(status_code=500)
@@ -203,12 +204,13 @@ def test_what_is_locked_is_read_by_its_own_key_and_holder_only() -> None:
 
 def test_a_job_is_told_as_it_is_shown(tmp_path: Any) -> None:
     storage = LocalStorage(tmp_path, "http://localhost:5000/files")
+    links = PictureLinks(storage=storage, own_url="http://localhost:5000", secret="s", now=lambda: NOON)
 
     for job in (make_job(), completed_job(requests=(2,), metadata={"a": 1}), canceled_job()):
-        told = job_body(job, storage, own_url="http://localhost:5000")
+        told = job_body(job, links, own_url="http://localhost:5000")
         assert told.pop("seq") == job.seq
         assert told.pop("jobUrl") == f"http://localhost:5000/api/jobs/{job.id}"
-        assert told == JobAnswer.of(job, storage)
+        assert told == JobAnswer.of(job, links)
 
 
 def test_what_is_told_stays_below_twenty_kilobytes() -> None:

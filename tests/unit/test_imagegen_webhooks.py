@@ -28,10 +28,14 @@ BODY = json.dumps({"type": "job.completed", "timestamp": "2026-11-26T10:00:00.00
 NOW = time.time()
 
 
-def signed(body: str = BODY, *, secret: str = SECRET, message_id: str = "msg_1", age_s: float = 0) -> dict[str, str]:
-    at = datetime.fromtimestamp(NOW, UTC) - timedelta(seconds=age_s)
+def signed(body: str = BODY, *, secret: str = SECRET, message_id: str = "msg_1", age_s: float = 0, now_s: float = NOW) -> dict[str, str]:
+    at = datetime.fromtimestamp(now_s, UTC) - timedelta(seconds=age_s)
     signature = Webhook(secret).sign(message_id, at, body)
     return {"Webhook-Id": message_id, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+
+
+def fresh(**more: Any) -> dict[str, str]:
+    return signed(now_s=time.time(), **more)
 
 
 def test_what_the_library_of_standard_webhooks_signs_is_genuine() -> None:
@@ -81,7 +85,7 @@ def test_the_listener_reports_each_webhook_tells_a_repeat_and_answers_a_forgery_
     reports: list[dict[str, Any]] = []
 
     with listening(reports) as url:
-        answers = [httpx.post(url, content=BODY, headers=headers).status_code for headers in (signed(), signed(), signed(secret=OTHER))]
+        answers = [httpx.post(url, content=BODY, headers=headers).status_code for headers in (fresh(), fresh(), fresh(secret=OTHER))]
 
     assert answers == [200, 200, 401]
     assert [(found["id"], found["verified"], found["again"]) for found in reports] == [
@@ -94,7 +98,7 @@ def test_the_listener_reports_each_webhook_tells_a_repeat_and_answers_a_forgery_
 
 def test_the_listener_can_be_told_to_fail_so_that_retries_can_be_seen() -> None:
     with listening([], status=503) as url:
-        answer = httpx.post(url, content=BODY, headers=signed())
+        answer = httpx.post(url, content=BODY, headers=fresh())
 
     assert answer.status_code == 503
 
@@ -103,7 +107,7 @@ def test_the_listener_reads_no_body_that_no_webhook_has() -> None:
     reports: list[dict[str, Any]] = []
 
     with listening(reports) as url:
-        chunked = httpx.post(url, content=iter([b"x"]), headers=signed())
+        chunked = httpx.post(url, content=iter([b"x"]), headers=fresh())
         connection = http.client.HTTPConnection(urlsplit(url).netloc)
         connection.putrequest("POST", "/hook")
         connection.putheader("Content-Length", "1000001")

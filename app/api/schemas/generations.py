@@ -177,8 +177,11 @@ def image_reference_content() -> dict[str, Any]:
     }
     required = ["prompt", "referenceType"]
     file = {"image": {"type": "string", "contentMediaType": "application/octet-stream"}}
-    # Forms are filled in from the fields' own examples; without one an id would be made up.
-    form = {name: {**field, "example": examples.REFERENCE_FORM.get(name, "")} for name, field in fields.items()}
+    # Forms are filled in from the fields' own examples, each of its field's type; without one an id would be made up.
+    form = {
+        name: {**field, "example": examples.REFERENCE_FORM.get(name, [] if field["type"] == "array" else "")}
+        for name, field in fields.items()
+    }
     data_uri = {
         "image": {
             "type": "string",

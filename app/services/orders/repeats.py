@@ -64,7 +64,8 @@ class Repeats:
             likely = (other for other in later if other.repeat and repeat.came_before(tries, other.repeat))
             # Once it is this one's, the other try does not take it back.
             return next((had for other in likely if (had := self._jobs.change(other, lambda j: repeat.adopted(j, tries)))), None)
-        equal = self._jobs.of_equal_requests(tries.fingerprint, since=self._now() - REACH)
+        # Its own claim is as old as its request, which a process that stood still has held for long: it is no rival of itself.
+        equal = [other for other in self._jobs.of_equal_requests(tries.fingerprint, since=self._now() - REACH) if other.id != job.id]
         mine = Try(tries.fingerprint, tries.made_by, tries.arrived_at)
         return next(iter(repeat.best_first(equal, mine, self._now())), None)
 
