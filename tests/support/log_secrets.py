@@ -20,6 +20,8 @@ SHAPES = {
     "a token": re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"),
     "a prompt": re.compile(r"a red bicycle|a lighthouse in a storm|Professional headshot"),
 }
+#: An address that was asked for. A fuzzer takes words of the documented examples for ids; what it asks for is no prompt that leaked.
+ASKED_FOR = re.compile(r'"(event|path)": "([A-Z]+ )?/[^"]*"')
 SECRET_SETTINGS = ("FAL_KEY", "FAL_ADMIN_KEY", "JWT_SECRET", "AWS_SECRET_ACCESS_KEY", "MINIO_ROOT_PASSWORD")
 ADDRESSES = ("MONGODB_URI", "REDIS_URL")
 PASSWORD_FIELDS = ("password", "currentPassword", "newPassword")
@@ -66,7 +68,9 @@ def leaks(path: Path, secrets: Iterable[str]) -> Iterator[tuple[str, str]]:
     if spellings:
         shapes["a secret of this run"] = re.compile("|".join(map(re.escape, sorted(spellings))))
     for line in path.read_text(errors="replace").splitlines():
-        yield from ((what, line) for what, shape in shapes.items() if shape.search(line))
+        for what, shape in shapes.items():
+            if shape.search(ASKED_FOR.sub("", line) if what == "a prompt" else line):
+                yield what, line
 
 
 def listen_to(reader: LogReader) -> None:

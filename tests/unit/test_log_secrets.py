@@ -51,3 +51,10 @@ def test_the_passwords_of_requests_are_remembered_and_common_words_are_not() -> 
         reader.note_request(body)
 
     assert reader._passwords == {"correct horse battery", "a lighthouse at dawn"}
+
+
+def test_what_was_asked_for_is_no_prompt_that_leaked(tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    log.write_text('{"event": "GET /api/webhooks/a red bicycle/deliveries 404"}\n{"event": "ordered", "prompt": "a red bicycle"}\n')
+
+    assert list(leaks(log, [])) == [("a prompt", '{"event": "ordered", "prompt": "a red bicycle"}')]
