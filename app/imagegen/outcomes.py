@@ -40,10 +40,6 @@ class ClientError(Exception):
             self.code = code
 
 
-class GenerationFailed(ClientError):
-    pass
-
-
 class WrongCall(ClientError):
     exit_code = Exit.USAGE
     code = "usage"
@@ -83,8 +79,3 @@ class Refused(ClientError):
 class Interrupted(ClientError):
     exit_code = Exit.INTERRUPTED
     code = "interrupted"
-
-
-class PartlyDelivered(ClientError):
-    exit_code = Exit.PARTLY
-    code = "partly_delivered"
