@@ -8,7 +8,6 @@ import hashlib
 import io
 import logging
 import shutil
-import tempfile
 import threading
 import time
 import uuid
@@ -23,11 +22,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.config import BadSettings
 from app.domain.errors import NotFound, StorageUnavailable
+from app.pictures.spooled import spooled
 
 log = logging.getLogger(__name__)
 
 LINK_LIFETIME_S = 24 * 3600
-IN_MEMORY_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 #: Together within a minute: so long may a half-open connection go unnoticed. What fails is repeated by whoever asked for it.
 CONNECT_S, READ_S, TRIES = 4, 25, 2
 #: How long it counts as proved that objects can be written, read and deleted; and how soon a failed proof is tried again.
@@ -85,15 +85,9 @@ class S3Storage:
 
     def open(self, key: str) -> IO[bytes]:
         """Fetch the whole object first: a body that breaks off while it is read would raise the vendor's errors."""
-        file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - handed to the caller
-        try:
-            with _translated_s3():
-                shutil.copyfileobj(self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"], file)
-        except BaseException:
-            file.close()
-            raise
-        file.seek(0)
-        return file
+        with _translated_s3():
+            body = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]
+            return spooled(lambda file: shutil.copyfileobj(body, file))
 
     def has(self, key: str) -> bool:
         try:
@@ -272,7 +266,7 @@ def _config(addressing_style: str, endpoint_url: str | None, read_timeout_s: flo
 def _md5_of(body: IO[bytes]) -> str:
     """Return the MD5 of a body as S3 wants it, and leave the body where it was."""
     start, digest = body.tell(), hashlib.md5(usedforsecurity=False)
-    while chunk := body.read(IN_MEMORY_BYTES):
+    while chunk := body.read(CHUNK_BYTES):
         digest.update(chunk)
     body.seek(start)
     return base64.b64encode(digest.digest()).decode()

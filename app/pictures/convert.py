@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import IO, Any
 
 from PIL import Image
 
 from app.pictures.inspect import CONTENT_TYPES, broken_pictures_refused
+from app.pictures.spooled import spooled
 
 #: What a conversion may take, measured as the process' growth: bytes for each pixel, by format, and for a WEBP with transparency.
 MEMORY_BYTES = 256 * 1024 * 1024
 PIXEL_BYTES = {"png": 9, "jpeg": 9, "webp": 13}
 CLEAR_WEBP_PIXEL_BYTES = 35
-IN_MEMORY_BYTES = 1 << 20
 #: Quality of JPEG and WEBP where nobody says another. PNG loses nothing.
 QUALITY = 95
 #: Where more effort would cost several times the time, and the memory, for some percent of the size.
@@ -66,11 +65,4 @@ def _written(picture: Image.Image, kind: str, profile: bytes | None, quality: in
     settings: dict[str, Any] = {"compress_level": PNG_LEVEL}
     if kind != "png":
         settings = {"quality": QUALITY if quality is None else quality, "method": WEBP_METHOD}
-    made = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - handed to the caller
-    try:
-        picture.save(made, kind.upper(), icc_profile=profile, **settings)
-    except BaseException:
-        made.close()
-        raise
-    made.seek(0)
-    return made
+    return spooled(lambda file: picture.save(file, kind.upper(), icc_profile=profile, **settings))

@@ -45,19 +45,9 @@ class FalErrorAnswer(Answer):
     status = ma.fields.String()
 
 
-class FalSubmitAnswer(Answer):
-    status = ma.fields.String()
-    request_id = ma.fields.UUID()
-    queue_position = ma.fields.Integer()
-    response_url = ma.fields.String()
-    status_url = ma.fields.String()
-    cancel_url = ma.fields.String()
-    logs = ma.fields.Raw(allow_none=True)
-    metrics = ma.fields.Dict()
-    gateway_request_id = ma.fields.UUID()
+class FalRequestAnswer(Answer):
+    """What fal tells of a request, when it is taken and whenever its state is asked for."""
 
-
-class FalStatusAnswer(Answer):
     status = ma.fields.String(metadata={"description": "IN_QUEUE, IN_PROGRESS, or COMPLETED, which a failed request is, too."})
     request_id = ma.fields.UUID()
     queue_position = ma.fields.Integer()
@@ -66,6 +56,13 @@ class FalStatusAnswer(Answer):
     cancel_url = ma.fields.String()
     logs = ma.fields.Raw(allow_none=True)
     metrics = ma.fields.Dict()
+
+
+class FalSubmitAnswer(FalRequestAnswer):
+    gateway_request_id = ma.fields.UUID()
+
+
+class FalStatusAnswer(FalRequestAnswer):
     error = ma.fields.String()
     error_type = ma.fields.String()
 

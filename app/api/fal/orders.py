@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -116,7 +117,7 @@ def _passed_on(*, passes_timeout: bool) -> dict[str, str]:
         wrong.append(FieldError(f"/{RUNNER_HINT}", f"Use 1 to {MAX_HINT_CHARS} printable ASCII characters"))
     if priority is not None and priority not in PRIORITIES:
         wrong.append(FieldError(f"/{PRIORITY_HEADER}", f"Use {' or '.join(PRIORITIES)}"))
-    if passes_timeout and timeout is not None and not _is_start_time(timeout):
+    if passes_timeout and timeout is not None and not 0 < seconds(timeout) <= MAX_START_S:
         wrong.append(FieldError(f"/{TIMEOUT}", f"Use seconds, above 0 and at most {MAX_START_S}"))
     if wrong:
         raise InvalidRequest("; ".join(f"{error.pointer[1:]}: {error.detail}" for error in wrong), wrong)
@@ -124,11 +125,12 @@ def _passed_on(*, passes_timeout: bool) -> dict[str, str]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _is_start_time(text: str) -> bool:
+def seconds(text: str) -> float:
+    """Return the seconds that a text names; NaN for one that names none."""
     try:
-        return 0 < float(text) <= MAX_START_S
+        return float(text)
     except ValueError:
-        return False
+        return math.nan
 
 
 def _sorted_out(spec: ModelSpec, body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

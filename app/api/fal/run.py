@@ -13,7 +13,7 @@ from flask import Response, g, request
 from app.api.fal import documents, outputs
 from app.api.fal.documents import APP, blueprint
 from app.api.fal.errors import refused
-from app.api.fal.orders import TIMEOUT, ordered
+from app.api.fal.orders import TIMEOUT, ordered, seconds
 from app.api.http import services
 from app.api.http.access import needs
 from app.api.http.auth import caller
@@ -66,10 +66,7 @@ def _awaited(app: str, *, as_stream: bool) -> Response:
 
 def _asked_s() -> float:
     """Return how long the caller waits at most; what is no time is none."""
-    try:
-        asked = float(request.headers.get(TIMEOUT, "inf"))
-    except ValueError:
-        return math.inf
+    asked = seconds(request.headers.get(TIMEOUT, "inf"))
     return asked if asked > 0 else math.inf
 
 

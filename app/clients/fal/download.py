@@ -7,7 +7,6 @@ how an emulator on this machine works.
 from __future__ import annotations
 
 import base64
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO
@@ -18,11 +17,11 @@ import httpx
 
 from app.clients.guarded import GuardedBackend, NotPublic, public_address
 from app.domain.errors import ResultUnavailable, ResultUnusable
+from app.pictures.spooled import spooled
 
 MAX_BYTES = 50 << 20
 MAX_REDIRECTS = 3
 TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 10.0, "pool": 30.0}
-IN_MEMORY_BYTES = 1 << 20
 #: Pictures do not shrink, so nothing is gained by packing; some caches pack them all the same.
 HEADERS = (("Accept", "image/*"), ("Accept-Encoding", "identity"))
 CHUNK_BYTES = 1 << 16
@@ -106,19 +105,15 @@ def _refusal(status: int) -> ResultUnavailable | ResultUnusable:
 
 
 def _spooled(chunks: Iterable[bytes], max_bytes: int) -> IO[bytes]:
-    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - handed to the caller
-    size = 0
-    try:
+    def write(file: IO[bytes]) -> None:
+        size = 0
         for chunk in chunks:
             size += len(chunk)
             if size > max_bytes:
                 raise ResultUnusable(f"The picture is larger than {max_bytes >> 20} MB", code="file_too_large")
             file.write(chunk)
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    return file
+
+    return spooled(write)
 
 
 def _unpacked(file: IO[bytes], encoding: bytes, max_bytes: int) -> IO[bytes]:

@@ -6,7 +6,6 @@ is published, too: receivers may keep what they have read for as long.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,8 +15,6 @@ from urllib.parse import quote
 
 from attrs import define
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.clients.storage import Storage
 from app.domain.budget import month_of
@@ -26,6 +23,8 @@ from app.domain.errors import Misconfigured
 from app.domain.event import Event
 from app.domain.fal_answer import failed_answer, output_of
 from app.domain.job import Job, JobStatus
+from app.domain.seal import unpadded
+from app.services.deliveries.secrets import derived_key
 
 
 @define(eq=False, slots=False, kw_only=True)
@@ -70,14 +69,12 @@ class FalSigner:
 
     def _jwk(self, month: str) -> dict[str, str]:
         public = self._key_of(month).public_key().public_bytes_raw()
-        encoded = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
-        return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": month, "x": encoded}
+        return {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": month, "x": unpadded(public)}
 
     def _key_of(self, month: str) -> Ed25519PrivateKey:
         if not self._secret:
             raise Misconfigured("Webhooks need SECRETS_KEY, or JWT_SECRET, in every process")
         if month not in self._keys:
-            info = f"imagegw fal webhooks {month}".encode()
-            seed = HKDF(SHA256(), length=32, salt=None, info=info).derive(self._secret.encode())
+            seed = derived_key(self._secret, f"imagegw fal webhooks {month}")
             self._keys = {**dict(list(self._keys.items())[-2:]), month: Ed25519PrivateKey.from_private_bytes(seed)}
         return self._keys[month]

@@ -25,12 +25,16 @@ SECRET_BYTES = 32
 NONCE_BYTES = 12
 
 
+def derived_key(secret: str, purpose: str) -> bytes:
+    """Return 32 bytes that follow from a setting and what they are for."""
+    return HKDF(SHA256(), length=32, salt=None, info=purpose.encode()).derive(secret.encode())
+
+
 class Vault:
     """Encrypts short texts. What is bound to one owner or endpoint cannot be read as another's."""
 
     def __init__(self, key: str) -> None:
-        derived = HKDF(SHA256(), length=32, salt=None, info=b"imagegw webhooks").derive(key.encode()) if key else None
-        self._cipher = AESGCM(derived) if derived else None
+        self._cipher = AESGCM(derived_key(key, "imagegw webhooks")) if key else None
 
     def lock(self, text: str, *, bound_to: str) -> str:
         """Return a text encrypted. Raises Misconfigured where there is no key."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from app.domain import clock
 from app.domain.account import Session
 from app.domain.asset import Upload
 from app.domain.errors import GatewayError, Unauthorized
+from app.domain.seal import Seal, unpadded
 from app.services.people.sessions import Credential, Sessions
 from app.services.people.uploads import ANY_SIDE, Uploads
 from app.stores.uploads import UsedTicketStore
@@ -43,8 +42,7 @@ class Tickets:
     def __init__(
         self, *, secret: str, used: UsedTicketStore, uploads: Uploads, sessions: Sessions, now: Callable[[], datetime] = clock.now
     ) -> None:
-        # A key of its own: what is signed here means nothing anywhere else.
-        self._key = hmac.digest(secret.encode(), b"upload tickets", hashlib.sha256)
+        self._seal = Seal(secret, "upload tickets")
         self._used = used
         self._uploads = uploads
         self._sessions = sessions
@@ -57,13 +55,13 @@ class Tickets:
     def text_of(self, ticket: Ticket) -> str:
         """Return a ticket as it is handed out: letters that may stand in headers and paths."""
         fields = [ticket.id, ticket.user_id, _encoded(ticket.credential), ticket.once, ticket.expires_at.timestamp()]
-        content = _spelled(json.dumps(fields).encode())
-        return f"{PREFIX}{content}.{self._signed(content)}"
+        content = unpadded(json.dumps(fields).encode())
+        return f"{PREFIX}{content}.{self._seal.of(content)}"
 
     def read(self, text: str, *, once: bool) -> Ticket:
         """Return the ticket of a text. Raises Unauthorized for what was not made here, for that, or has ended."""
         content, _, signature = text.removeprefix(PREFIX).partition(".")
-        if not text.isascii() or not hmac.compare_digest(signature, self._signed(content)):
+        if not text.isascii() or not self._seal.is_of(signature, content):
             raise Unauthorized(NOT_VALID)
         try:
             ticket_id, user_id, encoded, is_once, expires = json.loads(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))
@@ -91,9 +89,6 @@ class Tickets:
         """Return the id of the upload that came by a ticket for one; None where none did."""
         return self._used.upload_of(ticket_id)
 
-    def _signed(self, content: str) -> str:
-        return _spelled(hmac.digest(self._key, content.encode(), hashlib.sha256))
-
 
 def _encoded(credential: Credential | None) -> Any:
     if not isinstance(credential, Session):
@@ -112,7 +107,3 @@ def _decoded(encoded: Any) -> Credential | None:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _spelled(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from attrs import define, field
+
 from app.clients.storage import Storage
 from app.domain.errors import NotAnImage, NotFound, StorageUnavailable
 from app.domain.job import StoredImage
@@ -19,13 +21,13 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2
 
 
+@define(eq=False, slots=False, kw_only=True)
 class Previews:
     """`offload` runs the work where it blocks nobody: the web process gives it real threads."""
 
-    def __init__(self, *, storage: Storage, offload: Callable[..., Any]) -> None:
-        self._storage = storage
-        self._offload = offload
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+    _storage: Storage
+    _offload: Callable[..., Any]
+    _places: threading.BoundedSemaphore = field(init=False, factory=lambda: threading.BoundedSemaphore(AT_ONCE))
 
     def of(self, image: StoredImage, *, max_bytes: int) -> bytes | None:
         """Return a JPEG of a stored picture, or None where there cannot be one just now: it is an extra, the picture has its link."""
