@@ -170,6 +170,7 @@ class Services:
         self.usage.mend()
         self.unreadable.sweep()
         self.courier.measure()
+        self.endpoints.sweep()
         if (wrong := self.billing.audit()) is not None:
             self.metrics.set("imagegw_ledger_imbalance", wrong)
 

@@ -106,6 +106,14 @@ class EndpointStore:
             query["_id"] = {"$lt": before_id}
         return self._endpoints.all(query, sort="_id", direction=-1, limit=limit)
 
+    def of_keys(self, *, after: tuple[str, str], limit: int) -> list[Endpoint]:
+        """Return endpoints whose owners are API keys, by owner and id, from behind the last one seen on (`("", "")` for the first)."""
+        owner, endpoint_id = after
+        query: Document = {"owner": {"$gte": max(owner, "key:"), "$lt": "key;"}}
+        query["$or"] = [{"owner": {"$gt": owner}}, {"owner": owner, "_id": {"$gt": endpoint_id}}]
+        found = self._endpoints.collection.find(query).sort([("owner", 1), ("_id", 1)]).limit(limit)
+        return [record_of(Endpoint, doc) for doc in found]
+
     def count(self, owner: str) -> int:
         return self._endpoints.collection.count_documents({"owner": owner})
 

@@ -61,6 +61,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("userId", ASCENDING), ("purpose", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("state", ASCENDING), ("changedAt", ASCENDING)]),
     ],
+    "usedTickets": [IndexModel([("at", ASCENDING)], expireAfterSeconds=30 * 24 * 3600)],
     "webhookEndpoints": [
         IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("orderKey", ASCENDING)], unique=True, sparse=True),

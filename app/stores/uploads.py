@@ -145,7 +145,10 @@ class UploadStore:
 
 @store
 class UsedTicketStore:
-    """`usedTickets`: which upload came by a ticket for one, so that its address, told before, leads there. One picture may have several."""
+    """`usedTickets`: which upload came by a ticket for one, so that its address, told before, leads there for 30 days.
+
+    One picture may have several.
+    """
 
     def __init__(self, database: Database) -> None:
         self._used = database["usedTickets"]

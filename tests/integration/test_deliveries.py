@@ -21,6 +21,7 @@ from app.clients.guarded import NotPublic, Receivers
 from app.clients.queue import WEBHOOK_QUEUE
 from app.clients.webhook_sender import WebhookSender
 from app.domain import clock
+from app.domain.api_key import USUAL_TERMS, KeyTerms
 from app.domain.delivery import Delivery, DeliveryStatus
 from app.domain.endpoint import OPERATOR, Endpoint, EndpointStatus, OrderHook
 from app.domain.event import Event
@@ -270,3 +271,34 @@ def test_what_cannot_be_signed_waits_and_counts_as_no_attempt(services: Services
     assert (found.status, found.attempt_count, receiver.calls) == (DeliveryStatus.PENDING, 0, [])
     assert found.next_at is not None
     assert found.next_at > clock.now()
+
+
+def test_an_endpoint_ends_with_the_key_that_owns_it(services: Services, receiver: Receiver) -> None:
+    expiring = KeyTerms(expires_at=clock.now() + timedelta(hours=1))
+    keys = [
+        services.accounts.make_key(name, terms)[0]
+        for name, terms in (("revoked", USUAL_TERMS), ("expired", expiring), ("live", USUAL_TERMS))
+    ]
+    of_keys = [registered(services, receiver, owner=f"key:{key.id}") for key in keys]
+    others = [registered(services, receiver), registered(services, receiver, owner=OPERATOR)]
+    (waiting,) = produced(services, of_keys[0].owner)
+    services.accounts.revoke_key(keys[0].id)
+    later = copy.copy(services.endpoints)
+    later._now = lambda: clock.now() + timedelta(hours=2)
+
+    at_once, after_an_hour = services.endpoints.sweep(), later.sweep()
+
+    assert (at_once, after_an_hour, services.endpoints.sweep()) == (1, 1, 0)
+    assert {each.id for each in services.endpoint_store.page(None, limit=10)} == {of_keys[2].id, *(each.id for each in others)}
+    assert (now_is(services, waiting).status, now_is(services, waiting).reason) == (DeliveryStatus.DROPPED, "its API key has ended")
+
+
+def test_more_endpoints_of_keys_than_are_looked_at_at_once_are_all_looked_at(services: Services, receiver: Receiver) -> None:
+    owners = ["key:one", "key:one", "key:two"]
+    for owner in owners:
+        registered(services, receiver, owner=owner)
+
+    first = services.endpoint_store.of_keys(after=("", ""), limit=2)
+    rest = services.endpoint_store.of_keys(after=(first[-1].owner, first[-1].id), limit=2)
+
+    assert [each.owner for each in [*first, *rest]] == owners

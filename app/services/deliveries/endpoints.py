@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import define
+from attrs import field as attrs_field
 
 from app.domain import clock
 from app.domain.delivery import TEST, Delivery, DeliveryStatus
@@ -20,10 +21,13 @@ from app.domain.errors import FieldError, IdempotencyMismatch, InvalidRequest, N
 from app.domain.event import Event
 from app.services.deliveries.produce import Producer
 from app.services.deliveries.secrets import Secrets
+from app.stores.accounts import KeyStore
 from app.stores.deliveries import DeliveryStore, EndpointStore
 
 Owners = Sequence[str]
 MAX_RECOVERED = 10_000
+KEY_OWNED = "key:"
+LOOKED_AT_ONCE = 500
 #: How long a test waits for its receiver, a little longer than an attempt takes, and how often it looks. Seconds.
 TEST_WAIT_S, TEST_LOOK_S = 18.0, 0.1
 
@@ -46,8 +50,22 @@ class Endpoints:
     _deliveries: DeliveryStore
     _secrets: Secrets
     _producer: Producer
+    _keys: KeyStore
     _log_days: int
     _now: Callable[[], datetime] = clock.now
+    _looked: tuple[str, str] = attrs_field(init=False, default=("", ""))
+
+    def sweep(self) -> int:
+        """Delete endpoints whose API key was revoked or has expired: nobody else can see them. Looks at the next few; returns how many."""
+        found = self._endpoints.of_keys(after=self._looked, limit=LOOKED_AT_ONCE)
+        self._looked = (found[-1].owner, found[-1].id) if len(found) == LOOKED_AT_ONCE else ("", "")
+        now = self._now()
+        live = {KEY_OWNED + key.id for key in self._keys.of([each.owner.removeprefix(KEY_OWNED) for each in found]) if key.is_live(now)}
+        ended = [each for each in found if each.owner not in live]
+        for each in ended:
+            self._endpoints.remove(each.id)
+            self._end(each.id, DeliveryStatus.DROPPED, "its API key has ended")
+        return len(ended)
 
     def create(self, owner: str, wanted: Wanted, *, key: tuple[str, str] | None = None) -> tuple[Endpoint, str]:
         """Register an endpoint; return it with its secret, which is shown this once. Raises InvalidRequest for one too many.
