@@ -57,6 +57,8 @@ from app.services.money.billing import Billing
 from app.services.money.budgets import Budgets
 from app.services.money.funds import Funds
 from app.services.money.reconciliation import Reconciliation
+from app.services.operator.audit import Audit
+from app.services.operator.grants import Grants
 from app.services.orders.batches import Batches
 from app.services.orders.fair_share import FairShare
 from app.services.orders.files import FileOrders
@@ -79,6 +81,7 @@ from app.services.pictures.thumbnails import Thumbnails
 from app.services.reports.history import History
 from app.services.reports.usage import Usage
 from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
+from app.stores.audit import AuditStore
 from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, connect
@@ -224,6 +227,7 @@ class Services:
     _usage_store = part(UsageStore)
     _usage_days = part(UsageDayStore)
     durations = part(DurationStore)
+    _audit_store = part(AuditStore)
 
     # People and their money
 
@@ -374,6 +378,11 @@ class Services:
     waiters = part(JobWaiters)
     history = part(History)
     usage = part(Usage, days="_usage_days")
+
+    # The operator's side
+
+    audit = part(Audit)
+    grants = part(Grants)
 
 
 def open_registry(settings: Settings) -> Registry:

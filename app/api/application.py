@@ -25,6 +25,7 @@ from app.api import (
     usage,
     webhooks,
 )
+from app.api.admin import routes as admin
 from app.api.documents import documented
 from app.api.fal import doors as fal
 from app.api.http import access, bodies, errors, limits, origins, requests
@@ -60,6 +61,8 @@ def build(settings: Settings, services: Services) -> Flask:
     api.register_blueprint(generations.templates)
     for part in (uploads, usage, batches, budgets, endpoints, mcp):
         api.register_blueprint(part.blueprint)
+    for blueprint in admin.BLUEPRINTS:
+        api.register_blueprint(blueprint)
     api.register_blueprint(openai.blueprint)
     openai.init_app(app)
     app.register_blueprint(pictures.links)

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.api.http import examples, paging, services
 from app.api.http.access import needs
+from app.api.http.auth import caller
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import budgets as schemas
 from app.domain import budget
@@ -39,7 +40,7 @@ def set_budget(body: dict[str, Any]) -> Budget:
 
     It counts from now on. Below what is spent and held already it only refuses new work, with 402 `budget_exceeded`.
     """
-    return services().budgets.set_monthly(_named(body), body["monthly"])
+    return services().grants.set_budget(caller().actor, _named(body), body["monthly"])
 
 
 @blueprint.delete("")
@@ -49,7 +50,7 @@ def set_budget(body: dict[str, Any]) -> Budget:
 @blueprint.errors(400, 401, 403, 404)
 def remove_budget(query: dict[str, Any]) -> None:
     """Remove a budget (administrators): nothing limits its user or key any more."""
-    services().budgets.remove(_named(query))
+    services().grants.remove_budget(caller().actor, _named(query))
 
 
 def _named(fields: Mapping[str, Any]) -> str:

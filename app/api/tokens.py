@@ -8,7 +8,7 @@ from typing import Any
 from app.api.http import examples, paging, services
 from app.api.http.access import needs_user
 from app.api.http.answers import envelope_of, enveloped
-from app.api.http.auth import signed_in
+from app.api.http.auth import caller, signed_in
 from app.api.http.ordering import HEADER, idempotency_key, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import accounts as schemas
@@ -57,8 +57,9 @@ def topup(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
     The key comes as `idempotencyKey` or in the header `Idempotency-Key`.
     """
-    entry, replayed = services().billing.topup_once(body["user_id"], body["amount"], key=_key_of(body), notes=body["notes"])
-    tokens = services().billing.balance(body["user_id"]).tokens
+    user_id, key = body["user_id"], _key_of(body)
+    entry, replayed = services().grants.topup(caller().actor, user_id, body["amount"], key=key, notes=body["notes"])
+    tokens = services().billing.balance(user_id).tokens
     return enveloped("Tokens added", {"entry": entry, "balance": tokens}), replay_headers(replayed=replayed)
 
 

@@ -40,6 +40,10 @@ class Account:
     ended_alone_until: datetime | None = None
     """Until when there may be a session that was ended alone; the rest of the time nobody needs to look."""
 
+    @property
+    def is_administrator(self) -> bool:
+        return self.role is Role.ADMIN and not self.disabled
+
 
 @dataclass(frozen=True, kw_only=True)
 class Session:

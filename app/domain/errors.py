@@ -10,7 +10,7 @@ GatewayError
  |   |   `- RegistrationClosed      (of Forbidden)
  |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
  |   |- ReferenceNotFound
- |   |- IdempotencyMismatch, EmailTaken
+ |   |- IdempotencyMismatch, EmailTaken, LastAdministrator
  |   |- TooLarge, QuotaExceeded, NotAnImage
  |   `- BrokenBody, SlowBody
  |- ProviderError          fal or its model is at fault: the user pays nothing, the operator may
@@ -152,6 +152,15 @@ class IdempotencyMismatch(CallerError):
 
 class EmailTaken(CallerError):
     code = "email_taken"
+
+
+class LastAdministrator(CallerError):
+    """The change would leave nobody who could undo it."""
+
+    code = "last_administrator"
+
+    def __init__(self) -> None:
+        super().__init__("This is the last administrator that can sign in; make another one first")
 
 
 class QuotaExceeded(CallerError):

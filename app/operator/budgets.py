@@ -8,7 +8,7 @@ from rich.table import Table
 from app.bootstrap import Services
 from app.domain import budget
 from app.domain.pricing import usd
-from app.operator.running import console, with_services
+from app.operator.running import actor, console, with_services
 
 whose_user = click.option("--user", "user_id", metavar="USER_ID", help="The user whose budget it is.")
 whose_key = click.option("--key", "key_id", metavar="KEY_ID", help="The API key whose budget it is.")
@@ -26,7 +26,7 @@ def budgets() -> None:
 @with_services
 def set_budget(services: Services, user_id: str | None, key_id: str | None, monthly: str) -> None:
     """Set a budget, or change it. It counts from now on; below what is spent, it refuses new work until the next month."""
-    found = services.budgets.set_monthly(_id_of(user_id, key_id), monthly)
+    found = services.grants.set_budget(actor(), _id_of(user_id, key_id), monthly)
     click.echo(f"{found.id} may spend {usd(found.limit_micros):.2f} USD a month; {usd(found.room_micros):.2f} are left")
 
 
@@ -48,7 +48,7 @@ def list_budgets(services: Services) -> None:
 def remove_budget(services: Services, user_id: str | None, key_id: str | None) -> None:
     """Remove a budget: nothing limits its user or key any more."""
     budget_id = _id_of(user_id, key_id)
-    services.budgets.remove(budget_id)
+    services.grants.remove_budget(actor(), budget_id)
     click.echo(f"{budget_id} has no budget any more")
 
 

@@ -13,6 +13,7 @@ import click
 from app.bootstrap import Services
 from app.config import BadSettings
 from app.domain.errors import GatewayError
+from app.operator.audit import audit
 from app.operator.budgets import budgets
 from app.operator.costs import costs
 from app.operator.keys import keys
@@ -50,6 +51,7 @@ def cli(context: click.Context) -> None:
         serve(settings())
 
 
+cli.add_command(audit)
 cli.add_command(budgets)
 cli.add_command(costs)
 cli.add_command(keys)

@@ -15,7 +15,7 @@ from app.domain.api_key import USUAL_SCOPES, ApiKey, KeyTerms, OrderLimits, Scop
 from app.domain.budget import Budget
 from app.domain.clock import rfc3339
 from app.domain.pricing import usd
-from app.operator.running import console, with_services
+from app.operator.running import actor, console, with_services
 
 WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
@@ -50,12 +50,7 @@ def create_key(services: Services, name: str, monthly_budget: str | None, **limi
     """Make a key. Its text is shown this once; only a hash of it is kept. What is not limited is as wide as the service."""
     if not name.strip():
         raise click.UsageError("--name: say what the key is for")
-    terms = _terms(**limits)
-    if monthly_budget is not None:
-        budget.limit_of(monthly_budget)  # Before there is a key that it could not be set for.
-    key, text = services.accounts.make_key(name, terms)
-    if monthly_budget is not None:
-        services.budgets.set_monthly(budget.of_key(key.id), monthly_budget)
+    key, text = services.grants.make_key(actor(), name, _terms(**limits), monthly_budget)
     click.echo(f"Key {key.id} ({name}). Keep it now, it is not shown again:", err=True)
     click.echo(text)
 
@@ -79,7 +74,7 @@ def list_keys(services: Services) -> None:
 @with_services
 def revoke_key(services: Services, key_id: str) -> None:
     """Revoke a key at once and for good."""
-    services.accounts.revoke_key(key_id)
+    services.grants.revoke_key(actor(), key_id)
     click.echo(f"Key {key_id} is revoked")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from app.bootstrap import Services
 from app.config import Settings, load_settings
+from app.domain.audit import Actor
 from app.domain.errors import StoreNotReady
 
 console = Console()
@@ -19,6 +21,14 @@ console = Console()
 
 def settings() -> Settings:
     return load_settings(os.environ)
+
+
+def actor() -> Actor:
+    """Return who runs the command, as the system knows it: the environment could say anything."""
+    try:
+        return Actor(f"cli:{pwd.getpwuid(os.getuid()).pw_name}")
+    except KeyError:  # Containers often run as a number without a name.
+        return Actor(f"cli:{os.getuid()}")
 
 
 def with_services(command: Callable[..., Any]) -> Callable[..., Any]:

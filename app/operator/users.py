@@ -6,7 +6,7 @@ import click
 
 from app.bootstrap import Services
 from app.domain.account import Account, Role
-from app.operator.running import with_services
+from app.operator.running import actor, with_services
 
 
 @click.group()
@@ -20,7 +20,7 @@ def users() -> None:
 @with_services
 def set_role(services: Services, email: str, role: str) -> None:
     """Make a user an administrator, or a plain user again. EMAIL may also be a user id."""
-    services.accounts.set_role(_account_of(services, email).id, Role(role))
+    services.grants.change_user(actor(), _account_of(services, email), role=Role(role), even_last=True)
     click.echo(f"{email} is now: {role}")
 
 
@@ -29,7 +29,7 @@ def set_role(services: Services, email: str, role: str) -> None:
 @with_services
 def disable_user(services: Services, email: str) -> None:
     """Shut a user out: no log-in, and its sessions are 401 at once. EMAIL may also be a user id."""
-    services.accounts.set_disabled(_account_of(services, email).id, disabled=True)
+    services.grants.change_user(actor(), _account_of(services, email), disabled=True, even_last=True)
     click.echo(f"{email} is disabled")
 
 
@@ -38,7 +38,7 @@ def disable_user(services: Services, email: str) -> None:
 @with_services
 def enable_user(services: Services, email: str) -> None:
     """Let a disabled user in again, sessions that have not expired too. EMAIL may also be a user id."""
-    services.accounts.set_disabled(_account_of(services, email).id, disabled=False)
+    services.grants.change_user(actor(), _account_of(services, email), disabled=False)
     click.echo(f"{email} is enabled")
 
 

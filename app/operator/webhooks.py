@@ -9,12 +9,13 @@ import click
 from rich.table import Table
 
 from app.bootstrap import Services
+from app.domain.audit import Action
 from app.domain.clock import rfc3339
 from app.domain.delivery import DeliveryStatus
 from app.domain.endpoint import Endpoint, EndpointStatus
 from app.domain.errors import NotFound
 from app.operator.costs import DAY
-from app.operator.running import console, with_services
+from app.operator.running import actor, console, with_services
 
 PAGE = 100
 endpoint = click.argument("endpoint_id", metavar="WEBHOOK")
@@ -65,7 +66,8 @@ def redeliver(services: Services, delivery_id: str) -> None:
     found = services.delivery_store.get(delivery_id)
     if found is None:
         raise NotFound("No such delivery")
-    services.endpoints.redeliver(delivery_id, (found.owner,))
+    with services.audit.record(actor(), Action.WEBHOOK_REDELIVER, f"delivery:{delivery_id}", {"owner": found.owner}):
+        services.endpoints.redeliver(delivery_id, (found.owner,))
     click.echo(f"{delivery_id} is sent again")
 
 
@@ -75,7 +77,10 @@ def redeliver(services: Services, delivery_id: str) -> None:
 @with_services
 def recover(services: Services, endpoint_id: str, since: datetime) -> None:
     """Send again what was given up at a webhook, oldest first, each under the id it has."""
-    count = services.endpoints.recover(endpoint_id, _owners(services, endpoint_id), since=since.replace(tzinfo=UTC))
+    owners, start = _owners(services, endpoint_id), since.replace(tzinfo=UTC)
+    with services.audit.record(actor(), Action.WEBHOOK_RECOVER, f"webhook:{endpoint_id}", {"since": start}) as result:
+        count = services.endpoints.recover(endpoint_id, owners, since=start)
+        result |= {"deliveries": count}
     click.echo(f"{count} deliveries are sent again")
 
 
@@ -84,7 +89,9 @@ def recover(services: Services, endpoint_id: str, since: datetime) -> None:
 @with_services
 def disable(services: Services, endpoint_id: str) -> None:
     """Send nothing more to a webhook until its owner enables it."""
-    services.endpoints.change(endpoint_id, _owners(services, endpoint_id), {}, EndpointStatus.DISABLED, by="the operator")
+    owners = _owners(services, endpoint_id)
+    with services.audit.record(actor(), Action.WEBHOOK_DISABLE, f"webhook:{endpoint_id}"):
+        services.endpoints.change(endpoint_id, owners, {}, EndpointStatus.DISABLED, by="the operator")
     click.echo(f"{endpoint_id} is disabled")
 
 

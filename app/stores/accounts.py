@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.account import Account, Role, Session
@@ -64,8 +65,21 @@ class AccountStore:
         found = self._accounts.find({"_id": {"$in": list(user_ids)}}, {"outbox": 0, "passwordHash": 0})
         return [record_of(Account, doc) for doc in found]
 
-    def set_disabled(self, user_id: str, *, disabled: bool) -> bool:
-        return bool(self._accounts.update_one({"_id": user_id}, {"$set": {"disabled": disabled}}).matched_count)
+    def change(self, user_id: str, *, role: Role | None, disabled: bool | None) -> Account | None:
+        """Set what is not None, together; return the account as it is now, or None where there is none."""
+        named = {"role": role and role.value, "disabled": disabled}
+        wanted = {name: value for name, value in named.items() if value is not None}
+        if not wanted:
+            return self.get(user_id)
+        shown = {"outbox": 0, "passwordHash": 0}
+        change, after = {"$set": wanted}, ReturnDocument.AFTER
+        doc = self._accounts.find_one_and_update({"_id": user_id}, change, projection=shown, return_document=after)
+        return record_of(Account, doc) if doc else None
+
+    def has_administrator_beside(self, user_id: str) -> bool:
+        """Tell whether somebody else is an administrator who can sign in."""
+        query = {"role": Role.ADMIN.value, "_id": {"$ne": user_id}, "disabled": {"$ne": True}}
+        return self._accounts.find_one(query, {"_id": 1}) is not None
 
     def end_sessions(self, user_id: str, at: datetime) -> None:
         """End all sessions of an account."""
@@ -80,9 +94,6 @@ class AccountStore:
         change = _ending_sessions(at, kept=kept_session)
         change["$set"]["passwordHash"] = new_hash
         return bool(self._accounts.update_one({"_id": user_id, "passwordHash": old_hash}, change).matched_count)
-
-    def set_role(self, user_id: str, role: Role) -> bool:
-        return bool(self._accounts.update_one({"_id": user_id}, {"$set": {"role": role.value}}).matched_count)
 
     def ids_after(self, last_id: str, *, limit: int) -> list[str]:
         found = self._accounts.find({"_id": {"$gt": last_id}}, {"_id": 1}).sort("_id").limit(limit)

@@ -47,6 +47,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "budgets": [IndexModel([("holdsAt", ASCENDING)])],
     "accounts": [
         IndexModel([("login", ASCENDING)], unique=True),
+        IndexModel([("role", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("outboxAt", ASCENDING)]),
         IndexModel([("holdsAt", ASCENDING)]),
     ],
@@ -73,6 +74,11 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("jobId", ASCENDING)]),
         IndexModel([("status", ASCENDING), ("createdAt", ASCENDING)]),
         IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0),
+    ],
+    "audit": [
+        IndexModel([("actorId", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("subject", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("action", ASCENDING), ("_id", DESCENDING)]),
     ],
     "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]), IndexModel([("open.at", ASCENDING)])],
 }

@@ -44,7 +44,7 @@ def ada(service: Service) -> Person:
 @pytest.fixture
 def admin(service: Service) -> Person:
     person = Person(service, "admin")
-    accounts_of(service).set_role(person.id, Role.ADMIN)
+    accounts_of(service).change(person.id, role=Role.ADMIN)
     return person
 
 

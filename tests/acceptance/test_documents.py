@@ -187,7 +187,7 @@ def names(service: Service, page: str) -> dict[str, str]:
     """Return what the pages call by a name of their own, and its name at this service."""
     ada, admin = Person(service), Person(service, "admin")
     accounts = accounts_of(service)
-    accounts.set_role(admin.id, Role.ADMIN)
+    accounts.change(admin.id, role=Role.ADMIN)
     key, _ = accounts.make_key("of the documents")
     webhook_id, delivery_id = a_webhook(service)
     registers = "/api/auth/register" in (ROOT / page).read_text("utf-8")

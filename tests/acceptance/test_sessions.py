@@ -109,10 +109,10 @@ def test_a_password_is_changed_only_by_whoever_knows_it_and_to_a_good_one(
 def test_a_disabled_account_is_shut_out_at_once_and_may_come_back(ada: Person) -> None:
     accounts = accounts_of(ada.service)
 
-    accounts.set_disabled(ada.id, disabled=True)
+    accounts.change(ada.id, disabled=True)
     shut_out = me(ada, ada.headers)
     login = ada.service.client.post("/api/auth/login", json={"email": ada.email, "password": PASSWORD})
-    accounts.set_disabled(ada.id, disabled=False)
+    accounts.change(ada.id, disabled=False)
 
     assert (shut_out, login.status_code) == (401, 401)
     assert me(ada, ada.headers) == 200
@@ -203,7 +203,7 @@ def test_what_has_ended_hears_nothing_any_more_within_half_a_minute(service: Ser
     enders: list[Callable[[], Any]] = [
         lambda: people["logged-out"].post("/api/auth/logout"),
         lambda: people["everywhere"].post("/api/auth/logout-all"),
-        lambda: accounts.set_disabled(people["disabled"].id, disabled=True),
+        lambda: accounts.change(people["disabled"].id, disabled=True),
         lambda: accounts.revoke_key(key.id),
     ]
     opened = [connected(service, ends, name, *holders[name], job_ids[name]) for name in holders]

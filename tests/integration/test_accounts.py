@@ -240,10 +240,10 @@ def test_a_role_is_set_and_taken_back(accounts: Accounts) -> None:
     ada = accounts.register("ada@example.com", PASSWORD)
 
     for role in (Role.ADMIN, Role.USER):
-        accounts.set_role(ada.id, role)
+        accounts.change(ada.id, role=role)
         assert accounts.account(ada.id).role is role
 
     with pytest.raises(NotFound):
-        accounts.set_role("nobody", Role.ADMIN)
+        accounts.change("nobody", role=Role.ADMIN)
     with pytest.raises(NotFound):
         accounts.by_email("grace@example.com")

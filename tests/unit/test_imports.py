@@ -43,6 +43,8 @@ ROOMS = {
     "pictures": {"pictures", "reports"},
     "orders": {"orders", "money", "people", "events"},
     "deliveries": {"deliveries", "pictures"},
+    # What operators ask and do, by the services that there are: it may use all of them, and none knows of it.
+    "operator": {"operator", "money", "people", "catalog", "reports", "events", "orders", "deliveries", "fulfilment"},
     "fulfilment": {"fulfilment", "orders", "money", "events", "deliveries"},
 }
 FLASK = ("app/api/*", "app/__init__.py", "app/__main__.py")

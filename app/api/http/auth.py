@@ -9,6 +9,7 @@ from flask import g, request
 from app.api.http import services
 from app.domain.account import Account, Role, Session, Whose
 from app.domain.api_key import NO_LIMITS, ApiKey, OrderLimits, Scope
+from app.domain.audit import Actor
 from app.domain.errors import FieldError, Forbidden, InvalidRequest, Unauthorized
 from app.services.people.accounts import is_key
 from app.services.people.sessions import Credential
@@ -49,6 +50,13 @@ class Caller:
         if self.account:
             return f"user:{self.account.id}"
         return f"key:{self.key_id}" if self.key else "anonymous"
+
+    @property
+    def actor(self) -> Actor:
+        """Return who this is in the audit log."""
+        if self.account:
+            return Actor(self.identity, self.account.email)
+        return Actor(self.identity, self.key.name if self.key else None)
 
     @property
     def orders_for(self) -> str:

@@ -26,6 +26,7 @@ STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.AlreadyFinished, 409),
     (errors.NotFinished, 409),
     (errors.EmailTaken, 409),
+    (errors.LastAdministrator, 409),
     (errors.Unauthorized, 401),
     (errors.Forbidden, 403),
     (errors.RateLimited, 429),

@@ -139,22 +139,31 @@ class Accounts:
             return found[0]
         raise NotFound("No such user")
 
-    def set_role(self, user_id: str, role: Role) -> None:
-        if not self._accounts.set_role(user_id, role):
-            raise NotFound("No such user")
+    def change(self, user_id: str, *, role: Role | None = None, disabled: bool | None = None) -> Account:
+        """Set an account's role, and whether it is shut out; None leaves it. Raises NotFound."""
+        if account := self._accounts.change(user_id, role=role, disabled=disabled):
+            return account
+        raise NotFound("No such user")
 
-    def set_disabled(self, user_id: str, *, disabled: bool) -> None:
-        """Shut an account out, or let it in again. Raises NotFound."""
-        if not self._accounts.set_disabled(user_id, disabled=disabled):
-            raise NotFound("No such user")
+    def has_administrator_beside(self, user_id: str) -> bool:
+        """Tell whether somebody else is an administrator who can sign in."""
+        return self._accounts.has_administrator_beside(user_id)
 
     def make_key(self, name: str, terms: KeyTerms = USUAL_TERMS) -> tuple[ApiKey, str]:
         """Make an API key for scripts; the text is returned this once and kept as a hash. Raises InvalidRequest for impossible terms."""
+        key, text = self.drafted_key(name, terms)
+        self.keep_key(key, text)
+        return key, text
+
+    def drafted_key(self, name: str, terms: KeyTerms) -> tuple[ApiKey, str]:
+        """Return a new key and its text, which is good for nothing until it is kept. Raises InvalidRequest for impossible terms."""
         now = self._now()
-        secret = secrets.token_urlsafe(32)
         key = ApiKey(id=secrets.token_hex(8), name=name, created_at=now, terms=checked(terms, now))
-        self._keys.insert(key, _digest(secret))
-        return key, f"{KEY_PREFIX}_{key.id}_{secret}"
+        return key, f"{KEY_PREFIX}_{key.id}_{secrets.token_urlsafe(32)}"
+
+    def keep_key(self, key: ApiKey, text: str) -> None:
+        """Let a drafted key in from now on."""
+        self._keys.insert(key, _digest(text.split("_", 2)[2]))
 
     def key_of(self, text: str) -> ApiKey:
         """Return the key a caller shows, and note that it was used. Raises Unauthorized for unknown, revoked and expired ones."""
