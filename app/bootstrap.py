@@ -79,6 +79,7 @@ from app.services.pictures.links import PictureLinks
 from app.services.pictures.previews import Previews
 from app.services.pictures.thumbnails import Thumbnails
 from app.services.reports.history import History
+from app.services.reports.spend import Spend
 from app.services.reports.usage import Usage
 from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
 from app.stores.audit import AuditStore
@@ -90,6 +91,7 @@ from app.stores.fal import DurationStore, FalUserStore
 from app.stores.jobs import BatchJobStore, JobStore, Tombstones
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness
+from app.stores.spend import SpendStore
 from app.stores.uploads import UploadStore, UsedTicketStore
 from app.stores.usage import UsageDayStore, UsageStore
 from registry.loader import Registry, default_folder, load_prompt_templates, load_registry
@@ -228,6 +230,7 @@ class Services:
     _usage_days = part(UsageDayStore)
     durations = part(DurationStore)
     _audit_store = part(AuditStore)
+    _spend_store = part(SpendStore)
 
     # People and their money
 
@@ -261,7 +264,7 @@ class Services:
     funds = part(Funds)
 
     _platform = built_once(lambda services: open_platform(services.settings))
-    reconciliation = part(Reconciliation)
+    reconciliation = part(Reconciliation, usage="_usage_store")
 
     # Orders: alone or in a batch, waiting their turn, canceled, deleted
 
@@ -378,6 +381,7 @@ class Services:
     waiters = part(JobWaiters)
     history = part(History)
     usage = part(Usage, days="_usage_days")
+    spend = part(Spend, sums="_spend_store")
 
     # The operator's side
 

@@ -229,6 +229,11 @@ class Job:
         return self.actual.source if self.actual else CostSource.ESTIMATE
 
     @property
+    def invoiced_micros(self) -> int | None:
+        """What fal's bill says the job has cost the operator; None until it has been read."""
+        return self.actual.micros if self.actual and self.actual.source is CostSource.INVOICE else None
+
+    @property
     def unanswered(self) -> list[int]:
         """The requests that were posted and have had no answer: fal may be working on them, unknown to anybody."""
         return [r.index for r in self.requests if r.state in (RequestState.SUBMITTING, RequestState.UNKNOWN)]

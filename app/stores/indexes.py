@@ -80,6 +80,8 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("subject", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("action", ASCENDING), ("_id", DESCENDING)]),
     ],
+    "usage": [IndexModel([("due", ASCENDING)], sparse=True)],
+    "spendDays": [IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0)],
     "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]), IndexModel([("open.at", ASCENDING)])],
 }
 #: What makes two indexes on the same keys different ones.

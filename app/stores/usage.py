@@ -19,8 +19,10 @@ from app.domain import clock, keys
 from app.domain.account import Whose
 from app.domain.errors import StoreUnavailable
 from app.domain.job import TERMINAL, Job, JobStatus
+from app.domain.spend import outcome_of
 from app.domain.usage import GroupBy, Period, Tally, UsageRow, day_of_job, tally_of
 from app.stores.database import Database, Document, store
+from app.stores.spend import facts_of
 
 
 @store
@@ -29,7 +31,10 @@ class UsageStore:
         self._usage = database["usage"]
 
     def record(self, job: Job) -> str | None:
-        """Write the record of a finished job; repeating it writes the same. Returns the mark under which it is counted already, or None."""
+        """Write the record of a finished job; repeating it writes the same. Returns the mark under which it is counted already, or None.
+
+        What later changes, its cost and its bill, is written once: a repetition must not bring back what was known before.
+        """
         found = self._usage.find_one_and_update(
             {"_id": job.id},
             {
@@ -42,12 +47,19 @@ class UsageStore:
                     "tokens": job.tokens_used,
                     "priceId": job.quote.price_id,
                     "at": job.completed_at,
-                }
+                },
+                "$setOnInsert": {**facts_of(outcome_of(job)), "version": 1, "due": 1},
             },
             upsert=True,
             projection={"countedBy": 1},
         )
         return found.get("countedBy") if found else None
+
+    def bill(self, job_id: str, micros: int) -> None:
+        """Note what fal has billed for a job, to be counted anew. Doing it again changes nothing; nor does it without a record."""
+        changed = {"_id": job_id, "version": {"$gte": 1}, "billedMicros": {"$ne": micros}}
+        update = {"$set": {"billedMicros": micros, "paidMicros": micros, "due": 1}, "$inc": {"version": 1}}
+        self._usage.update_one(changed, update)
 
 
 #: In the order of `JobStatus`, so that rows always come in the same.

@@ -21,6 +21,7 @@ from app.domain.job import Job, SweepTimeouts
 from app.services.money.reconciliation import Finding, Reconciliation
 from app.stores.database import Database
 from app.stores.jobs import JobStore
+from app.stores.usage import UsageStore
 from tests.support.factories import certain, make_facts, make_image, make_job, make_receipt
 from tests.support.fal_place import FalPlace
 from tests.support.fal_platform import BILLING, PlatformServer, platform_server
@@ -47,9 +48,9 @@ def jobs(database: Database) -> JobStore:
 
 
 @pytest.fixture
-def reconcile(jobs: JobStore, fal: PlatformServer) -> Run:
+def reconcile(database: Database, jobs: JobStore, fal: PlatformServer) -> Run:
     def run(since: datetime = SINCE, until: datetime = UNTIL) -> list[Finding]:
-        return list(Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).compare(since, until))
+        return list(Reconciliation(jobs=jobs, usage=UsageStore(database), platform=fal.client, now=lambda: NOW).compare(since, until))
 
     return run
 
@@ -210,7 +211,7 @@ def test_where_fal_stops_answering_the_jobs_before_are_corrected_and_the_rest_is
     for n in range(51):
         fal.bill(f"m-{n}", 20_000_000)
     fal.refusals = [(429, {}), (500, {})]  # Both are tried again.
-    run = Reconciliation(jobs=jobs, platform=fal.client, now=lambda: NOW).compare(SINCE, UNTIL)
+    run = Reconciliation(jobs=jobs, usage=UsageStore(database), platform=fal.client, now=lambda: NOW).compare(SINCE, UNTIL)
     first = [next(run) for _ in range(50)]
 
     fal.refusals = [(503, {})] * 3

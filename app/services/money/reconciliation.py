@@ -16,6 +16,7 @@ from app.domain.fal_request import RequestState
 from app.domain.job import TERMINAL, Job
 from app.domain.pricing import micros_of
 from app.stores.jobs import JobFilter, JobStore
+from app.stores.usage import UsageStore
 
 PAGE = 50
 #: fal looks at 90 days in one call; jobs so far apart leave it a month for the events that come late.
@@ -46,6 +47,7 @@ class Finding:
 @define(eq=False, slots=False, kw_only=True)
 class Reconciliation:
     _jobs: JobStore
+    _usage: UsageStore
     _platform: FalPlatform
     _now: Callable[[], datetime] = clock.now
 
@@ -78,6 +80,7 @@ class Reconciliation:
         micros = finding.invoiced
         if micros is not None:
             self._jobs.change(finding.job, lambda job: job.invoiced(micros, now=self._now()))
+            self._usage.bill(finding.job.id, micros)
 
 
 def _ended(since: datetime, until: datetime) -> JobFilter:

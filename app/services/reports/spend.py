@@ -1,0 +1,145 @@
+"""What is spent, and what fails, for the operator: read from sums of days, never from jobs. And how these sums come about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from attrs import define
+
+from app.domain import clock
+from app.domain.errors import FieldError, InvalidRequest
+from app.domain.spend import FailureKind, Figures, SpendBy, outcome_of
+from app.domain.usage import ONE_DAY, Period, day_of, period_of
+from app.stores.jobs import JobStore
+from app.stores.spend import FailureRow, SpendRow, SpendStore
+
+USUAL_PERIOD = timedelta(days=30)
+MAX_PERIOD = timedelta(days=731)
+#: So many jobs are counted at once.
+PLANNED_AT_ONCE = 200
+#: A bound of one call, so that its caller gets to do something else.
+MAX_PLANS = 20
+LAST_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class SpendGroup:
+    """`day` None: of all days. `key` None: without an API key, or project."""
+
+    day: str | None
+    key: str | None
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class SpendReport:
+    totals: Figures
+    groups: list[SpendGroup]
+    """By day, and then those that were charged most."""
+    others: Figures
+    """What the groups that were left out come to."""
+    left_out: int
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """`kind` has the fields that were asked for; the others are empty. `job_id` is the latest example."""
+
+    kind: FailureKind
+    count: int
+    lost: int
+    first: datetime
+    last: datetime
+    job_id: str
+
+
+@define(eq=False, slots=False, kw_only=True)
+class Spend:
+    _sums: SpendStore
+    _jobs: JobStore
+    _now: Callable[[], datetime] = clock.now
+    _at_once: int = PLANNED_AT_ONCE
+
+    def advance(self) -> int:
+        """Count what has ended or been billed since the last time; returns how many jobs. May be repeated, and by several at once."""
+        counted = 0
+        for _ in range(MAX_PLANS):
+            done = self._sums.advance(limit=self._at_once)
+            counted += done
+            if done < self._at_once and not self._complete_old():
+                break
+        return counted
+
+    def _complete_old(self) -> bool:
+        """Have records from before there were sums counted, too; tells whether there may be more."""
+        ids = self._sums.unfigured(limit=self._at_once)
+        for job_id in ids or ():
+            job = self._jobs.get(job_id)
+            self._sums.figure(job_id, outcome_of(job) if job and job.is_terminal else None)
+        return ids is not None
+
+    def period(self, start: datetime | None, end: datetime | None) -> Period:
+        """Return the days of a period; without a start, the 30 days before its end. Raises InvalidRequest for one that is too long."""
+        end = end or self._now()
+        start = start or end - USUAL_PERIOD
+        if end - start > MAX_PERIOD:
+            detail = f"A period has {MAX_PERIOD.days} days at most; choose a later start, or an earlier end."
+            raise InvalidRequest(f"from: {detail}", [FieldError("/from", detail)])
+        return period_of(start, end)
+
+    def report(self, period: Period, by: SpendBy, *, each_day: bool = False, limit: int) -> SpendReport:
+        """Return the sums of a period by one thing, for each day apart or not; only the `limit` groups that were charged most."""
+        groups = _grouped(self._sums.rows(by, period), each_day=each_day or by is SpendBy.DAY)
+        kept = sorted(groups, key=lambda group: (-group.figures.charged, -group.figures.paid, group.key or ""))[:limit]
+        totals = sum((group.figures for group in groups), Figures())
+        others = totals - sum((group.figures for group in kept), Figures())
+        by_day = sorted(kept, key=lambda group: group.day or "")
+        return SpendReport(totals, by_day, others, len(groups) - len(kept))
+
+    def rows(self, period: Period, by: SpendBy) -> Iterator[SpendRow]:
+        return self._sums.rows(by, period)
+
+    def days(self, first: date, end: date) -> dict[str, Figures]:
+        """Return the sums of each day from `first` to before `end`."""
+        rows = self._sums.rows(SpendBy.DAY, Period(first.isoformat(), end.isoformat()))
+        return {row.day: row.figures for row in rows}
+
+    def pace(self, by: SpendBy, *, days: int) -> dict[str | None, int]:
+        """Return what each was charged in the whole days before today, in micro-USD."""
+        today = self._now()
+        period = Period(day_of(today - days * ONE_DAY), day_of(today))
+        return {group.key: group.figures.charged for group in _grouped(self._sums.rows(by, period), each_day=False)}
+
+    def failures(self, period: Period, fields: Sequence[str]) -> list[FailureGroup]:
+        """Return the failures of a period by some of `code`, `model` and `shape`, most frequent first."""
+        found: dict[FailureKind, list[FailureRow]] = defaultdict(list)
+        for row in self._sums.failures(period):
+            found[FailureKind(*(getattr(row.kind, name) if name in fields else "" for name in ("code", "model", "shape")))].append(row)
+        return sorted((_failures(kind, rows) for kind, rows in found.items()), key=lambda group: (-group.count, group.kind.digest))
+
+    def failed_lately(self) -> dict[str, int]:
+        """Return how many jobs have failed within the last hour, by code, most frequent first."""
+        found = self._sums.failed_since(self._now() - LAST_HOUR)
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _grouped(rows: Iterable[SpendRow], *, each_day: bool) -> list[SpendGroup]:
+    sums: dict[tuple[str | None, str | None], list[Figures]] = defaultdict(list)
+    for row in rows:
+        sums[row.day if each_day else None, row.key].append(row.figures)
+    return [SpendGroup(day, key, sum(found[1:], found[0])) for (day, key), found in sums.items()]
+
+
+def _failures(kind: FailureKind, rows: Sequence[FailureRow]) -> FailureGroup:
+    latest = max(rows, key=lambda row: row.last)
+    return FailureGroup(
+        kind=kind,
+        count=sum(row.count for row in rows),
+        lost=sum(row.lost for row in rows),
+        first=min(row.first for row in rows),
+        last=latest.last,
+        job_id=latest.job_id,
+    )

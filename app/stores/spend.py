@@ -1,0 +1,295 @@
+"""Sums of ended jobs, so that reports read days and not jobs: `spendDays`, and `spendPlans`, which makes each job count once.
+
+A day's document holds many sums: `<by>/<day>/<shard>` has one in `of` for each value of a way to look at spend (a model, a user, a key …),
+`failure/<day>/0` one for each kind of failure, `minute/<minute>/0` one for each code of failure. So the users of a month are some hundred
+documents and not a hundred thousand.
+
+What is counted comes from the job's `usage` record, which its settlement writes (`due`, `version`), and a bill that is read later changes.
+Counting is a plan: the records and what each adds, written down before the first sum moves. Each document of sums notes the last plan that
+it has, so repeating a plan, or two at it, moves nothing twice; only when all of it is done the next may be made. A record says what of
+it is `counted`: a later plan adds the difference.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote, unquote
+
+from pymongo import ASCENDING, ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from app.domain.job import JobStatus
+from app.domain.spend import FailureKind, Figures, Outcome, SpendBy, minute_of
+from app.domain.usage import Period
+from app.stores.database import Database, Document, store
+
+log = logging.getLogger(__name__)
+
+PLAN = {"_id": "plan"}
+FAILURE, MINUTE = "failure", "minute"
+#: Into how many documents the sums of a day are spread: of users there are more than one document should hold.
+SHARDS = {SpendBy.USER: 16, SpendBy.PROJECT: 16, SpendBy.KEY: 4}
+#: Failures by the minute are for the last hour.
+MINUTES_KEPT = timedelta(hours=6)
+#: Stands for none: no value is escaped to it.
+NONE = "%"
+FIGURES = tuple(field.name for field in fields(Figures))
+#: Kinds of failures of one day that are told apart; what is beyond counts under this shape.
+MAX_KINDS, OTHER = 500, "(other messages)"
+
+
+@dataclass(frozen=True)
+class SpendRow:
+    """The sums of one day. `key` None: without an API key, or project."""
+
+    day: str
+    key: str | None
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """One kind of failure on one day. `lost` is what it cost, in micro-USD."""
+
+    day: str
+    kind: FailureKind
+    count: int
+    lost: int
+    first: datetime
+    last: datetime
+    job_id: str
+
+
+@store
+class SpendStore:
+    def __init__(self, database: Database) -> None:
+        self._days = database["spendDays"]
+        self._plans = database["spendPlans"]
+        self._records = database["usage"]
+
+    # -- counting -------------------------------------------------------------------------------------------------------------------
+
+    def advance(self, *, limit: int) -> int:
+        """Count up to `limit` jobs that have ended, or whose bill was read, since the last time; return how many. May be repeated."""
+        plan = self._plan(limit)
+        if not plan["records"]:
+            return 0
+        self._count(plan)
+        self._close(plan)
+        return len(plan["records"])
+
+    def waiting(self) -> int:
+        """Return how many jobs are not counted yet, as far as it is known; for tests and the look at whether reports keep up."""
+        return self._records.count_documents({"due": 1}, limit=10_000)
+
+    def _plan(self, limit: int) -> Document:
+        """Return the plan that is not done yet, else make the next; one without records where nothing is due."""
+        plan = self._plans.find_one(PLAN) or self._first_plan()
+        if plan["records"]:
+            return plan
+        records = [entry for record in self._records.find({"due": 1}).limit(limit) if (entry := self._entry(record))]
+        if not records:
+            return plan
+        change = {"$set": {"number": plan["number"] + 1, "records": records}}
+        guard = {**PLAN, "number": plan["number"], "records": []}
+        made = self._plans.find_one_and_update(guard, change, return_document=ReturnDocument.AFTER)
+        return made or self._plans.find_one(PLAN) or plan
+
+    def _entry(self, record: Document) -> Document | None:
+        """Return a record's place in a plan; one that cannot be read is left out for good, and told of: it must not stop all others."""
+        try:
+            return _entry(record)
+        except (KeyError, ValueError, TypeError, AttributeError):
+            log.exception("a usage record cannot be counted", extra={"job_id": record["_id"]})
+            self._records.update_one({"_id": record["_id"]}, {"$unset": {"due": ""}})
+            return None
+
+    def _first_plan(self) -> Document:
+        fresh: Document = {**PLAN, "number": 0, "records": []}
+        try:
+            self._plans.insert_one(fresh)
+        except DuplicateKeyError:
+            return self._plans.find_one(PLAN) or fresh
+        return fresh
+
+    def _count(self, plan: Document) -> None:
+        number = plan["number"]
+        changes = _changes(plan["records"], self._kinds_of({entry["day"] for entry in plan["records"] if entry["failure"]}))
+        self._days.bulk_write([UpdateOne({"_id": doc_id}, {"$setOnInsert": {"plan": 0}}, upsert=True) for doc_id in changes], ordered=False)
+        self._days.bulk_write(
+            [
+                UpdateOne({"_id": doc_id, "plan": {"$lt": number}}, {**change, "$set": {**change.get("$set", {}), "plan": number}})
+                for doc_id, change in changes.items()
+            ],
+            ordered=False,
+        )
+
+    def _kinds_of(self, days: set[str]) -> Mapping[str, set[str]]:
+        """Return the kinds of failures that days have, by their digests."""
+        found = self._days.find({"_id": {"$in": [f"{FAILURE}/{day}/0" for day in days]}})
+        kinds = {_day_of(doc): set(doc.get("of", ())) for doc in found}
+        return defaultdict(set, kinds)
+
+    def _close(self, plan: Document) -> None:
+        """Note in the records what of them is counted. One that has changed since the plan was made stays due."""
+        number, updates = plan["number"], []
+        for entry in plan["records"]:
+            counted = {"counted": entry["after"], "countedPlan": number}
+            guard = {"_id": entry["id"], "countedPlan": {"$not": {"$gte": number}}}
+            updates.append(UpdateOne({**guard, "version": entry["version"]}, {"$set": counted, "$unset": {"due": ""}}))
+            updates.append(UpdateOne(guard, {"$set": counted}))
+        self._records.bulk_write(updates)
+        self._plans.update_one({**PLAN, "number": number}, {"$set": {"records": []}})
+
+    # -- records from before there were sums ------------------------------------------------------------------------------------------
+
+    def unfigured(self, *, limit: int) -> list[str] | None:
+        """Return the next jobs whose records say too little to be counted; None once all have been looked at."""
+        plan = self._plans.find_one(PLAN) or self._first_plan()
+        if plan.get("allFigured"):
+            return None
+        records = list(self._records.find({"_id": {"$gt": plan.get("figuredTo", "")}}, {"version": 1}).sort("_id", ASCENDING).limit(limit))
+        if not records:
+            self._plans.update_one(PLAN, {"$set": {"allFigured": True}})
+            return None
+        self._plans.update_one(PLAN, {"$set": {"figuredTo": records[-1]["_id"]}})
+        return [record["_id"] for record in records if "version" not in record]
+
+    def figure(self, job_id: str, outcome: Outcome | None) -> None:
+        """Complete a job's record; without the job by what the record itself says."""
+        facts = facts_of(outcome) if outcome else {"paidMicros": 0, "quotedMicros": 0}
+        self._records.update_one({"_id": job_id, "version": None}, {"$set": {**facts, "version": 1, "due": 1}})
+
+    # -- reading --------------------------------------------------------------------------------------------------------------------
+
+    def rows(self, by: SpendBy, period: Period) -> Iterator[SpendRow]:
+        """Yield the sums of each day and value, by ascending day."""
+        for doc in self._range(by, period.first, period.end):
+            day = _day_of(doc)
+            for name, sums in doc.get("of", {}).items():
+                key = None if name == NONE else unquote(name)
+                yield SpendRow(day, key, _figures(sums))
+
+    def failures(self, period: Period) -> Iterator[FailureRow]:
+        for doc in self._range(FAILURE, period.first, period.end):
+            for found in doc.get("of", {}).values():
+                kind = FailureKind(found["code"], found["model"], found["shape"])
+                yield FailureRow(_day_of(doc), kind, found["count"], found["lost"], found["first"], found["last"], found["job"])
+
+    def failed_since(self, moment: datetime) -> dict[str, int]:
+        """Return how many jobs have failed since the minute of a time, by their codes."""
+        found: dict[str, int] = defaultdict(int)
+        for doc in self._range(MINUTE, minute_of(moment), None):
+            for name, count in doc.get("of", {}).items():
+                found[unquote(name)] += count
+        return dict(found)
+
+    def _range(self, by: str, first: str, end: str | None) -> Iterable[Document]:
+        # `0` stands right behind `/`.
+        ids = {"$gte": f"{by}/{first}", "$lt": f"{by}/{end}" if end else f"{by}0"}
+        return self._days.find({"_id": ids}).sort("_id", ASCENDING)
+
+
+def facts_of(outcome: Outcome) -> Document:
+    """Return what a job's usage record holds for the sums, beside what it has always held."""
+    return {
+        "keyId": outcome.key_id,
+        "projectId": outcome.project_id,
+        "paidMicros": outcome.paid,
+        "quotedMicros": outcome.quoted,
+        "billedMicros": outcome.billed,
+        "code": outcome.code,
+        "shape": outcome.shape,
+    }
+
+
+def _outcome(record: Document) -> Outcome:
+    return Outcome(
+        user_id=record["userId"],
+        model=record["model"],
+        status=JobStatus(record["status"]),
+        at=record["at"],
+        key_id=record.get("keyId"),
+        project_id=record.get("projectId"),
+        images=record["images"],
+        charged=record["chargedMicros"],
+        paid=record["paidMicros"],
+        quoted=record["quotedMicros"],
+        billed=record.get("billedMicros"),
+        code=record.get("code"),
+        shape=record.get("shape"),
+    )
+
+
+def _entry(record: Document) -> Document:
+    """Return a record's place in a plan: what it counts for, and what has been counted of it."""
+    outcome = _outcome(record)
+    return {
+        "id": record["_id"],
+        "version": record["version"],
+        "at": outcome.at,
+        "groups": [[by.value, _escaped(value)] for by, value in outcome.groups],
+        "failure": [outcome.code, outcome.model, outcome.shape] if outcome.code is not None else None,
+        "before": record.get("counted"),
+        "after": asdict(outcome.figures),
+        "day": outcome.day,
+    }
+
+
+def _changes(entries: Iterable[Document], kinds: Mapping[str, set[str]]) -> dict[str, Document]:
+    """Return the update of each document of sums that a plan moves; `kinds` of failures a day has already."""
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    extra: dict[str, Document] = defaultdict(lambda: {"$min": {}, "$max": {}, "$set": {}})
+    for entry in entries:
+        added = asdict(_figures(entry["after"]) - _figures(entry["before"] or {}))
+        for by, name in entry["groups"]:
+            for figure, amount in added.items():
+                if amount:
+                    sums[_doc_id(by, entry["day"], name)][f"of.{name}.{figure}"] += amount
+        if entry["failure"]:
+            _add_failure(entry, added, sums, extra, kinds[entry["day"]])
+    return {doc_id: {"$inc": dict(amounts), **{op: more for op, more in extra[doc_id].items() if more}} for doc_id, amounts in sums.items()}
+
+
+def _add_failure(
+    entry: Document, added: Mapping[str, int], sums: dict[str, dict[str, int]], extra: dict[str, Document], known: set[str]
+) -> None:
+    code, model, shape = entry["failure"]
+    kind = FailureKind(code, model, shape or "")
+    if len(known) >= MAX_KINDS and kind.digest not in known:
+        kind = FailureKind(code, model, OTHER)
+    known.add(kind.digest)
+    doc_id, place = f"{FAILURE}/{entry['day']}/0", f"of.{kind.digest}"
+    sums[doc_id][f"{place}.count"] += added["failed"]
+    sums[doc_id][f"{place}.lost"] += added["lost"]
+    more = extra[doc_id]
+    more["$set"] |= {f"{place}.{name}": value for name, value in (*asdict(kind).items(), ("job", entry["id"]))}
+    more["$min"][f"{place}.first"] = min(more["$min"].get(f"{place}.first", entry["at"]), entry["at"])
+    more["$max"][f"{place}.last"] = max(more["$max"].get(f"{place}.last", entry["at"]), entry["at"])
+    if added["failed"]:
+        minute = f"{MINUTE}/{minute_of(entry['at'])}/0"
+        sums[minute][f"of.{_escaped(code)}"] += added["failed"]
+        extra[minute]["$set"]["expiresAt"] = entry["at"] + MINUTES_KEPT
+
+
+def _doc_id(by: str, day: str, name: str) -> str:
+    return f"{by}/{day}/{zlib.crc32(name.encode()) % SHARDS.get(SpendBy(by), 1):x}"
+
+
+def _day_of(doc: Document) -> str:
+    return str(doc["_id"]).split("/")[1]
+
+
+def _escaped(value: str | None) -> str:
+    """Return a value as a field's name, which may have neither dots nor a dollar at its start."""
+    return NONE if value is None else quote(value, safe="").replace(".", "%2E") or "%00"
+
+
+def _figures(sums: Mapping[str, int]) -> Figures:
+    return Figures(*(int(sums.get(name, 0)) for name in FIGURES))
