@@ -24,7 +24,7 @@ from app.clients.fal.platform import FalPlatform
 from app.clients.fal.queue import FalQueue
 from app.clients.fal.webhooks import WebhookArrivals, WebhookVerifier
 from app.clients.guarded import Receivers
-from app.clients.metrics import Metrics
+from app.clients.metrics import LEDGER_IMBALANCE, Metrics
 from app.clients.queue import TASK_TIMEOUT_S, TaskQueue
 from app.clients.receipt_box import ReceiptBox
 from app.clients.redis import HASTY, connect_redis, refuse_cluster
@@ -59,6 +59,7 @@ from app.services.money.funds import Funds
 from app.services.money.reconciliation import Reconciliation
 from app.services.operator.audit import Audit
 from app.services.operator.grants import Grants
+from app.services.operator.now import Now
 from app.services.orders.batches import Batches
 from app.services.orders.fair_share import FairShare
 from app.services.orders.files import FileOrders
@@ -177,7 +178,7 @@ class Services:
         self.courier.measure()
         self.endpoints.sweep()
         if (wrong := self.billing.audit()) is not None:
-            self.metrics.set("imagegw_ledger_imbalance", wrong)
+            self.metrics.set(LEDGER_IMBALANCE, wrong)
 
     # Clients of outside systems
 
@@ -387,6 +388,7 @@ class Services:
 
     audit = part(Audit)
     grants = part(Grants)
+    status_now = part(Now, fal_limit="settings.fal_concurrency")
 
 
 def open_registry(settings: Settings) -> Registry:

@@ -154,6 +154,9 @@ class Environment:
             self.problems.append(f"{key}: {value:g} is not a whole number")
         return int(value)
 
+    def whole_or_none(self, key: str, default: int | None, low: int, high: int) -> int | None:
+        return default if self.optional(key) is None else self.whole(key, low, low, high)
+
     def choice(self, key: str, default: str, *allowed: str) -> str:
         value = self.text(key, default)
         if value not in allowed:
@@ -237,6 +240,8 @@ class Settings:
     fal_api_url: str = setting("FAL_API_URL", "https://api.fal.ai/v1", Environment.url, "https")
     fal_openapi_url: str = setting("FAL_OPENAPI_URL", "https://fal.ai/api/openapi/queue/openapi.json", Environment.url, "https")
     fal_user_id: str | None = setting("FAL_USER_ID", None, Environment.optional)
+    fal_concurrency: int | None = setting("FAL_CONCURRENCY", None, Environment.whole_or_none, 1, 100_000)
+    """How many requests fal paints at a time for the account; None: the operator does not say."""
     fal_admin_key: str | None = secret("FAL_ADMIN_KEY", None, Environment.fal_key)
     jwt_secret: str = secret("JWT_SECRET", "", Environment.jwt_secret)
     jwt_ttl_hours: float = setting("JWT_TTL_HOURS", 168.0, Environment.number, 0.01, 87600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from flask import Blueprint, Flask, Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -17,9 +18,11 @@ from app.api.http.deferred import Deferred
 from app.bootstrap import Services
 from app.clients import redis as redis_connection
 from app.clients.fal.breaker import ACCOUNT
-from app.clients.metrics import BOUNDS, Sample
+from app.clients.metrics import BOUNDS, FAL_REQUESTS, LEDGER_IMBALANCE, WEBHOOKS_OLDEST_S, WEBHOOKS_WAITING, Sample
 from app.domain.errors import GatewayError
+from app.domain.pricing import usd
 from app.services.fulfilment.stages import STAGE_SECONDS
+from app.services.operator.now import Kept, Live
 
 blueprint = Blueprint("health", __name__)
 
@@ -72,9 +75,9 @@ COUNTERS = {
     "imagegw_events_replayed_total": "Events sent again to reconnecting clients.",
 }
 GAUGES = {
-    "imagegw_ledger_imbalance": "Accounts whose ledger does not add up; must be 0.",
-    "imagegw_webhook_pending": "Webhooks of ours that are to be delivered yet.",
-    "imagegw_webhook_oldest_seconds": "How long the oldest of them waits.",
+    LEDGER_IMBALANCE: "Accounts whose ledger does not add up; must be 0.",
+    WEBHOOKS_WAITING: "Webhooks of ours that are to be delivered yet.",
+    WEBHOOKS_OLDEST_S: "How long the oldest of them waits.",
 }
 HISTOGRAMS = {
     STAGE_SECONDS: "How long a generation spends in each stage.",
@@ -102,14 +105,15 @@ def init_app(app: Flask, known: Services) -> None:
 
 
 class _Shared(Collector):
-    """What Redis knows: counts of all processes, and the queues' lengths."""
+    """What the service's own look at itself says: counts of all processes, queues, pauses, and what is in flight, failed and spent."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def collect(self) -> Iterator[Metric]:
+        samples = self._services.status_now.samples()
         by_name: dict[str, list[Sample]] = defaultdict(list)
-        for sample in self._services.metrics.samples():
+        for sample in samples:
             by_name[sample.name].append(sample)
         for name, text in COUNTERS.items():
             yield _counter(name, text, by_name[name])
@@ -117,29 +121,42 @@ class _Shared(Collector):
             yield _gauge(name, text, by_name[name])
         for name, text in HISTOGRAMS.items():
             yield _histogram(name, text, by_name)
-        yield from self._queues()
-        yield from self._pauses()
+        yield from _live(self._services.status_now.live(samples), self._services.status_now.fal_limit)
+        if kept := self._services.status_now.kept():
+            yield from _kept(kept)
 
-    def _pauses(self) -> Iterator[Metric]:
-        pauses = self._services.breaker.pauses()
-        paused = GaugeMetricFamily("imagegw_provider_paused", "1 while all submits to fal are paused.")
-        paused.add_metric([], 1.0 if pauses.pop(ACCOUNT, None) else 0.0)
-        yield paused
-        endpoints = GaugeMetricFamily(
-            "imagegw_endpoint_paused", "1 while submits to one of fal's endpoints are paused.", labels=["endpoint"]
-        )
-        for endpoint in pauses:
-            endpoints.add_metric([endpoint], 1.0)
-        yield endpoints
 
-    def _queues(self) -> Iterator[Metric]:
-        depth = GaugeMetricFamily("imagegw_queue_depth", "Tasks waiting for a worker.", labels=["queue"])
-        age = GaugeMetricFamily("imagegw_queue_oldest_age_seconds", "How long the oldest task waits.", labels=["queue"])
-        for name, (length, oldest_s) in self._services.queue.depths().items():
-            depth.add_metric([name], length)
-            age.add_metric([name], oldest_s)
-        yield depth
-        yield age
+def _live(live: Live, fal_limit: int | None) -> Iterator[Metric]:
+    yield _family("imagegw_queue_depth", "Tasks waiting for a worker.", {(each.name,): each.depth for each in live.queues}, "queue")
+    ages = {(each.name,): each.oldest_s for each in live.queues}
+    yield _family("imagegw_queue_oldest_age_seconds", "How long the oldest task waits.", ages, "queue")
+    paused = {pause.endpoint for pause in live.pauses}
+    yield _family("imagegw_provider_paused", "1 while all submits to fal are paused.", {(): None in paused})
+    endpoints = {(endpoint,): 1 for endpoint in paused if endpoint is not None}
+    yield _family("imagegw_endpoint_paused", "1 while submits to one of fal's endpoints are paused.", endpoints, "endpoint")
+    yield _family("imagegw_watcher_leads", "1 while a watcher is at work.", {(): live.leader is not None})
+    requests = {(state,): count for state, count in live.fal_requests.items()}
+    yield _family(FAL_REQUESTS, "Requests that fal paints (running) or has in its queue (queued).", requests, "state")
+    if fal_limit is not None:
+        yield _family("imagegw_fal_limit", "How many requests fal paints at a time, as the settings say.", {(): fal_limit})
+
+
+def _kept(kept: Kept) -> Iterator[Metric]:
+    yield _family("imagegw_jobs_in_flight", "Jobs that have not ended.", {(s.value,): n for s, n in kept.in_flight.items()}, "status")
+    failed = {(code,): count for code, count in kept.failed.items()}
+    yield _family("imagegw_failures_last_hour", "Jobs that failed within the last hour.", failed, "code")
+    paces = {(p.model, q): s for p in kept.paces for q, s in (("0.5", p.p50_s), ("0.95", p.p95_s))}
+    yield _family("imagegw_model_seconds", "How long fal took for a model's latest generations.", paces, "model", "quantile")
+    for name, figures in (("today", kept.today), ("month", kept.month)):
+        sums = {("charged",): usd(figures.charged), ("paid",): usd(figures.paid), ("lost",): usd(figures.lost)}
+        yield _family(f"imagegw_spend_{name}_usd", f"What jobs that ended come to: {name}, in UTC.", sums, "figure")
+
+
+def _family(name: str, text: str, values: Mapping[Any, float], *labels: str) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for found, value in values.items():
+        family.add_metric(list(found), float(value))
+    return family
 
 
 def _labels_of(samples: list[Sample]) -> list[str]:

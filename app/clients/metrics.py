@@ -21,6 +21,10 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 KEY = "imagegw:figures"
+#: Gauges that watchers set, and people are shown.
+FAL_REQUESTS = "imagegw_fal_requests"
+WEBHOOKS_WAITING, WEBHOOKS_OLDEST_S = "imagegw_webhook_pending", "imagegw_webhook_oldest_seconds"
+LEDGER_IMBALANCE = "imagegw_ledger_imbalance"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 BOUNDS = (*(f"{bound:g}" for bound in BUCKETS_S), "+Inf")
 FLUSH_S = 1.0

@@ -134,7 +134,7 @@ class FailureKind:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256("\0".join((self.code, self.model, self.shape)).encode()).hexdigest()[:24]
+        return hashlib.sha256(f"{self.code}\0{self.model}\0{self.shape}".encode()).hexdigest()[:24]
 
 
 def outcome_of(job: Job) -> Outcome:

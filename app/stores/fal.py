@@ -32,6 +32,15 @@ class DurationStore:
         samples = doc["samples"] if doc else []
         return float(statistics.median(samples)) if len(samples) >= ENOUGH_SAMPLES else None
 
+    def quantiles(self) -> dict[str, tuple[float, float, int]]:
+        """Return the median and the 95th percentile of each model's latest durations, in seconds, and how many these are."""
+        found = {doc["_id"]: sorted(doc["samples"]) for doc in self._durations.find()}
+        return {model: (_quantile(samples, 0.5), _quantile(samples, 0.95), len(samples)) for model, samples in found.items() if samples}
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float:
+    return float(ascending[min(len(ascending) - 1, int(share * len(ascending)))])
+
 
 @store
 class FalUserStore:

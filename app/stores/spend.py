@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import quote, unquote
 
 from pymongo import ASCENDING, ReturnDocument, UpdateOne

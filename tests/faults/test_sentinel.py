@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from app.clients.lease import KEY
 from app.clients.redis import connect_redis
 from tests.acceptance.service import Answer, a_prompt, order, wait_until
 from tests.faults.place import Place, running_place
 from tests.faults.soundness import problems
 from tests.support.listeners import listening
 from tests.support.redis_servers import Sentinels, running_sentinels
-from workers.watcher.lease import KEY
 
 SETTLED_S = 90.0
 

@@ -6,9 +6,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from app.clients.lease import KEY, LEASE_S, Lease
 from app.clients.redis import connect_redis
 from tests.support.fal_calls import wait_until
-from workers.watcher.lease import KEY, LEASE_S, Lease
 
 
 def test_one_of_many_holds_the_lease(redis: Redis) -> None:

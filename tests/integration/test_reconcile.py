@@ -204,7 +204,7 @@ def test_jobs_far_apart_are_asked_for_in_calls_of_ninety_days(jobs: JobStore, fa
 
 
 def test_where_fal_stops_answering_the_jobs_before_are_corrected_and_the_rest_is_left(
-    jobs: JobStore, fal: PlatformServer, reconcile: Run
+    database: Database, jobs: JobStore, fal: PlatformServer, reconcile: Run
 ) -> None:
     many = [completed(DAY + timedelta(seconds=n), f"m-{n}") for n in range(51)]
     stored(jobs, *many)

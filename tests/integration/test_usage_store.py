@@ -25,6 +25,15 @@ def test_a_finished_job_leaves_one_record_however_often_it_is_written(database: 
             "tokens": 6,
             "priceId": "flux-dev-2026-04",
             "at": after(5),
+            "keyId": None,
+            "projectId": None,
+            "paidMicros": 25_000,
+            "quotedMicros": 50_000,
+            "billedMicros": None,
+            "code": None,
+            "shape": None,
+            "version": 1,
+            "due": 1,
         }
     ]
 

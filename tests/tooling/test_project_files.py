@@ -51,6 +51,7 @@ SETTINGS = [
     "FAL_API_URL",
     "FAL_OPENAPI_URL",
     "FAL_ADMIN_KEY",
+    "FAL_CONCURRENCY",
     "FAL_USER_ID",
     "SSL_CERT_FILE",
     "PUBLIC_URL",

@@ -40,6 +40,7 @@ ROOMS = {
     "events": {"events", "pictures"},
     "catalog": {"catalog"},
     "reports": {"reports"},
+    "operator": {"operator", "reports", "money", "catalog"},
     "pictures": {"pictures", "reports"},
     "orders": {"orders", "money", "people", "events"},
     "deliveries": {"deliveries", "pictures"},

@@ -23,12 +23,12 @@ from redis.exceptions import RedisError
 from app.bootstrap import Services, check_addresses
 from app.clients.events import IN_FLIGHT_CHANNEL, listen
 from app.clients.fal.status import STATUS_TIMEOUT_S, FalStatusClient
+from app.clients.lease import Lease
 from app.config import BadSettings, load_settings
 from app.domain.errors import GatewayError, StoreRefused
 from app.logs import configure_logging
 from registry.loader import RegistryError
 from workers import alive
-from workers.watcher.lease import Lease
 from workers.watcher.polling import FLOOR_S, TROUBLE_PAUSE_S, WEBHOOK_FLOOR_S, Poller
 from workers.watcher.tracking import Tracker
 
@@ -171,6 +171,7 @@ class Watcher:
             if self._tracker.active:
                 with _surviving("reports fall behind"):
                     await self.in_thread(self._services.spend.advance)
+                    await self.in_thread(self._tracker.measure)
             await asyncio.sleep(max(SWEEP_S, TALLY_SHARE * (time.monotonic() - began)) * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _trust(self, poller: Poller) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from app.bootstrap import Services
 from app.clients.fal.status import FalState, FalStatus
+from app.clients.metrics import FAL_REQUESTS
 from app.domain import clock
 from app.domain.errors import GatewayError
 from app.domain.fal_request import FalRequest, FinishedNotice, RequestState
@@ -59,6 +60,8 @@ class Tracked:
     progress_at: float = 0.0
     is_asked: bool = False
     at_work_at: datetime | None = None
+    is_running: bool = False
+    """Whether fal paints it, as of the last look, and not only has it in its queue."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -135,6 +138,12 @@ class Tracker:
     def _progress_interval_s(self) -> float:
         return max(self._pace.progress_every_s, len(self.requests) / self._pace.progress_per_second)
 
+    def measure(self) -> None:
+        """Set how many requests fal has: those that it paints, which its limit counts, and those in its queue."""
+        running = sum(tracked.is_running for tracked in list(self.requests.values()))
+        for state, count in (("running", running), ("queued", len(self.requests) - running)):
+            self._services.metrics.set(FAL_REQUESTS, count, state=state)
+
     async def take(self, tracked: Tracked, status: FalStatus) -> None:
         """Act on a request's state at fal: enqueue its collection when it has ended, else say how far it is."""
         if status.state in (FalState.COMPLETED, FalState.GONE):
@@ -145,7 +154,7 @@ class Tracker:
             notice = FinishedNotice(noticed_at=clock.now(), at_work_at=tracked.at_work_at)
             await self._call(lambda: self._services.queue.enqueue_collect(tracked.job.id, tracked.index, notice))
             return
-        tracked.at_work_at = clock.now()
+        tracked.at_work_at, tracked.is_running = clock.now(), status.state is FalState.IN_PROGRESS
         if self._loop.time() >= tracked.progress_at and (progressed := self._progressed(tracked, status)):
             tracked.progress_at = self._loop.time() + self._progress_interval_s()
             await self._call(lambda: self._publish(tracked, progressed))

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from attrs import define
 
 from app.clients.bounds import Bounds
-from app.clients.metrics import Metrics, Sample
+from app.clients.metrics import WEBHOOKS_OLDEST_S, WEBHOOKS_WAITING, Metrics, Sample
 from app.clients.queue import TaskQueue
 from app.clients.webhook_sender import WebhookSender
 from app.domain import clock
@@ -56,8 +56,8 @@ class Courier:
     def measure(self) -> None:
         """Set how many deliveries wait, and for how long the oldest has."""
         count, oldest = self._deliveries.waiting()
-        self._metrics.set("imagegw_webhook_pending", count)
-        self._metrics.set("imagegw_webhook_oldest_seconds", (self._now() - oldest).total_seconds() if oldest else 0)
+        self._metrics.set(WEBHOOKS_WAITING, count)
+        self._metrics.set(WEBHOOKS_OLDEST_S, (self._now() - oldest).total_seconds() if oldest else 0)
 
     def begin(self, lane: str) -> None:
         """Let a lane be asked for anew: what is written from now on may not be seen by this round."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import uuid
 
 from redis import Redis
@@ -28,7 +30,8 @@ class Lease:
     renew_every_s = LEASE_S / 5
 
     def __init__(self, redis: Redis) -> None:
-        self._holder = uuid.uuid4().hex
+        # Host and process are for people.
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
 
@@ -45,3 +48,13 @@ class Lease:
 
     def release(self) -> None:
         self._release(keys=[KEY], args=[self._holder])
+
+
+def holder_of(redis: Redis) -> str | None:
+    """Return host and process of the watcher that is at work, or None where none is, or Redis does not answer."""
+    try:
+        found = redis.get(KEY)
+    except RedisError:
+        return None
+    text = found.decode() if isinstance(found, bytes) else found
+    return str(text).rpartition(":")[0] or str(text) if text else None
