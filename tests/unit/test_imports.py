@@ -40,7 +40,6 @@ ROOMS = {
     "events": {"events", "pictures"},
     "catalog": {"catalog"},
     "reports": {"reports"},
-    "operator": {"operator", "reports", "money", "catalog"},
     "pictures": {"pictures", "reports"},
     "orders": {"orders", "money", "people", "events"},
     "deliveries": {"deliveries", "pictures"},
