@@ -268,6 +268,7 @@ class Settings:
     workers: int = setting("WORKERS", 4, Environment.whole, 1, 256)
     receipts_dir: Path = setting("RECEIPTS_DIR", Path("var/receipts"), Environment.path)  # noqa: RUF009 - a field
     batch_in_flight: int = setting("BATCH_IN_FLIGHT", 20, Environment.whole, 1, 10000)
+    studio: str = setting("STUDIO", "on", Environment.choice, "on", "off")
     registry_path: Path | None = setting("REGISTRY_PATH", None, Environment.path)  # noqa: RUF009 - a field
     alive_file: Path | None = setting("ALIVE_FILE", None, Environment.path)  # noqa: RUF009 - a field
     openai_unknown: str = setting("OPENAI_UNKNOWN", "refuse", Environment.choice, "refuse", "ignore")

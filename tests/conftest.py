@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.services import Backing
 
 TESTS = Path(__file__).parent
-SLOWEST_FIRST = ("faults", "acceptance", "integration", "tooling", "unit")
+SLOWEST_FIRST = ("faults", "acceptance", "browser", "integration", "tooling", "unit")
 #: Files that take a process of its own a minute and more, mostly waiting.
 LONGEST = (
     "test_many_machines.py",

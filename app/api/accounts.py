@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from app.api.http import services
-from app.api.http.access import needs_user, open_to_all
+from app.api.http.access import needs_caller, needs_user, open_to_all
 from app.api.http.answers import envelope_of, enveloped
-from app.api.http.auth import own_session, signed_in
+from app.api.http.auth import Caller, caller, own_session, signed_in
 from app.api.http.limits import guesses_at, logins
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import accounts as schemas
+from app.config import Settings
 from app.domain.account import Account
 from app.domain.api_key import Scope
 
@@ -44,6 +45,23 @@ def login(body: dict[str, Any]) -> dict[str, Any]:
     name = body["email"] or body["username"]
     account = services().accounts.login(name, body["password"], guesses_at(name))
     return enveloped("Logged in", _session(account))
+
+
+@blueprint.get("/options")
+@open_to_all
+@blueprint.response(200, schemas.OptionsAnswer)
+def options() -> Settings:
+    """Tell how people come in here: whether they may register, or order without any credential, and what a token is worth."""
+    return services().settings
+
+
+@blueprint.get("/caller")
+@needs_caller
+@blueprint.response(200, schemas.CallerAnswer)
+@blueprint.errors(401, 403)
+def who_calls() -> Caller:
+    """Tell what the credential that is sent may do, whatever its kind; none is a kind, where the service allows it."""
+    return caller()
 
 
 @blueprint.get("/me")

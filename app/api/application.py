@@ -21,6 +21,7 @@ from app.api import (
     pictures,
     streams,
     tokens,
+    ui,
     uploads,
     usage,
     webhooks,
@@ -68,6 +69,7 @@ def build(settings: Settings, services: Services) -> Flask:
     app.register_blueprint(pictures.links)
     for plain in (files, guide, monitoring, webhooks):
         app.register_blueprint(plain.blueprint)
+    ui.init_app(app, enabled=settings.studio == "on")
     fal.init_app(app, api)
     return app
 

@@ -11,7 +11,7 @@ from flask import Flask, Response
 from flask_smorest import Api
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from app.api.http.access import SECURITY_SCHEMES, open_to_all
+from app.api.http.access import SECURITY_SCHEMES
 from app.api.http.errors import ErrorAnswer
 from app.api.webhook_events import SCHEMAS, webhooks
 
@@ -51,7 +51,7 @@ class DocumentedApi(Api):  # type: ignore[misc]
 
 
 def documented(app: Flask) -> DocumentedApi:
-    """Add `/openapi.json` (3.1) and `/api-docs` (Swagger UI from a bundled package, no CDN), which is also where `/` leads."""
+    """Add `/openapi.json` (3.1) and `/api-docs` (Swagger UI from a bundled package, no CDN)."""
     app.config.update(
         API_TITLE="Image generation gateway",
         API_VERSION="1",
@@ -72,7 +72,6 @@ def documented(app: Flask) -> DocumentedApi:
     ui = get_swaggerui_blueprint("/api-docs", "/openapi.json", config=config)
     ui.after_request(_guarded)
     app.register_blueprint(ui)
-    app.add_url_rule("/", "front", open_to_all(lambda: Response(status=302, headers={"Location": "/api-docs/"}, mimetype="text/plain")))
     return api
 
 

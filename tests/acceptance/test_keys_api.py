@@ -251,6 +251,7 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
         "/api-docs/",
         "/api-docs/<path:path>",
         "/api/auth/login",
+        "/api/auth/options",
         "/api/auth/register",
         "/api/prompt-templates",
         "/api/webhooks/fal/<job_id>/<int:index>",
@@ -263,8 +264,13 @@ def test_every_route_states_what_it_needs(services: Services) -> None:
         "/metrics",
         "/models/<name>.md",
         "/openapi.json",
+        "/operator",
+        "/operator/<path:_screen>",
         "/pictures/<look>/<path:key>",
         "/readyz",
+        "/studio",
+        "/studio/<path:_screen>",
+        "/ui/<version>/<path:name>",
     }
 
 

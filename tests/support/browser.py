@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 #: A busy machine may take long over a page.
-PATIENCE_MS = 90_000
+PATIENCE_MS = int(os.environ.get("BROWSER_PATIENCE_MS", "90000"))
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # As root there is no sandbox; the rest keeps it from calling home, to addresses that no test may reach.
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-dev-shm-usage")

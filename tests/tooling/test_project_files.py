@@ -26,6 +26,7 @@ SCRIPTS = [
     "scripts/pythons",
     "scripts/soak",
     "scripts/test",
+    "scripts/vendor",
     "scripts/venv",
 ]
 PROCESSES = {"web": ["-m", "app"], "worker": ["-m", "workers"], "watcher": ["-m", "workers.watcher"]}
@@ -34,6 +35,7 @@ PROCESSES = {"web": ["-m", "app"], "worker": ["-m", "workers"], "watcher": ["-m"
 SETTINGS = [
     "HOST",
     "PORT",
+    "STUDIO",
     "MONGODB_URI",
     "REDIS_URL",
     "STORAGE_URL",

@@ -7,10 +7,13 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.api.http.answers import Answer
+from app.api.http.answers import Answer, shows
+from app.api.http.auth import Caller
 from app.api.http.paging import CursorAnswer, limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import no_nul
+from app.domain.account import Role
+from app.domain.api_key import USUAL_SCOPES, Scope
 from app.domain.credentials import MAX_EMAIL_CHARS, MAX_PASSWORD_CHARS, MAX_TYPED_CHARS, MIN_PASSWORD_CHARS, normal_email, normal_password
 from app.domain.ledger import EntryType
 
@@ -83,6 +86,37 @@ class SessionAnswer(Answer):
 
 class MeAnswer(Answer):
     user = ma.fields.Nested(UserAnswer)
+
+
+class OptionsAnswer(Answer):
+    registration = ma.fields.String(metadata={"description": "`open` or `closed`: whether anybody may register."})
+    anonymous = ma.fields.Boolean(attribute="allow_anonymous", metadata={"description": "Whether orders need no credential."})
+    signup_tokens = ma.fields.Integer(data_key="signupTokens", metadata={"description": "Tokens of a new account."})
+    tokens_per_usd = ma.fields.Integer(data_key="tokensPerUsd")
+
+
+def _scopes(who: Caller) -> list[str]:
+    """Return the scopes in the order in which they are told everywhere."""
+    if who.key:
+        return [scope.value for scope in who.key.terms.scopes]
+    is_admin = who.account is not None and who.account.role is Role.ADMIN
+    return [scope.value for scope in (*USUAL_SCOPES, *([Scope.ADMIN] if is_admin else []))]
+
+
+class CallerAnswer(Answer):
+    kind = shows(
+        ma.fields.String(metadata={"description": "`user`, `key` or `anonymous`."}),
+        lambda who: "user" if who.account else "key" if who.key else "anonymous",
+    )
+    name = shows(
+        ma.fields.String(allow_none=True, metadata={"description": "The user's email address, or the key's name."}),
+        lambda who: who.account.email if who.account else who.key.name if who.key else None,
+    )
+    users = shows(
+        ma.fields.List(ma.fields.String(), metadata={"description": "The only users it may act for, the usual one first; none: any."}),
+        lambda who: [who.account.id] if who.account else list(who.key.terms.users) if who.key else [],
+    )
+    scopes = shows(ma.fields.List(ma.fields.String()), _scopes)
 
 
 class BalanceAnswer(Answer):
