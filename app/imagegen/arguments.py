@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,16 @@ class Model:
             return "inputs"
         if name in self.options:
             return "options"
-        raise WrongCall(f"{self.name} has no {name!r}; it takes {', '.join(self.inputs)}")
+        raise WrongCall(f"{self.name} has no {name!r}; it takes {', '.join({**self.inputs, **self.options})}")
+
+    def has(self, name: str) -> bool:
+        return name in self.named_inputs or name in self.inputs or name in self.options
 
     def value(self, name: str, text: str) -> Any:
         """Return typed text as the type the model wants: JSON, or the text itself where that is what it takes. Files are not read here."""
         schema = self.inputs.get(name) or self.options.get(name) or {}
         try:
-            value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+            value = json.loads(text, parse_constant=finite, parse_float=finite)
         except (ValueError, RecursionError):
             if _allows(schema, text):
                 return text
@@ -85,7 +89,7 @@ class Model:
         return [name for name in self.named_inputs if takes_image(self.inputs.get(name, {}))]
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
     """Return a number; NaN, and what is larger than any number can be, are none."""
     number = float(text)
     if not math.isfinite(number):
@@ -125,26 +129,49 @@ def _allows(schema: Mapping[str, Any], value: Any) -> bool:
     return any(_allows(choice, value) for choice in choices) if choices else True
 
 
+def standard_input() -> bytes:
+    """Return what is on standard input. Raises WrongCall where nothing is: it can be read once."""
+    if sys.stdin is None or not (content := sys.stdin.buffer.read()):
+        raise WrongCall("There is nothing on standard input; it can be named once, by -")
+    return content
+
+
+def words(text: str) -> str:
+    """Return a text as it is, `-` being what is on standard input. Raises WrongCall."""
+    if text != "-":
+        return text
+    try:
+        return standard_input().decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as exc:
+        raise WrongCall("Standard input is not UTF-8 text") from exc
+
+
 def pair(text: str) -> tuple[str, str]:
     """Split `name=value`. Raises WrongCall."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise WrongCall(f"{text!r} is not NAME=VALUE")
-    return name.strip(), value
+    return name.strip(), words(value)
 
 
 def image(text: str, folder: Path = Path()) -> str:
-    """Return a picture as the server takes it: a URL as it is, a file as a data URI. Raises WrongCall."""
+    """Return a picture as the server takes it: a URL as it is, a file, or `-` for standard input, as a data URI. Raises WrongCall."""
     if REMOTE.match(text):
         return text
-    path = folder / Path(text).expanduser()
+    path = Path("standard input") if text == "-" else folder / Path(text).expanduser()
+    content = standard_input() if text == "-" else _content(path)
+    if len(content) > MAX_FILE_BYTES:
+        raise WrongCall(f"{path} is larger than {MAX_FILE_BYTES:,} bytes; make it smaller, or give a URL")
+    return f"data:image/{_type(path, content)};base64,{base64.b64encode(content).decode()}"
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, and of one that is too large no more than shows it."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise WrongCall(f"{path} is larger than {MAX_FILE_BYTES:,} bytes; make it smaller, or give a URL")
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
     except OSError as exc:
         raise WrongCall(f"{path} cannot be read: {exc.strerror}") from exc
-    return f"data:image/{_type(path, content)};base64,{base64.b64encode(content).decode()}"
 
 
 def _type(path: Path, content: bytes) -> str:

@@ -94,7 +94,7 @@ class Bridge:
             self._out.flush()
 
 
-@click.command("mcp")
+@click.command("mcp", short_help="Serve agents on standard input and output.")
 @with_session
 def mcp(session: Session) -> int:
     """Be an MCP server on standard input and output, for agents that start their servers as commands."""

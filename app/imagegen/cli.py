@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -15,12 +16,16 @@ from typing import Any, NoReturn
 
 import click
 
+from imagegen import __version__
 from imagegen.bridge import mcp
+from imagegen.collecting import fetch, resume, retry
 from imagegen.fal_env import fal_env
-from imagegen.ordering import batch, generate, resume
-from imagegen.outcomes import Exit
-from imagegen.reading import cancel, estimate, jobs, models, usage
-from imagegen.session import OPTIONS, shared_options
+from imagegen.jobs import cancel, delete, jobs, show
+from imagegen.ordering import batch, generate
+from imagegen.outcomes import Exit, WrongCall
+from imagegen.reading import estimate, models, usage
+from imagegen.session import AS_JSON, OPTIONS, shared_options
+from imagegen.showing import show_error
 from imagegen.webhooks import webhook_listen, webhook_verify
 
 INTERRUPTED_BEFORE_AN_ORDER = 130
@@ -31,7 +36,10 @@ def main() -> int:
     try:
         status = cli(prog_name="imagegen", standalone_mode=False)
     except click.ClickException as exc:
-        exc.show()
+        if "--json" in sys.argv:
+            show_error(WrongCall(exc.format_message()), as_json=True)
+        else:
+            exc.show()
         return int(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED_BEFORE_AN_ORDER
@@ -43,11 +51,13 @@ def _as_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@AS_JSON
 @shared_options
 @click.pass_context
-def cli(context: click.Context, /, **options: Any) -> None:
+def cli(context: click.Context, /, *, as_json: bool, **options: Any) -> None:
     """Order pictures from an image gateway, and get them as files."""
-    context.obj = {"options": options, "environment": _from(os.environ), "state": _state_folder(os.environ)}
+    context.obj = {"options": options, "environment": _from(os.environ), "state": _state_folder(os.environ), "as_json": as_json}
 
 
 def _from(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -68,5 +78,11 @@ def _state_folder(environment: Mapping[str, str]) -> Path:
     return (state if state.is_absolute() else Path.home() / ".local" / "state") / "imagegen" / "orders"
 
 
-for command in (generate, batch, resume, models, estimate, jobs, usage, cancel, fal_env, mcp, webhook_listen, webhook_verify):
+#: As they are used: to order, to get, to look, to connect.
+COMMANDS = (
+    *(generate, batch, resume, fetch, retry),
+    *(jobs, show, cancel, delete, models, estimate, usage),
+    *(mcp, fal_env, webhook_listen, webhook_verify),
+)
+for command in COMMANDS:
     cli.add_command(command)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from imagegen.gateway import pause_s
 from imagegen.outcomes import WrongCall
 
 PLACEHOLDERS = ("index", "jobId", "model", "row")
+#: What a file is called where nobody says.
+USUAL_NAME, USUAL_ROW_NAME = "{model}-{jobId}-{index}", "{row}-{model}-{jobId}-{index}"
+#: A value in a file's name is cut here: file systems take 255 bytes.
+LONGEST_VALUE = 48
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif", "image/bmp": ".bmp"}
 ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg"}
@@ -28,17 +32,27 @@ class DownloadFailed(Exception):
     """A picture could not be fetched; it stays in the server's storage."""
 
 
-def check_template(template: str, *, most_images: int = 1, rows: int | None = None) -> None:
-    """Raise WrongCall for a template that is no file name, or would give two pictures the same one. `rows` of a batch; else None."""
-    names = set(PLACEHOLDER.findall(template))
-    allowed = [name for name in PLACEHOLDERS if name != "row" or rows is not None]
+def template_of(output: str, usual: str) -> str:
+    """Return a template that means the same from any folder; a folder gets the usual name in it. Raises WrongCall for what is none."""
+    if not output.strip() or output == "-":
+        raise WrongCall(f"-o {output!r}: pictures go to files; give a file name or a folder")
+    path = Path.cwd() / Path(output).expanduser()
+    return str(path / usual if output.endswith("/") or path.is_dir() else path)
+
+
+def placeholders_of(template: str) -> set[str]:
+    return set(PLACEHOLDER.findall(template))
+
+
+def check_template(template: str, *, most_images: int = 1, rows: int | None = None, columns: Collection[str] = ()) -> None:
+    """Raise WrongCall for a template that would give two pictures the same name. `rows` of a batch; else None."""
+    names = placeholders_of(template)
+    allowed = [name for name in PLACEHOLDERS if name != "row" or rows is not None] + sorted({*columns} - {*PLACEHOLDERS})
     if wrong := sorted(names - set(allowed)):
         raise WrongCall(f"{template!r}: {{{wrong[0]}}} is unknown; use {', '.join(f'{{{name}}}' for name in allowed)}")
-    if not template or template.endswith("/"):
-        raise WrongCall(f"{template!r} is no file name; add one, such as {template}{{jobId}}-{{index}}.png")
     if most_images > 1 and "index" not in names:
         raise WrongCall(f"{most_images} images need {{index}} in the file name, such as {_with(template, 'index')}")
-    if (rows or 1) > 1 and not names & {"row", "jobId"}:
+    if (rows or 1) > 1 and not names & {"row", "jobId", *columns}:
         raise WrongCall(f"{rows} rows need {{row}} or {{jobId}} in the file name, such as {_with(template, 'row')}")
 
 
@@ -47,10 +61,15 @@ def _with(template: str, name: str) -> str:
     return str(path.with_name(f"{path.stem}-{{{name}}}{path.suffix}"))
 
 
-def target(template: str, **values: str | int) -> Path:
-    """Fill in a template. A value never adds a folder of its own."""
-    plain = {name: str(value).replace("/", "_").replace(os.sep, "_") for name, value in values.items()}
+def target(template: str, values: Mapping[str, str | int]) -> Path:
+    """Fill in a template. A value never adds a folder of its own, nor what no name may have."""
+    plain = {name: _in_a_name(str(value)) for name, value in values.items()}
     return Path(PLACEHOLDER.sub(lambda match: plain.get(match[1], match[0]), template)).expanduser()
+
+
+def _in_a_name(value: str) -> str:
+    plain = "".join("_" if char in "/\\" or not char.isprintable() else char for char in value.strip())
+    return plain[:LONGEST_VALUE].rstrip() if plain.strip(".") else "_"
 
 
 def with_real_extension(path: Path, content_type: str) -> Path:

@@ -17,7 +17,7 @@ HTTPS_ONLY = (
 )
 
 
-@click.command("fal-env")
+@click.command("fal-env", short_help="Print what leads fal's Python client here.")
 @click.option(
     "--ca-file",
     envvar="SSL_CERT_FILE",

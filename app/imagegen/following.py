@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import Any, Protocol
 
 from imagegen.delivery import DownloadFailed, Downloads, is_at, target, with_real_extension
 from imagegen.gateway import Answer, Gateway
-from imagegen.orders import Order, OrderFiles, accepted
+from imagegen.orders import RETRY_PATH, Order, OrderFiles, accepted
 from imagegen.outcomes import Exit, Refused, WrongCall
 
 #: Between two looks at a job. The first ones come sooner: many pictures take no longer than a second or two.
 FIRST_POLL_S, POLL_S = 0.25, 1.0
 OVER = {"completed", "failed", "canceled"}
+#: Jobs in one answer.
+PAGE = 100
 
 
 class Display(Protocol):
@@ -29,6 +31,8 @@ class Display(Protocol):
     def progress(self, percent: int, message: str) -> None: ...
 
     def notice(self, text: str) -> None: ...
+
+    def ended(self, order: Order, job: Answer, files: list[Path]) -> None: ...
 
 
 @dataclass
@@ -43,7 +47,7 @@ class Result:
     @property
     def missing(self) -> int:
         """Pictures ordered that will never come: of failed jobs, or fewer than asked for."""
-        return sum(max(0, _ordered(job) - len(job["images"])) for job in self.jobs)
+        return sum(max(0, ordered(job) - len(job["images"])) for job in self.jobs)
 
     @property
     def exit_code(self) -> Exit:
@@ -54,9 +58,26 @@ class Result:
         return Exit.PARTLY if self.missing else Exit.DONE
 
 
-def _ordered(job: Answer) -> int:
+def ordered(job: Answer) -> int:
     count = {**job["config"]["inputs"], **job["config"]["options"]}.get("num_images", 1)
     return count if isinstance(count, int) else 1
+
+
+def pages(gateway: Gateway, query: dict[str, Any], limit: int = PAGE) -> Iterator[Answer]:
+    """Yield the jobs of a list, newest first."""
+    cursor: str | None = None
+    while True:
+        page = gateway.get("/api/jobs", **query, limit=limit, cursor=cursor)
+        yield from page["jobs"]
+        cursor = page["cursor"]["next"]
+        if not page["cursor"]["hasMore"] or cursor is None:
+            return
+
+
+def batch_words(counts: Mapping[str, int]) -> str:
+    """Return how far a batch is: "12 done, 1 failed, 5 running, 2 waiting"."""
+    words = {"completed": "done", "failed": "failed", "canceled": "canceled", "processing": "running", "pending": "waiting"}
+    return ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status] or status == "completed")
 
 
 class Following:
@@ -78,9 +99,20 @@ class Following:
                 f"The order {order.id} is more than 23 hours old, and whether it arrived is not known. Sending it could buy it twice. "
                 f"Look at imagegen jobs, then imagegen resume --forget {order.id}"
             )
+        if order.path == RETRY_PATH:
+            return self._ordered_again(order)
         known = accepted(order, self._gateway.post(order.path, order.body, key=order.key))
         self._files.save(known)
         return known
+
+    def _ordered_again(self, order: Order) -> Order:
+        """Order the jobs that have not been yet, each with a key of its own."""
+        for job_id in order.body["jobs"][len(order.job_ids) :]:
+            answer = self._gateway.post(RETRY_PATH.format(job_id), key=f"{order.key}-{job_id}")
+            order = replace(order, job_ids=[*order.job_ids, answer["jobId"]])
+            self._files.save(order)
+        self._files.failures.remove(order.id)
+        return order
 
     def place(self, order: Order) -> Order:
         """Write a new order down, then send it."""
@@ -91,51 +123,76 @@ class Following:
             self._files.remove(order.id)  # It cannot be sent, neither now nor later.
             raise
         except Refused as exc:
-            if not exc.after_doubt:
+            if not exc.after_doubt and not self._files.load(order.id).job_ids:
                 self._files.remove(order.id)
             raise
 
     def finish(self, order: Order) -> Result:
-        """Wait for an accepted order and fetch its pictures. The order's file is removed when nothing is left to fetch."""
-        if order.is_batch:
-            self._until_over(f"/api/batches/{order.batch_id}")
+        """Wait for an accepted order, and fetch the pictures of each job as it ends. Nothing left to fetch: the order's file is removed."""
         result = Result(order)
-        for row, job_id in enumerate(order.job_ids, 1):
-            job = self._until_over(f"/api/jobs/{job_id}", quietly=order.is_batch)
+        for job in self._as_they_end(order):
             result.jobs.append(job)
-            result.files[job_id] = self._fetched(result, job, row)
+            result.files[job["jobId"]] = self._fetched(result, job)
+            self._display.ended(result.order, job, result.files[job["jobId"]])
+        result.jobs.sort(key=lambda job: order.job_ids.index(job["jobId"]))
         if not result.troubles:
+            failed = [job["jobId"] for job in result.jobs if job["status"] != "completed"]
+            result.order = replace(result.order, failed=failed)
+            if failed:
+                self._files.keep_failures(result.order)
             self._files.remove(order.id)
         return result
 
-    def _until_over(self, path: str, *, quietly: bool = False) -> Answer:
+    def _as_they_end(self, order: Order) -> Iterator[Answer]:
+        waiting = list(order.job_ids)
+        if order.batch_id is not None:
+            for batch in self._looks(f"/api/batches/{order.batch_id}", longest_s=max(POLL_S, len(waiting) / PAGE)):
+                self._display.progress(int(batch["progress"]), batch_words(batch["counts"]))
+                if sum(batch["counts"][status] for status in OVER) > len(order.job_ids) - len(waiting):
+                    for job in pages(self._gateway, {"batchId": order.batch_id, "userId": batch["userId"]}):
+                        if job["status"] in OVER and job["jobId"] in waiting:
+                            waiting.remove(job["jobId"])
+                            yield job
+                if batch["status"] in OVER:
+                    break
+        for job_id in waiting:
+            yield self._ended(job_id)
+
+    def _ended(self, job_id: str) -> Answer:
+        for job in self._looks(f"/api/jobs/{job_id}", longest_s=POLL_S):
+            self._display.progress(int(job["progress"]), str(job.get("message") or job["status"]))
+            if job["status"] in OVER:
+                return job
+        raise AssertionError
+
+    def _looks(self, path: str, *, longest_s: float) -> Iterator[Answer]:
+        """Yield each new answer of a path, for ever."""
         etag: str | None = None
         wait_s = FIRST_POLL_S
         while True:
             answer, etag = self._gateway.unless_same(path, etag)
             if answer is not None:
-                if not quietly:
-                    self._display.progress(int(answer["progress"]), str(answer.get("message") or answer["status"]))
-                if answer["status"] in OVER:
-                    return answer
+                yield answer
             self._sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-            wait_s = min(POLL_S, wait_s * 1.5)
+            wait_s = min(longest_s, wait_s * 1.5)
 
-    def _fetched(self, result: Result, job: Answer, row: int) -> list[Path]:
+    def _fetched(self, result: Result, job: Answer) -> list[Path]:
         found = []
         for index, image in enumerate(job["images"], 1):
             try:
-                found.append(self._picture(result, job, image, row=row, index=index))
+                found.append(self._picture(result, job, image, index=index))
             except DownloadFailed as exc:
                 result.troubles.append(f"{job['jobId']} image {index}: {exc}")
         return found
 
-    def _picture(self, result: Result, job: Answer, image: dict[str, Any], *, row: int, index: int) -> Path:
+    def _picture(self, result: Result, job: Answer, image: dict[str, Any], *, index: int) -> Path:
         order, name = result.order, f"{job['jobId']}/{index}"
+        row = order.row(job["jobId"])
         earlier = order.saved.get(name)
         if earlier and is_at(Path(earlier), image["sha256"]):
             return Path(earlier)
-        asked = target(order.output, index=index, jobId=job["jobId"], model=job["model"], row=row)
+        names = {"index": index, "jobId": job["jobId"], "model": job["model"], "row": row}
+        asked = target(order.output, order.names_of(job["jobId"]) | names)
         wanted = with_real_extension(asked, image["contentType"])
         if is_at(wanted, image["sha256"]):
             path = wanted  # A process that was killed right after it had put it there.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,14 +23,20 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 LONG_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
 #: Longest pause between two tries, unless the server asks for more. Seconds.
 LONGEST_PAUSE_S = 15.0
+#: After so many seconds without an answer somebody who waits is told what for.
+QUIET_S = 5.0
 AGAIN = {429, 502, 503, 504}
+#: TLS faults that no second try mends.
+HOPELESS = re.compile("CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER")
+HERE = {"localhost", "127.0.0.1", "::1"}
 
 
 class Gateway:
     """Talks to one server as one caller.
 
     Every request is repeated for `patience_s` while the network fails or the server asks for patience. That is safe for reading, and for
-    an order because it carries its idempotency key. Raises Unreachable when the patience is over, Refused for a 4xx.
+    an order because it carries its idempotency key. Trouble is told to `tell` at once, and its end too. Raises Unreachable when the
+    patience is over, Refused for a 4xx.
     """
 
     def __init__(
@@ -36,12 +45,13 @@ class Gateway:
         headers: Mapping[str, str],
         *,
         patience_s: float,
+        tell: Callable[[str], None] = lambda _: None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.server = server
-        self._patience_s, self._sleep, self._clock = patience_s, sleep, clock
+        self._patience_s, self._tell, self._sleep, self._clock = patience_s, tell, sleep, clock
         self._http = httpx.Client(base_url=server, headers=headers, timeout=TIMEOUT, transport=transport)
 
     def close(self) -> None:
@@ -56,6 +66,21 @@ class Gateway:
         if body is None:
             return _body(self._sent("POST", path, headers=headers))
         return _body(self._sent("POST", path, content=_encoded(body), headers={**headers, "Content-Type": "application/json"}))
+
+    def delete(self, path: str) -> None:
+        self._sent("DELETE", path)
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Give a file's content as it comes. Raises Unreachable, Refused."""
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.status_code != 200:
+                    response.read()
+                    _checked(response, after_doubt=False)
+                yield response.iter_bytes()
+        except httpx.TransportError as exc:
+            raise Unreachable(f"{self.server} did not send all of it: {exc or type(exc).__name__}") from exc
 
     def relay(self, path: str, content: bytes, *, headers: Mapping[str, str]) -> httpx.Response:
         """Return the answer to a body sent as it is, whatever the answer says; a 4xx is one, too."""
@@ -78,25 +103,49 @@ class Gateway:
         in_doubt, tries = False, 0
         while True:
             tries += 1
-            wait_s = pause_s(tries)
             try:
-                response = self._http.request(method, path, **request)
-            except httpx.ConnectError as exc:
-                trouble = f"{self.server} cannot be reached: {exc}"
+                with nullcontext() if "timeout" in request else self._telling_when_quiet():
+                    response = self._http.request(method, path, **request)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+                trouble, wait_s = self._not_reached(exc), pause_s(tries)
             except httpx.TransportError as exc:
-                trouble, in_doubt = f"{self.server} did not answer: {exc or type(exc).__name__}", True
+                trouble, wait_s, in_doubt = f"{self.server} did not answer: {exc or type(exc).__name__}", pause_s(tries), True
             except (httpx.InvalidURL, UnicodeError) as exc:
                 raise Unreachable(f"{self.server} is no address of a server: {exc}") from exc
             else:
                 if not _asks_for_another(response):
+                    if tries > 1:
+                        self._tell(f"{self.server} answers again")
                     return response, in_doubt
                 # A server in trouble may have written the order down before.
                 in_doubt = in_doubt or response.status_code != 429
                 trouble = f"{self.server} answers {response.status_code}: {_message(response)}"
-                wait_s = asked_pause_s(response) or wait_s
+                wait_s = asked_pause_s(response) or pause_s(tries)
             if self._clock() + wait_s > give_up_at:
-                raise Unreachable(trouble)
+                raise Unreachable(f"{trouble}. Tried for {self._patience_s:g} s" if tries > 1 else trouble)
+            if tries == 1:
+                self._tell(f"{trouble}. Trying again for {self._patience_s:g} s")
             self._sleep(wait_s)
+
+    def _not_reached(self, exc: httpx.TransportError) -> str:
+        """Return what the matter is and what can be done. Raises Unreachable where a second try is no use."""
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(exc)) or type(exc).__name__
+        told = f"{self.server} cannot be reached ({reason})"
+        if HOPELESS.search(reason):
+            raise Unreachable(f"{told}. Trust its authority with SSL_CERT_FILE, or check the address: --server or IMAGEGEN_SERVER")
+        start = "start it with scripts/dev, or name" if self._http.base_url.host in HERE else "is it the right one? Name"
+        return f"{told}: {start} another by --server or IMAGEGEN_SERVER"
+
+    @contextmanager
+    def _telling_when_quiet(self) -> Iterator[None]:
+        text = f"{self.server} has not answered yet. Waiting for up to {TIMEOUT.read:g} s"
+        timer = threading.Timer(QUIET_S, self._tell, [text])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:

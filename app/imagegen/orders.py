@@ -1,7 +1,8 @@
 """Orders on this machine: what is needed to finish one after a crash, in one small file for each.
 
 A file is written before its order is sent and removed when every picture is here. It holds the idempotency key, which makes a repeated
-request the same order, and no credential: only a mark by which another caller's credential is told apart.
+request the same order, and no credential: only a mark by which another caller's credential is told apart. What has ended with failures is
+kept in a second folder for a while, for `imagegen retry`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,11 +30,23 @@ KEY_LIFE = timedelta(hours=23)
 ORDER_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 BATCH_PATH = "/api/images/batch"
 GENERATE_PATH = "/api/images/generate"
+#: Jobs that are ordered again one by one, and jobs that somebody else has ordered.
+RETRY_PATH, FETCH_PATH = "/api/jobs/{}/retry", "/api/jobs"
+#: How long the failures of an order are kept.
+FAILURES_LIFE_S = 30 * 24 * 3600
+
+
+def now_text() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """`job_ids` are known once the server has accepted; `saved` maps `<jobId>/<index>` to the file a picture is in."""
+    """`job_ids` are known once the server has accepted; `saved` maps `<jobId>/<index>` to the file a picture is in.
+
+    `rows` are the numbers of its rows in the sheet, `names` what their own columns add to file names, both by job; where they are empty: 1,
+    2, 3 ..., and nothing. `failed` are the jobs that came to nothing.
+    """
 
     id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -42,24 +56,37 @@ class Order:
     body: dict[str, Any]
     output: str
     force: bool
-    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created_at: str = field(default_factory=now_text)
     batch_id: str | None = None
     job_ids: list[str] = field(default_factory=list)
     saved: dict[str, str] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+    names: list[dict[str, str]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     @property
     def is_batch(self) -> bool:
-        return self.path == BATCH_PATH
+        """Whether its pictures are told apart by rows."""
+        return self.path == BATCH_PATH or bool(self.rows)
 
     @property
     def is_accepted(self) -> bool:
-        return bool(self.job_ids)
+        return len(self.job_ids) >= (len(self.body["jobs"]) if self.path == RETRY_PATH else 1)
 
     @property
     def summary(self) -> str:
+        if "jobs" in self.body:
+            return f"{len(self.body['jobs'])} jobs {'again' if self.path == RETRY_PATH else ''}".rstrip()
         items = self.body["items"] if self.is_batch else [self.body]
         prompt = str(items[0]["inputs"].get("prompt", ""))
         return f"{len(items)} rows: {prompt}" if self.is_batch else prompt
+
+    def row(self, job_id: str) -> int:
+        place = self.job_ids.index(job_id)
+        return self.rows[place] if self.rows else place + 1
+
+    def names_of(self, job_id: str) -> dict[str, str]:
+        return self.names[self.job_ids.index(job_id)] if self.names else {}
 
     def is_stale(self, now: datetime) -> bool:
         """Tell whether sending it again could buy its pictures twice."""
@@ -132,6 +159,18 @@ class OrderFiles:
         for path in (self._path(order_id), self._lock_path(order_id)):
             path.unlink(missing_ok=True)
 
+    def keep_failures(self, order: Order) -> None:
+        """Keep an order whose pictures are here, and forget those that were kept long ago."""
+        self.failures.save(order)
+        for path in self.failures.folder.glob("*.json"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > FAILURES_LIFE_S:
+                    path.unlink()
+
+    @property
+    def failures(self) -> OrderFiles:
+        return OrderFiles(self.folder.with_name("failed"))
+
     @contextmanager
     def held(self, order_id: str) -> Iterator[None]:
         """Keep other processes from working on the same order. A killed process lets go of it. Raises WrongCall where one is at it."""
@@ -157,6 +196,6 @@ class OrderFiles:
 
 def accepted(order: Order, answer: dict[str, Any]) -> Order:
     """Return the order with the ids the server gave it."""
-    if order.is_batch:
+    if order.path == BATCH_PATH:
         return replace(order, batch_id=answer["batchId"], job_ids=list(answer["jobIds"]))
     return replace(order, job_ids=[answer["jobId"]])

@@ -15,7 +15,7 @@ import click
 from imagegen.gateway import Gateway
 from imagegen.orders import Order, OrderFiles, caller_mark
 from imagegen.outcomes import ClientError, WrongCall
-from imagegen.showing import show_error
+from imagegen.showing import notice, show_error
 
 DEFAULT_SERVER = "http://localhost:5000"
 DEFAULT_PATIENCE_S = 60.0
@@ -27,6 +27,7 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--user", {"metavar": "ID", "help": "Whom orders are for.  [IMAGEGEN_USER; your login name; a token's own user]"}),
     ("--patience", {"type": click.FloatRange(0), "metavar": "SECONDS", "help": "How long to retry.  [IMAGEGEN_PATIENCE; 60]"}),
 )
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one on each line for lists.")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,11 @@ class Session:
             headers["Authorization"] = f"Bearer {self.token.strip()}"
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             raise WrongCall("The key or token has characters that none has")
-        with closing(Gateway(server or self.server, headers, patience_s=self.patience_s)) as gateway:
+        with closing(Gateway(server or self.server, headers, patience_s=self.patience_s, tell=notice)) as gateway:
             yield gateway
+
+    def order(self, path: str, body: dict[str, Any], output: str, *, force: bool, **known: Any) -> Order:
+        return Order(caller=self.caller, server=self.server, path=path, body=body, output=output, force=force, **known)
 
     def check_caller(self, order: Order) -> None:
         """Refuse to show another caller's credential to an order's server, or to send its order as somebody else's new one."""
@@ -74,13 +78,15 @@ class Session:
 def with_session(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the session as its first argument, and its errors to whoever reads them."""
 
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one on each line for lists.")
+    @AS_JSON
     @shared_options
     @wraps(command)
     def wrapper(*, as_json: bool, **kwargs: Any) -> int:
         given = {name.removeprefix("--"): kwargs.pop(name.removeprefix("--")) for name, _ in OPTIONS}
-        session = _session(click.get_current_context().obj, given, as_json=as_json)
+        general = click.get_current_context().obj
+        as_json = as_json or general["as_json"]
         try:
+            session = _session(general, given, as_json=as_json)
             if not session.server.startswith(("http://", "https://")):
                 raise WrongCall(f"{session.server} is no address of a server; it starts with http:// or https://")
             return int(command(session, **kwargs))
@@ -98,9 +104,14 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _session(general: dict[str, Any], given: dict[str, Any], *, as_json: bool) -> Session:
-    """Join the options of the command, those before it, and the environment's; a credential named nearer hides the other kind."""
+    """Join the options of the command, those before it, and the environment's; a credential named nearer hides the other kind.
+
+    Raises WrongCall for a blank one: with an empty --key "$KEY" somebody would order as nobody.
+    """
     chosen: dict[str, Any] = {}
     for values in (given, general["options"], general["environment"]):
+        if blank := next((name for name, value in values.items() if isinstance(value, str) and not value.strip()), None):
+            raise WrongCall(f"--{blank} is blank; leave it out, or fill it in")
         credential_chosen = chosen.get("key") or chosen.get("token")
         for name, value in values.items():
             if value is not None and name not in chosen and not (credential_chosen and name in ("key", "token")):

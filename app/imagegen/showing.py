@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from imagegen.following import Result
+from imagegen.orders import Order
 from imagegen.outcomes import ClientError
 
-#: Columns that may be wrapped where a terminal is narrow.
-WORDS = {"prompt", "description", "needs", "values", "what"}
+#: The bar, a percentage and a clock beside it: what is left of a line is for words.
+BAR_WIDTH, BESIDE_WORDS = 20, 36
+#: So much of a prompt tells one row from another.
+PROMPT_WIDTH = 40
 
 
 def printable(value: Any) -> str:
@@ -48,37 +50,20 @@ def notice(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - the command's output
 
 
-def show_list(rows: Iterable[Mapping[str, Any]], columns: Sequence[tuple[str, str]], *, as_json: bool) -> None:
-    """Print rows: a table for a terminal, tab-separated for a pipe, NDJSON (whole rows) on request. `columns`: heading and key."""
-    if as_json:
-        for row in rows:
-            emit(row)
-        return
-    cells = [[printable("" if row.get(key) is None else row[key]) for _, key in columns] for row in rows]
-    headings = [heading for heading, _ in columns]
-    if not sys.stdout.isatty():
-        for line in (headings, *cells):
-            print("\t".join(line), flush=True)  # noqa: T201 - the command's output
-        return
-    table = Table(header_style="bold")
-    for heading, key in columns:
-        table.add_column(heading, no_wrap=key not in WORDS, overflow="fold")  # A shortened id is no use to anybody.
-    for line in cells:
-        table.add_row(*(Text(cell) for cell in line))
-    Console().print(table)
-
-
 class Progressing:
     """A bar on standard error while an order is made; nothing where that is no terminal."""
 
     def __init__(self, *, shown: bool) -> None:
+        self._console, self._shown = Console(stderr=True), shown
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(BAR_WIDTH),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=self._console,
             transient=True,
+            # What goes to standard output must not end in standard error, where the bar is.
+            redirect_stdout=False,
             disable=not (shown and sys.stderr.isatty()),
         )
         self._task = self._bar.add_task("Waiting", total=100)
@@ -91,10 +76,42 @@ class Progressing:
         self._bar.stop()
 
     def progress(self, percent: int, message: str) -> None:
-        self._bar.update(self._task, completed=percent, description=printable(message)[:60])
+        room = max(10, self._console.width - BESIDE_WORDS)
+        words = Text(printable(message))
+        words.truncate(room, overflow="ellipsis")
+        self._bar.update(self._task, completed=percent, description=words.plain)
 
     def notice(self, text: str) -> None:
         notice(text)
+
+    def ended(self, order: Order, job: Mapping[str, Any], files: Sequence[Path]) -> None:
+        """Tell where a job's pictures are, or why there are none."""
+        if not self._shown:
+            return
+        self._bar.stop()
+        for path in files:
+            print(near(path), flush=True)  # noqa: T201 - a path is printed as it is, for the next program
+        if job["status"] != "completed":
+            notice(f"{_whose(order, job)} {how_it_ended(job)}")
+        self._bar.start()
+
+
+def _whose(order: Order, job: Mapping[str, Any]) -> str:
+    if not order.is_batch:
+        return f"Job {job['jobId']}"
+    prompt = Text(printable(job["config"]["inputs"].get("prompt", "")))
+    prompt.truncate(PROMPT_WIDTH, overflow="ellipsis")
+    return f'Row {order.row(job["jobId"])} "{prompt.plain}" (job {job["jobId"]})'
+
+
+def how_it_ended(job: Mapping[str, Any]) -> str:
+    """Return how a job went, as the rest of a sentence about it."""
+    error = job["error"]
+    if job["status"] == "canceled":
+        return "was canceled"
+    if job["status"] == "failed" and error:
+        return f"failed: {error['message']} ({error['code']})"
+    return str(job["status"])
 
 
 def job_view(result: Result, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,12 +146,6 @@ def show_result(result: Result, *, as_json: bool) -> None:
         else:
             emit({**head, **jobs[0]})
         return
-    for job in result.jobs:
-        for path in result.files[job["jobId"]]:
-            print(near(path), flush=True)  # noqa: T201 - a path is printed as it is, for the next program
-        if job["status"] != "completed":
-            error = job["error"] or {"code": job["status"], "message": job["message"]}
-            notice(f"Job {job['jobId']} {job['status']}: {error['message']} ({error['code']})")
     _sum_up(result)
 
 
@@ -145,6 +156,10 @@ def _sum_up(result: Result) -> None:
         notice(f"{result.missing} of the images ordered did not come; they are not charged")
     for trouble in result.troubles:
         notice(trouble)
+    if result.order.failed:
+        count = len(result.order.failed)
+        what = "it" if count == 1 else f"those {count}"
+        notice(f"Order {what} again with: imagegen retry {result.order.id}")
     if result.troubles:
         notice(f"Fetch what is missing with: imagegen resume {result.order.id}")
 

@@ -98,7 +98,7 @@ class Listener(ThreadingHTTPServer):
         """Say nothing of a client that has gone."""
 
 
-@click.command("webhook-listen")
+@click.command("webhook-listen", short_help="Receive webhooks here, verify and print each.")
 @click.option("--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--status", default=200, show_default=True, type=click.IntRange(200, 599), help="What to answer to a genuine webhook.")
@@ -120,7 +120,7 @@ def webhook_listen(session: Session, *, port: int, host: str, status: int, secre
     return 0
 
 
-@click.command("webhook-verify")
+@click.command("webhook-verify", short_help="Verify a webhook that was kept.")
 @click.argument("body", type=click.File("rb"))
 @click.option("--id", "message_id", required=True, metavar="ID", help="The header webhook-id.")
 @click.option("--timestamp", required=True, metavar="SECONDS", help="The header webhook-timestamp.")

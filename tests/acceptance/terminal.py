@@ -36,17 +36,18 @@ class Terminal:
             command,
             cwd=self.folder,
             env=self.environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        """Run a command to its end and return what it printed; it must end with that exit code."""
+    def run(self, *arguments: str, code: int = 0, typed: str = "") -> tuple[str, str]:
+        """Run a command to its end and return what it printed; it must end with that exit code. `typed` is on its standard input."""
         process = self.start(*arguments)
         try:
-            out, err = process.communicate(timeout=TIMEOUT_S)
+            out, err = process.communicate(typed, timeout=TIMEOUT_S)
         finally:
             process.kill()
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"

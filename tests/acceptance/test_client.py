@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import subprocess
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -140,7 +143,13 @@ def test_a_failed_generation_is_told(terminal: Terminal) -> None:
         (["generate", "flux-prp", "x"], 4, "Valid models: face-swap"),
         (["generate", "flux-pro", "x", "--option", "steps=4"], 4, "Unknown option 'steps'"),
         (["models", "--key", "no-such-key"], 4, "API key"),
-        (["cancel", "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8"], 4, ""),
+        (["cancel", "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8"], 4, "There is no job or batch"),
+        (["show", "../usage"], 2, "is no id"),
+        (["fetch", "01a1fbb9-ae99-76ef-85b8-99f0e4849dc8"], 4, "There is no job or batch"),
+        (["jobs", "--key", ""], 2, "--key is blank"),
+        (["jobs", "--user", " "], 2, "--user is blank"),
+        (["--token", "", "jobs"], 2, "--token is blank"),
+        (["generate", "flux-pro", "x", "-o", "-"], 2, "give a file name or a folder"),
     ],
 )
 def test_every_trouble_has_its_exit_code(terminal: Terminal, arguments: list[str], code: int, words: str) -> None:
@@ -155,6 +164,18 @@ def test_a_refusal_in_json_is_one_document_too(terminal: Terminal) -> None:
     refused = terminal.document("generate", "flux-pro", "x", "--option", "steps=4", code=4)
 
     assert (refused["success"], refused["exitCode"], refused["code"]) == (False, 4, "invalid_request")
+
+
+def test_a_call_that_cannot_be_read_is_json_where_json_is_asked_for(terminal: Terminal) -> None:
+    wrong = terminal.document("jobs", "--limit", "none", code=2)
+
+    assert (wrong["success"], wrong["exitCode"], wrong["code"]) == (False, 2, "usage")
+
+
+def test_the_version_is_that_of_the_package(terminal: Terminal) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    assert terminal.run("--version")[0] == f"imagegen {version}\n"
 
 
 def test_a_sheet_becomes_pictures_and_tells_what_is_missing(terminal: Terminal) -> None:
@@ -204,6 +225,71 @@ def test_a_batch_that_is_refused_orders_nothing(terminal: Terminal, sheet: str, 
     assert terminal.open_orders() == []
 
 
+def test_a_row_that_failed_is_named_and_ordered_again_under_its_name(terminal: Terminal) -> None:
+    bad = f"{a_prompt()} [emulator: fail=content_policy]"
+    (terminal.folder / "prompts.csv").write_text(f"prompt,name\na cat,dusk\n{bad},dawn\n")
+
+    out, err = terminal.run("batch", "prompts.csv", "--model", "flux-pro", "-o", "set/{name}", code=6)
+
+    assert out == "set/dusk.jpg\n"
+    assert 'Row 2 "' in err
+    (order_id,) = re.findall("imagegen retry ([0-9a-f-]+)", err)
+    again = terminal.document("retry", order_id, code=1)
+    assert (again["jobs"][0]["error"]["code"], len(terminal.service.posts(bad))) == ("content_policy_violation", 2)
+
+
+def test_rows_of_json_come_on_standard_input(terminal: Terminal) -> None:
+    rows = "".join(json.dumps({"prompt": a_prompt(), "seed": 7, "name": name}) + "\n" for name in ("one", "two"))
+
+    out, _ = terminal.run("batch", "-", "--model", "flux-pro", "-o", "{name}", typed=rows)
+
+    assert sorted(out.splitlines()) == ["one.jpg", "two.jpg"]
+
+
+def test_a_prompt_on_standard_input_becomes_a_picture_in_a_folder(terminal: Terminal) -> None:
+    prompt = a_prompt()
+
+    out, _ = terminal.run("generate", "flux-pro", "-", "-o", "new/", typed=f"{prompt}\n")
+
+    (path,) = out.splitlines()
+    assert path.startswith("new/flux-pro-")
+    assert jobs_of(terminal.service, prompt) == 1
+    _, err = terminal.run("generate", "flux-pro", "-", code=2)
+    assert "There is nothing on standard input" in err
+
+
+def test_what_was_ordered_elsewhere_is_shown_fetched_and_deleted(terminal: Terminal) -> None:
+    prompt = a_prompt()
+    body = {"items": [{"model": "flux-pro", "inputs": {"prompt": prompt}}] * 2, "userId": "somebody"}
+    accepted = terminal.service.client.post("/api/images/batch", json=body).json()
+    batch, (job, _) = accepted["batchId"], accepted["jobIds"]
+
+    fetched, _ = terminal.run("fetch", batch, "-o", "{row}")
+    one, _ = terminal.run("fetch", job, "-o", "one")
+    zipped, _ = terminal.run("fetch", batch, "--zip", "all.zip")
+    shown, _ = terminal.run("show", job)
+    listed, _ = terminal.run("--json", "jobs", "--everybody", "--prompt", prompt.upper())
+
+    assert (sorted(fetched.split()), one, zipped) == (["1.jpg", "2.jpg"], "one.jpg\n", "all.zip\n")
+    assert len(zipfile.ZipFile(terminal.folder / "all.zip").namelist()) >= 2
+    assert re.search(f"^prompt +{re.escape(prompt)}$", shown, re.MULTILINE)
+    assert len(listed.splitlines()) == 2
+    assert terminal.open_orders() == []
+    assert "say --yes" in terminal.run("delete", job, code=2)[1]
+    terminal.run("delete", job, "--yes")
+    assert terminal.service.client.get(f"/api/jobs/{job}").status_code == 410
+    assert re.search("^status +completed, 100 %", terminal.run("show", batch)[0], re.MULTILINE)
+
+
+def test_a_job_is_ordered_again(terminal: Terminal) -> None:
+    made = terminal.document("generate", "flux-pro", a_prompt())
+
+    again = terminal.document("retry", made["jobId"], "-o", "again")
+
+    assert again["jobId"] != made["jobId"]
+    assert [Path(path).name for path in again["files"]] == ["again.jpg"]
+
+
 def test_models_prices_jobs_and_usage_are_shown(terminal: Terminal) -> None:
     made = terminal.document("generate", "flux-pro", a_prompt())
 
@@ -215,7 +301,7 @@ def test_models_prices_jobs_and_usage_are_shown(terminal: Terminal) -> None:
     assert {"flux-pro", "face-swap"} <= set(models)
     assert price == "10 x 0.05 USD = 0.5 USD\n"
     assert jobs[0] == made["jobId"]
-    assert table.splitlines()[0].split("\t")[:3] == ["created", "job", "model"]
+    assert table.splitlines()[0].split("\t")[:3] == ["created UTC", "job", "model"]
     assert terminal.document("usage", "--by", "status")["totals"]["images"] >= 1
 
 

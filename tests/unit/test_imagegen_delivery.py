@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagegen.delivery import DownloadFailed, Downloads, check_template, is_at, target, with_real_extension
+from imagegen.delivery import USUAL_NAME, DownloadFailed, Downloads, check_template, is_at, target, template_of, with_real_extension
 from imagegen.outcomes import WrongCall
 
 CONTENT = b"a picture " * 1000
@@ -105,7 +105,7 @@ def test_the_extension_follows_what_the_picture_is(given: str, content_type: str
 
 
 def test_a_template_is_filled_in_and_a_value_adds_no_folder() -> None:
-    path = target("out/{model}-{jobId}-{index}.png", model="a/b", jobId="j", index=2)
+    path = target("out/{model}-{jobId}-{index}.png", {"model": "a/b", "jobId": "j", "index": 2})
 
     assert path == Path("out/a_b-j-2.png")
 
@@ -115,7 +115,6 @@ def test_a_template_is_filled_in_and_a_value_adds_no_folder() -> None:
     [
         ("out/{number}.png", {}, "{number} is unknown"),
         ("{row}.png", {}, "{row} is unknown"),
-        ("out/", {}, "is no file name"),
         ("a.png", {"most_images": 2}, "2 images need {index}"),
         ("{index}.png", {"rows": 3}, "3 rows need {row} or {jobId}"),
     ],
@@ -130,3 +129,26 @@ def test_a_template_that_would_mix_up_pictures_is_refused(template: str, more: d
 @pytest.mark.parametrize(("template", "more"), [("a.png", {}), ("{index}.png", {"most_images": 4}), ("{jobId}.png", {"rows": 9})])
 def test_a_template_that_tells_pictures_apart_is_fine(template: str, more: dict[str, int]) -> None:
     check_template(template, **more)
+
+
+@pytest.mark.parametrize("value", ["..", "a/../b", "a\x00b\nc", "~", " ", "x" * 400, "\\\\host\\share"])
+def test_whatever_a_cell_holds_is_one_usable_name(value: str, tmp_path: Path) -> None:
+    path = target(str(tmp_path / "{name}"), {"name": value})
+
+    path.write_text("")
+    assert (path.parent, path.is_file()) == (tmp_path, True)
+
+
+def test_a_folder_gets_a_file_of_the_usual_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+
+    templates = [template_of(output, USUAL_NAME) for output in ("new/", "there", "new", "a.png")]
+
+    assert templates == [str(tmp_path / name) for name in (f"new/{USUAL_NAME}", f"there/{USUAL_NAME}", "new", "a.png")]
+
+
+@pytest.mark.parametrize("output", ["", " ", "-"])
+def test_what_is_no_place_for_a_file_is_refused(output: str) -> None:
+    with pytest.raises(WrongCall, match="give a file name or a folder"):
+        template_of(output, USUAL_NAME)

@@ -14,7 +14,7 @@ import pytest
 from imagegen.delivery import Downloads
 from imagegen.following import Following
 from imagegen.gateway import Gateway
-from imagegen.orders import GENERATE_PATH, Order, OrderFiles
+from imagegen.orders import BATCH_PATH, GENERATE_PATH, RETRY_PATH, Order, OrderFiles
 from imagegen.outcomes import Exit, Refused, Unreachable, WrongCall
 
 PICTURES = {1: b"the first picture", 2: b"the second picture"}
@@ -54,6 +54,8 @@ class Screen:
     def progress(self, percent: int, message: str) -> None: ...
 
     def notice(self, text: str) -> None: ...
+
+    def ended(self, order: Order, job: dict[str, Any], files: list[Path]) -> None: ...
 
 
 def following(server: Server, files: OrderFiles) -> Following:
@@ -172,3 +174,46 @@ def test_what_came_decides_the_exit_code(files: OrderFiles, order: Order, status
 
     assert result.exit_code is code
     assert not files.has(order.id)
+
+
+def test_what_failed_is_kept_to_be_ordered_again_once(files: OrderFiles, order: Order) -> None:
+    server = Server(status="failed", delivered=0)
+    follow = following(server, files)
+    follow.finish(follow.place(order))
+    failed = files.failures.load(order.id)
+    again = replace(failed, path=RETRY_PATH, body={"jobs": failed.failed}, job_ids=[], failed=[])
+    server.status, server.delivered = "completed", 2
+
+    result = follow.finish(follow.place(again))
+
+    assert server.orders == [order.key, f"{order.key}-j1"]
+    assert result.exit_code is Exit.DONE
+    assert (files.has(order.id), files.failures.has(order.id)) == (False, False)
+
+
+def test_a_retry_that_is_refused_can_be_tried_another_time(files: OrderFiles, order: Order) -> None:
+    follow = following(Server(status="failed", delivered=0), files)
+    follow.finish(follow.place(order))
+    failed = files.failures.load(order.id)
+    again = replace(failed, path=RETRY_PATH, body={"jobs": failed.failed}, job_ids=[], failed=[])
+
+    with pytest.raises(Refused):
+        following(Server(refusal=402), files).place(again)
+
+    assert (files.has(order.id), files.failures.has(order.id)) == (False, True)
+
+
+def test_a_batch_that_lists_no_longer_what_it_had_is_told(files: OrderFiles, order: Order) -> None:
+    class Forgetful(Server):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/api/batches/b1":
+                counts = {"pending": 0, "processing": 0, "completed": 1, "failed": 0, "canceled": 0}
+                return httpx.Response(200, json={"userId": "u", "status": "completed", "progress": 100, "counts": counts})
+            if request.url.path == "/api/jobs":
+                return httpx.Response(200, json={"jobs": [], "cursor": {"next": None, "hasMore": False}})
+            return httpx.Response(410, json={"message": "This job was deleted"})
+
+    known = replace(order, path=BATCH_PATH, body={"items": [order.body]}, batch_id="b1", job_ids=["j1"])
+
+    with pytest.raises(Refused, match="deleted"):
+        following(Forgetful(), files).finish(known)

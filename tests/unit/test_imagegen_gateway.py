@@ -19,10 +19,17 @@ class Server:
 
     def __init__(self, *steps: Step, patience_s: float = 60.0) -> None:
         self.steps, self.requests, self.now, self.pauses = list(steps), list[httpx.Request](), 0.0, list[float]()
+        self.told = list[str]()
         transport = httpx.MockTransport(self._answer)
         headers = {"X-API-Key": "k"}
         self.gateway = Gateway(
-            "http://gateway.test", headers, patience_s=patience_s, transport=transport, sleep=self._sleep, clock=lambda: self.now
+            "http://gateway.test",
+            headers,
+            patience_s=patience_s,
+            tell=self.told.append,
+            transport=transport,
+            sleep=self._sleep,
+            clock=lambda: self.now,
         )
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -138,3 +145,44 @@ def test_an_unchanged_job_is_not_read_twice() -> None:
     assert first == {"status": "pending"}
     assert second is None
     assert etag == same == server.requests[1].headers["If-None-Match"]
+
+
+def test_trouble_is_told_once_and_at_once_and_so_is_its_end() -> None:
+    server = Server(breaks(httpx.ConnectError), breaks(httpx.ConnectError), answers(200, {"ok": True}))
+
+    server.gateway.get("/api/usage")
+
+    assert server.told == [
+        "http://gateway.test cannot be reached (broken): is it the right one? Name another by --server or IMAGEGEN_SERVER. Trying again for 60 s",
+        "http://gateway.test answers again",
+    ]
+
+
+def test_a_server_without_trouble_is_not_spoken_of() -> None:
+    server = Server(answers(200, {"ok": True}))
+
+    server.gateway.get("/api/usage")
+
+    assert server.told == []
+
+
+@pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ConnectTimeout])
+def test_what_was_never_connected_leaves_no_doubt(kind: type[httpx.TransportError]) -> None:
+    server = Server(breaks(kind), answers(402))
+
+    with pytest.raises(Refused) as refused:
+        server.gateway.post("/api/images/generate", {}, key="k1")
+
+    assert refused.value.after_doubt is False
+
+
+def test_a_certificate_that_is_not_trusted_is_no_reason_to_wait() -> None:
+    def untrusted(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", request=request)
+
+    server = Server(untrusted)
+
+    with pytest.raises(Unreachable, match="SSL_CERT_FILE"):
+        server.gateway.get("/api/usage")
+
+    assert server.pauses == []

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from imagegen.arguments import Model
+from imagegen.items import Sheet, explained, sheet_of
 from imagegen.outcomes import Refused, WrongCall
-from imagegen.sheets import explained, items_of, read_rows
+from imagegen.sheets import read_rows
 from tests.support.cases import case
 from tests.unit.test_imagegen_arguments import PNG, model
+
+
+def made(path: Path, *, output: str = "{jobId}-{index}", default_model: str | None = None, find: Callable[[str], Model] = model) -> Sheet:
+    return sheet_of(read_rows(path), folder=path.parent, output=output, default_model=default_model, find_model=find)
 
 
 def sheet(tmp_path: Path, text: str | bytes) -> Path:
@@ -56,12 +62,11 @@ def test_rows_become_items_by_their_models(tmp_path: Path) -> None:
     text = "\ufeffprompt,model,num_images,seed,image\n42,flux-pro,2,,\nedit,flux-dev-image-to-image,,7,in.png\n"
     path = sheet(tmp_path, text)
 
-    items, most = items_of(path, read_rows(path), default_model=None, find_model=model)
+    items = made(path).items
 
     assert items[0] == {"model": "flux-pro", "inputs": {"prompt": "42"}, "options": {"num_images": 2}}
     assert items[1]["inputs"]["seed"] == 7
     assert items[1]["inputs"]["image_url"].startswith("data:image/png;base64,")
-    assert most == 2
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_a_bad_cell_is_named_by_line_and_column(tmp_path: Path, text: str, compl
     path = sheet(tmp_path, text)
 
     with pytest.raises(WrongCall) as refused:
-        items_of(path, read_rows(path), default_model="flux-pro", find_model=model)
+        made(path, default_model="flux-pro")
 
     assert complaint in refused.value.message
 
@@ -87,7 +92,7 @@ def test_a_row_without_a_model_needs_a_default(tmp_path: Path) -> None:
         return model(name)
 
     with pytest.raises(WrongCall, match="line 3: column 'model' is missing or empty"):
-        items_of(path, read_rows(path), default_model=None, find_model=find)
+        made(path, find=find)
 
 
 def test_a_spreadsheets_words_for_values_are_taken() -> None:
@@ -104,7 +109,7 @@ def test_a_spreadsheets_words_for_values_are_taken() -> None:
 def test_the_sheet_of_a_spreadsheet_becomes_an_item(tmp_path: Path) -> None:
     path = sheet(tmp_path, case("csv/bool.csv"))
 
-    items, _ = items_of(path, read_rows(path), default_model=None, find_model=model)
+    items = made(path).items
 
     assert items[0]["options"] == {"enable_safety_checker": True}
 
@@ -122,13 +127,13 @@ def test_a_refusal_of_the_server_names_line_and_column(tmp_path: Path, pointer: 
     path = sheet(tmp_path, "prompt,model,num_images,image\na,flux-dev,5,\nb,flux-dev-image-to-image,,in.png\n")
     refused = Refused("items/0/...", status=400, errors=[(pointer, "too many"), ("/userId", "missing")])
 
-    assert explained(path, read_rows(path), refused) == f"{path} {complaint}\nuserId: missing"
+    assert explained(read_rows(path), refused) == f"{path} {complaint}\nuserId: missing"
 
 
 def test_a_refusal_that_names_no_row_stays_as_it_is(tmp_path: Path) -> None:
     path = sheet(tmp_path, "prompt\na\n")
 
-    assert explained(path, read_rows(path), Refused("no budget", status=402)) == "no budget"
+    assert explained(read_rows(path), Refused("no budget", status=402)) == "no budget"
 
 
 def test_an_unknown_model_is_told_with_its_line(tmp_path: Path) -> None:
@@ -140,6 +145,71 @@ def test_an_unknown_model_is_told_with_its_line(tmp_path: Path) -> None:
         return model(name)
 
     with pytest.raises(Refused) as refused:
-        items_of(path, read_rows(path), default_model=None, find_model=find)
+        made(path, find=find)
 
     assert refused.value.message.endswith("line 3: column 'model': No such model")
+
+
+def test_lines_of_json_are_rows_with_values_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(
+        '{"prompt": "42", "model": "flux-pro", "num_images": 2}\n\n{"model": "flux-dev", "inputs": {"prompt": "b"}, "options": {"seed": 7}}\n'
+    )
+
+    items = made(path, output="{row}-{index}").items
+
+    assert items[0] == {"model": "flux-pro", "inputs": {"prompt": "42"}, "options": {"num_images": 2}}
+    assert (items[1]["inputs"]["prompt"], {**items[1]["inputs"], **items[1]["options"]}["seed"]) == ("b", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "line 1: there is no row"),
+        ('{"prompt": "a"}\n["a"]\n', "line 2: this is no JSON object"),
+        ('{"prompt": "a"}\n\n{"prompt": \n', "line 3: this is no JSON"),
+        ('{"prompt": "a", "seed": NaN}\n', "line 1: this is no JSON"),
+        ('{"prompt": "a"}\n' * 501, "line 501: 501 rows; a batch takes 500"),
+        ("[" * 100_000, "line 1: this is no JSON"),
+    ],
+)
+def test_a_bad_line_of_json_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(text)
+
+    with pytest.raises(WrongCall) as refused:
+        read_rows(path)
+
+    assert complaint in refused.value.message
+
+
+def test_a_column_that_the_file_name_uses_need_not_be_the_models(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "prompt,name\na,dusk\nb,dawn\n")
+
+    sheet_made = made(path, output="{name}-{prompt}", default_model="flux-pro")
+
+    assert sheet_made.names == [{"name": "dusk", "prompt": "a"}, {"name": "dawn", "prompt": "b"}]
+    assert [item["inputs"] for item in sheet_made.items] == [{"prompt": "a"}, {"prompt": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("cells", "complaint"),
+    [
+        ("a,dusk\nb,dusk\n", "line 3: dusk is the name of the pictures of"),
+        ("a,dusk\nb,\n", "line 3: column 'name' is empty, but files are named after it"),
+    ],
+)
+def test_two_rows_never_share_a_file_name(tmp_path: Path, cells: str, complaint: str) -> None:
+    path = sheet(tmp_path, f"prompt,name\n{cells}")
+
+    with pytest.raises(WrongCall) as refused:
+        made(path, output="{name}", default_model="flux-pro")
+
+    assert complaint in refused.value.message
+
+
+def test_a_name_that_no_file_system_takes_is_refused_before_the_order(tmp_path: Path) -> None:
+    path = sheet(tmp_path, f"prompt,name\n{'雪' * 48},{'雪' * 48}\n")
+
+    with pytest.raises(WrongCall, match="line 2: the file's name is too long"):
+        made(path, output="{name}-{prompt}", default_model="flux-pro")
