@@ -58,6 +58,7 @@ from app.services.money.budgets import Budgets
 from app.services.money.funds import Funds
 from app.services.money.reconciliation import Reconciliation
 from app.services.operator.audit import Audit
+from app.services.operator.forecast import Forecasts
 from app.services.operator.grants import Grants
 from app.services.operator.now import Now
 from app.services.orders.batches import Batches
@@ -388,6 +389,7 @@ class Services:
 
     audit = part(Audit)
     grants = part(Grants)
+    forecasts = part(Forecasts, budgets="_budget_store")
     status_now = part(Now, fal_limit="settings.fal_concurrency")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from urllib.parse import quote, unquote
@@ -167,19 +167,20 @@ class SpendStore:
 
     # -- reading --------------------------------------------------------------------------------------------------------------------
 
-    def rows(self, by: SpendBy, period: Period) -> Iterator[SpendRow]:
-        """Yield the sums of each day and value, by ascending day."""
-        for doc in self._range(by, period.first, period.end):
-            day = _day_of(doc)
-            for name, sums in doc.get("of", {}).items():
-                key = None if name == NONE else unquote(name)
-                yield SpendRow(day, key, _figures(sums))
+    def rows(self, by: SpendBy, period: Period) -> list[SpendRow]:
+        """Return the sums of each day and value, by ascending day."""
+        return [
+            SpendRow(_day_of(doc), None if name == NONE else unquote(name), _figures(sums))
+            for doc in self._range(by, period.first, period.end)
+            for name, sums in doc.get("of", {}).items()
+        ]
 
-    def failures(self, period: Period) -> Iterator[FailureRow]:
-        for doc in self._range(FAILURE, period.first, period.end):
-            for found in doc.get("of", {}).values():
-                kind = FailureKind(found["code"], found["model"], found["shape"])
-                yield FailureRow(_day_of(doc), kind, found["count"], found["lost"], found["first"], found["last"], found["job"])
+    def failures(self, period: Period) -> list[FailureRow]:
+        return [
+            FailureRow(_day_of(doc), _kind(found), found["count"], found["lost"], found["first"], found["last"], found["job"])
+            for doc in self._range(FAILURE, period.first, period.end)
+            for found in doc.get("of", {}).values()
+        ]
 
     def failed_since(self, moment: datetime) -> dict[str, int]:
         """Return how many jobs have failed since the minute of a time, by their codes."""
@@ -189,10 +190,10 @@ class SpendStore:
                 found[unquote(name)] += count
         return dict(found)
 
-    def _range(self, by: str, first: str, end: str | None) -> Iterable[Document]:
+    def _range(self, by: str, first: str, end: str | None) -> list[Document]:
         # `0` stands right behind `/`.
         ids = {"$gte": f"{by}/{first}", "$lt": f"{by}/{end}" if end else f"{by}0"}
-        return self._days.find({"_id": ids}).sort("_id", ASCENDING)
+        return list(self._days.find({"_id": ids}).sort("_id", ASCENDING))
 
 
 def facts_of(outcome: Outcome) -> Document:
@@ -275,6 +276,10 @@ def _add_failure(
         minute = f"{MINUTE}/{minute_of(entry['at'])}/0"
         sums[minute][f"of.{_escaped(code)}"] += added["failed"]
         extra[minute]["$set"]["expiresAt"] = entry["at"] + MINUTES_KEPT
+
+
+def _kind(found: Mapping[str, str]) -> FailureKind:
+    return FailureKind(found["code"], found["model"], found["shape"])
 
 
 def _doc_id(by: str, day: str, name: str) -> str:

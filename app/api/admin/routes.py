@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from app.api.admin import audit
+from app.api.admin import audit, spend, status
 
-BLUEPRINTS = (audit.blueprint,)
+BLUEPRINTS = (audit.blueprint, status.blueprint, spend.blueprint)

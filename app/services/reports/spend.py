@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -88,19 +88,18 @@ class Spend:
         if end - start > MAX_PERIOD:
             detail = f"A period has {MAX_PERIOD.days} days at most; choose a later start, or an earlier end."
             raise InvalidRequest(f"from: {detail}", [FieldError("/from", detail)])
+        if start >= end:
+            raise InvalidRequest("from: Must be earlier than the end.", [FieldError("/from", "Must be earlier than the end.")])
         return period_of(start, end)
 
-    def report(self, period: Period, by: SpendBy, *, each_day: bool = False, limit: int) -> SpendReport:
-        """Return the sums of a period by one thing, for each day apart or not; only the `limit` groups that were charged most."""
+    def report(self, period: Period, by: SpendBy, *, each_day: bool = False, limit: int | None = None) -> SpendReport:
+        """Return the sums of a period by one thing, for each day apart or not; only the `limit` that were charged most, if told so."""
         groups = _grouped(self._sums.rows(by, period), each_day=each_day or by is SpendBy.DAY)
         kept = sorted(groups, key=lambda group: (-group.figures.charged, -group.figures.paid, group.key or ""))[:limit]
         totals = sum((group.figures for group in groups), Figures())
         others = totals - sum((group.figures for group in kept), Figures())
         by_day = sorted(kept, key=lambda group: group.day or "")
         return SpendReport(totals, by_day, others, len(groups) - len(kept))
-
-    def rows(self, period: Period, by: SpendBy) -> Iterator[SpendRow]:
-        return self._sums.rows(by, period)
 
     def days(self, first: date, end: date) -> dict[str, Figures]:
         """Return the sums of each day from `first` to before `end`."""
