@@ -21,7 +21,6 @@ from app.domain.api_key import Scope
 from app.domain.endpoint import OrderHook
 from app.domain.errors import NotFound
 from app.domain.job import Job, JobStatus
-from app.domain.pricing import Quote
 from app.services.orders.order import Order, OrderKey
 from registry.spec import ModelSpec
 
@@ -57,10 +56,12 @@ def show_model(name: str) -> ModelSpec:
 @blueprint.arguments(schemas.EstimateBody, examples=examples.ESTIMATE)
 @blueprint.response(200, schemas.EstimateAnswer)
 @blueprint.errors(400, 401)
-def estimate_cost(body: dict[str, Any]) -> Quote:
+def estimate_cost(body: dict[str, Any]) -> dict[str, Any]:
     """Price a request without making it. Inputs may be left out; the same code prices the job."""
     caller().order_limits.require_model(body["model"])
-    return services().orders.estimate(body["model"], body["inputs"], body["options"])
+    quoted = services().orders.estimate(body["model"], body["inputs"], body["options"])
+    tokens = {"tokens": services().orders.tokens_of(body["model"], quoted)} if caller().account else {}
+    return {**vars(quoted), **tokens}
 
 
 @blueprint.post("/generate")

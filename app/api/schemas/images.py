@@ -64,6 +64,7 @@ class EstimateAnswer(Answer):
     cost_per_image = Usd(data_key="costPerImage", attribute="unit_micros")
     total_cost = Usd(data_key="totalCost", attribute="micros")
     num_images = ma.fields.Integer(data_key="numImages")
+    tokens = ma.fields.Integer(metadata={"description": "What a signed-in user pays for all images; for others it is left out."})
 
 
 class ProvenanceAnswer(Answer):
@@ -132,6 +133,10 @@ class ModelAnswer(Answer):
     optional_inputs = ma.fields.List(ma.fields.String(), data_key="optionalInputs")
     default_options = ma.fields.Dict(data_key="defaultOptions")
     cost_per_image = shows(Usd(data_key="costPerImage"), lambda spec: list_price(spec, clock.now()))
+    usual_seconds = shows(
+        ma.fields.Float(data_key="usualSeconds", allow_none=True, metadata={"description": "Median of the latest generations at fal."}),
+        lambda spec: services().durations.usual_s(spec.name) or spec.usual_seconds,
+    )
 
 
 class ModelsAnswer(Answer):
@@ -172,10 +177,6 @@ class ModelDetailAnswer(ModelAnswer):
     )
     pricing = shows(ma.fields.List(ma.fields.Dict()), lambda spec: [_price(price) for price in spec.prices])
     limits = shows(ma.fields.Dict(), _limits)
-    usual_seconds = shows(
-        ma.fields.Float(data_key="usualSeconds", allow_none=True, metadata={"description": "Median of the latest generations at fal."}),
-        lambda spec: services().durations.usual_s(spec.name) or spec.usual_seconds,
-    )
 
 
 def require_user(data: Mapping[str, Any]) -> None:

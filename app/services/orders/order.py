@@ -104,7 +104,7 @@ class Prices:
         checked = self._checked(order.model, order.inputs, order.options, complete=True)
         quoted = _quoted(checked, at)
         order.limits.require_cost(quoted.micros)
-        return PricedOrder(order, checked, quoted, self._tokens_per_image(order, quoted) if order.pays_tokens else 0)
+        return PricedOrder(order, checked, quoted, self.tokens_per_image(order.operation, order.model, quoted) if order.pays_tokens else 0)
 
     def estimate(self, model: str, inputs: Mapping[str, Any] | None, options: Mapping[str, Any], at: datetime) -> Quote:
         """Price what would be asked for; inputs may be left out. The same code prices the job."""
@@ -124,11 +124,11 @@ class Prices:
         except RequestRefused as exc:
             raise _refusal(model, exc) from exc
 
-    def _tokens_per_image(self, order: Order, quoted: Quote) -> int:
+    def tokens_per_image(self, operation: Operation, model: str, quoted: Quote) -> int:
         """Return the tokens of one image. At the script API models that take images cost what an image reference costs, at least."""
-        spec = self._registry.get(order.model) if order.operation is Operation.GENERATE else None
+        spec = self._registry.get(model) if operation is Operation.GENERATE else None
         takes_images = spec is not None and spec.takes_images
-        least = self._operations[Operation.IMAGE_REFERENCE if takes_images else order.operation].tokens_per_image
+        least = self._operations[Operation.IMAGE_REFERENCE if takes_images else operation].tokens_per_image
         return max(least, -(-quoted.unit_micros * self._tokens_per_usd // MICROS_PER_USD))
 
 

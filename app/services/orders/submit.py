@@ -14,7 +14,7 @@ from app.clients.queue import TaskQueue
 from app.domain import clock
 from app.domain.asset import Upload
 from app.domain.errors import CallerError, IdempotencyMismatch, QueueUnavailable
-from app.domain.job import Job, JobStatus, SweepTimeouts, new_job
+from app.domain.job import Job, JobStatus, Operation, SweepTimeouts, new_job
 from app.domain.pricing import Quote
 from app.domain.repeat import Try, made_by
 from app.services.events.announcements import Announcer
@@ -175,3 +175,7 @@ class Orders:
     def estimate(self, model: str, inputs: dict[str, Any] | None, options: dict[str, Any]) -> Quote:
         """Price a request without asking for anything."""
         return self._prices.estimate(model, inputs, options, self._now())
+
+    def tokens_of(self, model: str, quoted: Quote) -> int:
+        """Return what a signed-in user pays for a request at the script API."""
+        return quoted.num_images * self._prices.tokens_per_image(Operation.GENERATE, model, quoted)
