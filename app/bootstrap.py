@@ -41,6 +41,8 @@ from app.services.deliveries.job_events import JobEvents
 from app.services.deliveries.produce import Producer, standard_body
 from app.services.deliveries.secrets import Secrets, Vault
 from app.services.deliveries.signing import standard_headers
+from app.services.erasure.jobs import Eraser
+from app.services.erasure.retention import Retention
 from app.services.events.announcements import Announcer
 from app.services.events.waiting import JobWaiters
 from app.services.fulfilment.cancellation import Cancellation
@@ -90,10 +92,12 @@ from app.stores.budgets import BudgetStore
 from app.stores.database import Database, connect
 from app.stores.deliveries import DeliveryStore, EndpointStore
 from app.stores.fal import DurationStore, FalUserStore
-from app.stores.jobs import BatchJobStore, JobStore, Tombstones
+from app.stores.jobs import BatchJobStore, JobStore
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness
 from app.stores.spend import SpendStore
+from app.stores.steady_clock import SteadyClock
+from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore, UsedTicketStore
 from app.stores.usage import UsageDayStore, UsageStore
 from registry.loader import Registry, default_folder, load_prompt_templates, load_registry
@@ -167,6 +171,10 @@ class Services:
         """Have a client closed with all others."""
         self._opened.callback(close, client)
         return client
+
+    def forget(self) -> int:
+        """Delete what has been kept long enough, and finish deletions that were cut off; returns how much. May be repeated."""
+        return self.eraser.sweep() + self.retention.sweep()
 
     def mend(self) -> None:
         """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
@@ -278,7 +286,10 @@ class Services:
     web_generation = part(WebGeneration)
     batches = part(Batches, batches="_batch_store")
     fair_share = part(FairShare, batches="_batch_store", slots="settings.batch_in_flight")
-    job_actions = part(JobActions, uploads="_upload_store")
+    eraser = part(Eraser, deliveries="delivery_store", asks_fal="settings.asks_fal_to_forget")
+    _steady_clock = part(SteadyClock)
+    retention = part(Retention, retention_days="settings.retention_days")
+    job_actions = part(JobActions)
     previews = part(Previews)
     thumbnails = part(Thumbnails)
     pictures = part(Pictures, uploads="_upload_store")

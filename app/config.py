@@ -257,6 +257,8 @@ class Settings:
     """Micro-USD a month for each user without a budget of its own; likewise for all together below. None: no limit."""
     global_budget_micros: int | None = setting("GLOBAL_MONTHLY_BUDGET_USD", None, Environment.micros)
     upload_quota_mb: float = setting("UPLOAD_QUOTA_MB", 500.0, Environment.number, 0, 1e9)
+    retention_days: int = setting("RETENTION_DAYS", 0, Environment.whole, 0, 36500)
+    """How many days jobs and pictures are kept; 0: for ever."""
     provenance: str = setting("PROVENANCE", "keep", Environment.provenance)
     cors_origins: tuple[str, ...] = setting("CORS_ORIGINS", (), Environment.origins)
     allowed_hosts: frozenset[str] = setting("ALLOWED_HOSTS", frozenset(), Environment.hosts)
@@ -286,6 +288,11 @@ class Settings:
     @property
     def is_production(self) -> bool:
         return self.app_env == "production"
+
+    @property
+    def asks_fal_to_forget(self) -> bool:
+        """Whether fal is asked to delete what it keeps of a deleted job's requests: it takes an administrator's key for that."""
+        return self.fal_admin_key is not None
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -83,6 +83,7 @@ def _orders(body: dict[str, Any], hook: OrderHook | None) -> list[Order]:
         "user_id": who.acts_for(body["user_id"]),
         "project_id": body["project_id"],
         "metadata": body["metadata"],
+        "retain_days": body.get("retain_days"),
         "hook": hook,
     }
     payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": who.account is not None}

@@ -42,7 +42,7 @@ def list_pictures(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]
 @blueprint.get(IMAGE)
 @needs(Scope.READ)
 @blueprint.response(200, schemas.GeneratedPicture)
-@blueprint.errors(401, 403, 404)
+@blueprint.errors(401, 403, 404, 410)
 def show_picture(image_id: str) -> Picture:
     """Show one picture with all that made it: model, prompt, options, seed, cost."""
     return services().pictures.get(image_id, user_id=caller().sees)
@@ -52,7 +52,7 @@ def show_picture(image_id: str) -> Picture:
 @needs(Scope.READ)
 @blueprint.arguments(schemas.ThumbnailQuery, location="query")
 @blueprint.doc(responses=schemas.THUMBNAIL_ANSWERS)
-@blueprint.errors(400, 401, 403, 404, 503)
+@blueprint.errors(400, 401, 403, 404, 410, 503)
 def show_thumbnail(query: dict[str, Any], image_id: str) -> Response:
     """Show a picture made small, as WebP: made when it is first asked for, and kept. One that cannot be made small is shown as it is."""
     return _thumbnail(services().pictures.get(image_id, user_id=caller().sees).image.key, query["size"])
@@ -62,7 +62,7 @@ def show_thumbnail(query: dict[str, Any], image_id: str) -> Response:
 @needs(Scope.READ)
 @blueprint.arguments(schemas.ArchiveBody, examples=examples.ARCHIVE)
 @blueprint.doc(responses=schemas.ARCHIVE_ANSWERS)
-@blueprint.errors(400, 401, 403, 404, 503)
+@blueprint.errors(400, 401, 403, 404, 410, 503)
 def archive_pictures(body: dict[str, Any]) -> Response:
     """Fetch pictures as one zip file, named as `downloadUrl` names them."""
     ids = [str(image_id) for image_id in body["image_ids"]]
@@ -81,7 +81,11 @@ def open_link(look: str, key: str) -> Response:
         picture = services().pictures.of_key(key)
         return _sent(services().storage.open(key), picture.image.content_type, name=picture.file_name)
     size = request.args.get("size", SIZES[0], int)
-    return _thumbnail(key, min(SIZES, key=lambda known: abs(known - size)))
+    try:
+        return _thumbnail(key, min(SIZES, key=lambda known: abs(known - size)))
+    except NotFound:
+        services().pictures.of_key(key)  # It tells a deleted picture's link from one that never was.
+        raise
 
 
 def _thumbnail(key: str, size: int) -> Response:

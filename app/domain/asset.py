@@ -34,3 +34,5 @@ class Upload(StoredPicture):
     created_at: datetime
     job_id: str | None = None
     file_name: str | None = None
+    order_only: bool = False
+    """It came along with an order, and was not brought by itself: it may go with the last job that uses it."""

@@ -163,6 +163,8 @@ class Job:
     hook: OrderHook | None = None
     favorite: bool = False
     tags: tuple[str, ...] = ()
+    retain_days: int | None = None
+    """How many days it is kept after its end, by its order; the operator's own number may be smaller."""
     rev: int = 0
 
     # -- what follows from it ---------------------------------------------------------------------------------------------------------
@@ -222,6 +224,13 @@ class Job:
         if self.cancel_at is not None and self.to_cancel:
             moments.append(self.cancel_at)
         return min(moments, default=self.updated_at + timedelta(seconds=self.timeouts.task_s))
+
+    @property
+    def retain_until(self) -> datetime | None:
+        """When the time is up that its order gave it; None while it has not ended, and where its order gave it none."""
+        if self.completed_at is None or self.retain_days is None or self.settlement is not Settlement.DONE:
+            return None
+        return self.completed_at + timedelta(days=self.retain_days)
 
     @property
     def cost_source(self) -> CostSource:

@@ -222,6 +222,10 @@ class DeliveryStore:
     def of_job(self, job_id: str) -> list[Delivery]:
         return self._deliveries.all({"jobId": job_id}, sort="createdAt")
 
+    def remove_of_job(self, job_id: str) -> None:
+        """Remove what was sent of a job, and what was to be."""
+        self._deliveries.collection.delete_many({"jobId": job_id})
+
     def end_pending(self, endpoint_id: str, status: DeliveryStatus, reason: str, *, now: datetime, log_days: int) -> None:
         """Give up what an endpoint was to be sent yet; what is being sent just now ends by itself."""
         ended = {"status": status.value, "reason": reason, "doneAt": now, "nextAt": None, "attentionAt": None}

@@ -37,6 +37,14 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("attentionAt", ASCENDING)]),
         IndexModel([("requests.requestId", ASCENDING)]),
         IndexModel([("repeat.key", ASCENDING)], sparse=True),
+        IndexModel([("uploadIds", ASCENDING)], sparse=True),
+        IndexModel([("retainUntil", ASCENDING)], sparse=True),
+    ],
+    "deletedJobs": [
+        IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel([("batchId", ASCENDING)], sparse=True),
+        IndexModel([("imageIds", ASCENDING)], sparse=True),
+        IndexModel([("attentionAt", ASCENDING)], sparse=True),
     ],
     "batches": [
         IndexModel([("orderKey", ASCENDING)], unique=True),

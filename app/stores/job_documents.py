@@ -11,6 +11,7 @@ from app.domain.batch import takes_slot
 from app.domain.fal_request import Failure, FalRequest
 from app.domain.job import Job, SweepTimeouts
 from app.domain.job_filter import JOB_TYPE
+from app.domain.tombstone import uploads_in
 from app.stores.database import Document, sayable, storable
 from app.stores.records import document_of, record_of
 
@@ -57,6 +58,8 @@ def _order_document(job: Job) -> Document:
         "batchId": job.batch_id,
         "budgets": list(job.budgets),
         **({"hook": document_of(job.hook)} if job.hook else {}),
+        **({"uploadIds": uploads} if (uploads := list(dict.fromkeys(uploads_in(job)))) else {}),
+        **({"retainDays": job.retain_days} if job.retain_days else {}),
         "createdAt": job.created_at,
     }
 
@@ -87,6 +90,7 @@ def state_document(job: Job) -> Document:
         "expiryAt": job.expiry_at,
         **_web_document(job),
         **_repeat_document(job),
+        **({"retainUntil": job.retain_until} if job.retain_days else {}),
         "marks": marks_of(favorite=job.favorite, tags=job.tags),
         "batchSlot": takes_slot(job),
         "updatedAt": job.updated_at,

@@ -1,4 +1,4 @@
-"""The `jobs` collection, one job at a time and many at once as batches see it; and `deletedJobs`, what is left of a deleted one.
+"""The `jobs` collection, one job at a time and many at once as batches see it.
 
 Every change of a job is one compare-and-set on the revision and status that were read.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.batch import StatusSum
+from app.domain.batch import Batch, StatusSum
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure
 from app.domain.job import HistoryEntry, Job, JobStatus, Settlement, SweepTimeouts
@@ -31,6 +31,7 @@ __all__ = ["JobFilter", "JobStore"]
 log = logging.getLogger(__name__)
 
 MAX_TRIES = 30
+OPEN_STATUSES = [JobStatus.PENDING.value, JobStatus.PROCESSING.value]
 #: As many equal requests as are looked at for the one that a try belongs to.
 MAX_EQUAL = 100
 
@@ -161,9 +162,32 @@ class JobStore:
         query = {"_id": {"$in": list(job_ids)}, "settlement": {"$ne": Settlement.DONE.value}}
         return {doc["_id"] for doc in self._jobs.find(query, {"_id": 1})}
 
-    def remove_settled(self, job_id: str) -> None:
-        """Remove a job for good; one that is not settled stays."""
-        self._jobs.delete_one({"_id": job_id, "settlement": Settlement.DONE.value})
+    def remove_settled(self, job: Job) -> bool:
+        """Remove a job for good; False, and it stays, where it is not settled or has changed since it was read."""
+        return bool(self._jobs.delete_one({"_id": job.id, "rev": job.rev, "settlement": Settlement.DONE.value}).deleted_count)
+
+    def ordered_before(self, moment: datetime, *, after_id: str, limit: int) -> list[Job]:
+        """Return jobs that were ordered before a time, by ascending id after `after_id` ("" for the first): an id begins with its time."""
+        query = {"_id": {"$gt": after_id, "$lt": first_id_of(moment)}}
+        return self._readable(list(self._jobs.find(query).sort("_id").limit(limit)))
+
+    def retained_until(self, moment: datetime, *, after: tuple[datetime, str] | None, limit: int) -> list[Job]:
+        """Return settled jobs whose own time is up by then, those first whose time was up first, from behind the last one seen on."""
+        query: Document = {"retainUntil": {"$lte": moment}}
+        if after is not None:
+            query["retainUntil"]["$gte"] = after[0]
+            query["$or"] = [{"retainUntil": {"$gt": after[0]}}, {"_id": {"$gt": after[1]}}]
+        return self._readable(list(self._jobs.find(query).sort([("retainUntil", ASCENDING), ("_id", ASCENDING)]).limit(limit)))
+
+    def names_upload(self, upload_ids: Sequence[str], *, only_live: bool = False) -> bool:
+        """Tell whether a job was ordered with one of these pictures; with `only_live`, one that has not ended."""
+        query: Document = {"uploadIds": {"$in": list(upload_ids)}, **({"status": {"$in": OPEN_STATUSES}} if only_live else {})}
+        return bool(upload_ids) and self._jobs.find_one(query, {"_id": 1}) is not None
+
+    def has_older_references(self, user_id: str) -> bool:
+        """Tell whether a user has jobs with pictures from before jobs noted which uploads they name."""
+        query = {"userId": user_id, "uploadIds": {"$exists": False}, "call.images.0": {"$exists": True}}
+        return self._jobs.find_one(query, {"_id": 1}) is not None
 
     def due(self, *, now: datetime, limit: int) -> list[Job]:
         """Return jobs that want attention, longest waiting first."""
@@ -214,13 +238,11 @@ class JobStore:
         return [from_document(doc, self._timeouts) for doc in self._jobs.find(query).sort("_id", direction).limit(limit)]
 
 
-OPEN_STATUSES = [JobStatus.PENDING.value, JobStatus.PROCESSING.value]
-
-
 @store
 class BatchJobStore:
     def __init__(self, database: Database, timeouts: SweepTimeouts) -> None:
         self._jobs = database["jobs"]
+        self._deleted = database["deletedJobs"]
         self._timeouts = timeouts
 
     def insert_all(self, jobs: Sequence[Job]) -> None:
@@ -231,16 +253,32 @@ class BatchJobStore:
         """Take back the jobs of a batch that is not accepted after all, as if they had never been."""
         self._jobs.delete_many({"batchId": batch_id, "requests.0.attempts": 0})
 
-    def sums(self, batch_id: str) -> Mapping[JobStatus, StatusSum]:
-        """Return what a batch's jobs come to, by status: one query."""
+    def sums(self, batch: Batch) -> Mapping[JobStatus, StatusSum]:
+        """Return what a batch's jobs come to, by status: one query, and two where some were deleted. Those count as they ended."""
         group = {
             "_id": "$status",
             "jobs": {"$sum": 1},
             "charged": {"$sum": "$cost.chargedMicros"},
             "progress": {"$sum": "$progress"},
         }
-        found = self._jobs.aggregate([{"$match": {"batchId": batch_id}}, {"$group": group}])
+        found = list(self._jobs.aggregate([{"$match": {"batchId": batch.id}}, {"$group": group}]))
+        if sum(doc["jobs"] for doc in found) < len(batch.job_ids):
+            return self._sums_with_deleted(batch.id)
         return {JobStatus(doc["_id"]): StatusSum(doc["jobs"], doc["charged"], doc["progress"]) for doc in found}
+
+    def _sums_with_deleted(self, batch_id: str) -> Mapping[JobStatus, StatusSum]:
+        """Count each job once: one that is just being deleted has a tombstone already, and one without a document has had it before."""
+        shown = {"status": 1, "cost.chargedMicros": 1, "progress": 1}
+        there = {
+            doc["_id"]: (doc["status"], doc["cost"]["chargedMicros"], doc["progress"])
+            for doc in self._jobs.find({"batchId": batch_id}, shown)
+        }
+        gone = {doc["_id"]: (doc["status"], doc["chargedMicros"], 100) for doc in self._deleted.find({"batchId": batch_id})}
+        sums: dict[JobStatus, StatusSum] = {}
+        for status, charged, progress in {**gone, **there}.values():
+            so_far = sums.get(JobStatus(status), StatusSum(0, 0, 0))
+            sums[JobStatus(status)] = StatusSum(so_far.jobs + 1, so_far.charged_micros + charged, so_far.progress + progress)
+        return sums
 
     def is_any_open(self, batch_id: str) -> bool:
         """Tell whether a job of a batch has not ended; the latest are looked at first, since they end last."""
@@ -255,18 +293,3 @@ class BatchJobStore:
     def slots_taken(self) -> int:
         """Return how many batch jobs, of whatever batch, are in the works now."""
         return self._jobs.count_documents({"batchSlot": True})
-
-
-@store
-class Tombstones:
-    def __init__(self, database: Database) -> None:
-        self._deleted = database["deletedJobs"]
-
-    def write(self, job_id: str, user_id: str, at: datetime) -> None:
-        """Note a deletion; repeating it changes nothing."""
-        self._deleted.update_one({"_id": job_id}, {"$setOnInsert": {"userId": user_id, "at": at}}, upsert=True)
-
-    def owner_of(self, job_id: str) -> str | None:
-        """Return whose deleted job it was, or None where there was none."""
-        doc = self._deleted.find_one({"_id": job_id})
-        return str(doc["userId"]) if doc else None

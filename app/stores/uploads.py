@@ -70,11 +70,10 @@ class UploadStore:
         total = {"_id": None, "bytes": {"$sum": "$sizeBytes"}}
         return sum(int(doc["bytes"]) for doc in self._uploads.aggregate([{"$match": mine}, {"$group": total}]))
 
-    def join(self, name: str, *, now: datetime) -> Known | None:
+    def join(self, name: str, *, for_order: bool, now: datetime) -> Known | None:
         """Return the record of a name unless it is being removed, and note that more than one call wants it: see `claim_new`."""
-        doc = self._uploads.find_one_and_update(
-            {"key": name, "state": {"$in": [State.STORING, State.STORED]}}, {"$set": {"isShared": True, "changedAt": now}}
-        )
+        noted = {"isShared": True, "changedAt": now, **({} if for_order else {"orderOnly": False})}
+        doc = self._uploads.find_one_and_update({"key": name, "state": {"$in": [State.STORING, State.STORED]}}, {"$set": noted})
         return Known(_upload(doc), doc["state"] == State.STORED) if doc else None
 
     def confirm(self, upload_id: str) -> bool:
@@ -89,6 +88,12 @@ class UploadStore:
     def get(self, upload_id: str, *, user_id: str) -> Upload | None:
         """Return the user's own upload; somebody else's does not exist."""
         doc = self._uploads.find_one({"_id": upload_id, "userId": user_id, "state": State.STORED})
+        return _upload(doc) if doc else None
+
+    def used(self, upload_id: str, *, user_id: str, now: datetime) -> Upload | None:
+        """Return the user's own upload for an order, and note that it is wanted: see `claim_unused`."""
+        mine = {"_id": upload_id, "userId": user_id, "state": State.STORED}
+        doc = self._uploads.find_one_and_update(mine, {"$set": {"changedAt": now}})
         return _upload(doc) if doc else None
 
     def output(self, upload_id: str) -> Upload | None:
@@ -121,6 +126,20 @@ class UploadStore:
     def claim_stale(self, upload_id: str, *, now: datetime, before: datetime) -> Upload | None:
         """Begin the removal of what `stale` found, if it still is."""
         return self._claimed({"_id": upload_id, **_stale(before)}, now)
+
+    def claim_unused(self, upload_id: str, *, now: datetime, idle_since: datetime, only_of_orders: bool) -> Upload | None:
+        """Begin the removal of an upload that nobody has sent or ordered with since `idle_since`."""
+        idle = {"state": State.STORED, "purpose": Purpose.INPUT.value, "changedAt": {"$lt": idle_since}}
+        return self._claimed({"_id": upload_id, **idle, **({"orderOnly": True} if only_of_orders else {})}, now)
+
+    def idle(self, *, since: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, Upload]]:
+        """Return uploads that nobody has sent or ordered with since a time, and when it was the last time; from behind the last one on."""
+        query: Document = {"state": State.STORED, "changedAt": {"$lt": since}, "purpose": Purpose.INPUT.value}
+        if after is not None:
+            query["changedAt"]["$gte"] = after[0]
+            query["$or"] = [{"changedAt": {"$gt": after[0]}}, {"_id": {"$gt": after[1]}}]
+        found = self._uploads.find(query).sort([("changedAt", 1), ("_id", 1)]).limit(limit)
+        return [(doc["changedAt"], _upload(doc)) for doc in found]
 
     def stale(self, before: datetime, limit: int) -> list[Upload]:
         """Return what a dead process left half stored or half removed: records nobody worked on since `before`."""

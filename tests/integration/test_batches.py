@@ -200,3 +200,19 @@ def test_somebody_elses_batch_and_one_that_was_never_accepted_are_not_found(shop
     for tried in tries:
         with pytest.raises(NotFound):
             tried()
+
+
+def test_a_batch_counts_its_deleted_jobs_as_they_ended(shop: Shop) -> None:
+    batch = shop.order(3)
+    shop.services.batches.cancel(batch.id, user_id=None)
+    for job_id in batch.job_ids:
+        shop.services.recovery.settle(job_id)
+    before = shop.services.batches.view(batch.id, user_id=None)
+
+    shop.services.job_actions.delete(batch.job_ids[0], user_id=None)
+    one_gone = shop.services.batches.view(batch.id, user_id=None)
+    for job_id in batch.job_ids[1:]:
+        shop.services.job_actions.delete(job_id, user_id=None)
+
+    assert before.jobs == {JobStatus.CANCELED: 3}
+    assert [one_gone, shop.services.batches.view(batch.id, user_id=None)] == [before, before]

@@ -63,7 +63,7 @@ def every_field_set() -> Job:
         "fal_headers": {"X-Fal-Queue-Priority": "low"},
         "operation": Operation.IMAGE_REFERENCE,
         "inputs": {"prompt": "ä\u2028🚲", "loras": [{"path": "https://x.example", "scale": 0.5}]},
-        "arguments": {"seed": 2**64 - 1, "$odd.key": {"a.b": 1}, "flag": True, "ratio": 1.5, "nothing": None},
+        "arguments": {"image_urls": ["upload:u-1"], "seed": 2**64 - 1, "$odd.key": {"a.b": 1}, "flag": True, "ratio": 1.5, "nothing": None},
         "metadata": {"note": "mine", "deep": {"list": [1, 2.5, None, False]}},
         "project_id": "project-1",
         "web": WebDetails(
@@ -84,6 +84,7 @@ def every_field_set() -> Job:
         "budgets": ("key:key-1", "user:user-1"),
         "favorite": True,
         "tags": ("spring", "summer"),
+        "retain_days": 3,
         "repeat": Repeat(fingerprint="a" * 64, made_by=1, arrived_at=after(1), tries=2, claimed_at=after(2), answered_at=after(3)),
         "hook": OrderHook(url="https://x.example/hook", owner="key:key-1", events=("job.completed",), format=HookFormat.SLACK),
     }
@@ -150,9 +151,17 @@ def test_only_a_settled_job_can_be_removed(jobs: JobStore) -> None:
     many = insert(jobs, make_job(), submitted_job(), completed_job(), settled)
 
     for job in many:
-        jobs.remove_settled(job.id)
+        assert jobs.remove_settled(job) is (job is settled)
 
     assert [jobs.get(job.id) is not None for job in many] == [True, True, True, False]
+
+
+def test_a_settled_job_that_has_changed_since_it_was_read_stays(jobs: JobStore) -> None:
+    (read,) = insert(jobs, dataclasses.replace(completed_job(), settlement=Settlement.DONE))
+    jobs.change(read, lambda job: job.invoiced(77, now=NOON))
+
+    assert not jobs.remove_settled(read)
+    assert certain(jobs.get(read.id)).actual is not None
 
 
 def test_a_job_that_does_not_exist_is_none(jobs: JobStore) -> None:

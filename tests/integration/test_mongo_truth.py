@@ -23,6 +23,7 @@ from app.domain.batch import Batch, BatchState
 from app.domain.errors import EmailTaken, StoreUnavailable
 from app.domain.job import SweepTimeouts
 from app.domain.ledger import Entry, EntryType
+from app.domain.tombstone import Reason, tombstone_of
 from app.domain.usage import GroupBy, Period
 from app.stores import database as databases
 from app.stores.accounts import AccountStore, KeyStore
@@ -31,8 +32,10 @@ from app.stores.budgets import BudgetStore
 from app.stores.database import Database, Document, connect, ping
 from app.stores.fal import DurationStore
 from app.stores.indexes import ensure_indexes
-from app.stores.jobs import BatchJobStore, JobFilter, JobStore, Tombstones
+from app.stores.jobs import BatchJobStore, JobFilter, JobStore
 from app.stores.ledger import LedgerStore
+from app.stores.steady_clock import SteadyClock
+from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore, UsedTicketStore
 from app.stores.usage import UsageDayStore, UsageStore
 from tests.support.factories import completed_job, make_job, make_upload
@@ -156,6 +159,7 @@ def stores(database: Database) -> dict[str, Any]:
         "budgets": BudgetStore(database),
         "durations": DurationStore(database),
         "keys": KeyStore(database),
+        "steady_clock": SteadyClock(database),
         "tombstones": Tombstones(database),
         "uploads": UploadStore(database),
         "used_tickets": UsedTicketStore(database),
@@ -180,6 +184,11 @@ def arguments() -> dict[str, Any]:
         "opening": entry("e-0"),
         "entry": entry(),
         "entries": [entry("e-2")],
+        "stone": tombstone_of(job, Reason.ASKED, now=now, attention_at=now),
+        "moment": now,
+        "since": now,
+        "until": now,
+        "after": None,
         "kind": None,
         "role": Role.USER,
         "last_id": "",

@@ -181,15 +181,16 @@ def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(gateway: Gateway,
 
 
 def test_a_deleted_jobs_thumbnails_and_links_are_gone_with_it(gateway: Gateway, client: FlaskClient, job: Job) -> None:
-    link = path_of(image_of(client, job)["thumbnailUrl"])
-    before = get(client, link).status_code
+    link, download = (path_of(image_of(client, job)[name]) for name in ("thumbnailUrl", "downloadUrl"))
+    image_id, before = job.images[0].upload_id, get(client, link).status_code
 
     gateway.services.job_actions.delete(job.id, user_id=None)
 
     assert before == 200
     assert names_in(gateway, job) == set()
-    assert get(client, link).status_code == 404
-    assert get(client, f"/api/images/{job.images[0].upload_id}").status_code == 404
+    of_it = [link, download, f"/api/images/{image_id}", f"/api/images/{image_id}/thumbnail", f"/api/jobs/{job.id}"]
+    assert [(get(client, path).status_code, get(client, path).get_json()["code"]) for path in of_it] == [(410, "gone")] * len(of_it)
+    assert client.post("/api/images/archive", json={"imageIds": [image_id]}).status_code == 410
 
 
 def test_a_thumbnail_of_a_picture_that_is_deleted_meanwhile_is_not_kept(

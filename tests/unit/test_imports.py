@@ -41,7 +41,8 @@ ROOMS = {
     "catalog": {"catalog"},
     "reports": {"reports"},
     "pictures": {"pictures", "reports"},
-    "orders": {"orders", "money", "people", "events"},
+    "erasure": {"erasure", "people"},
+    "orders": {"orders", "money", "people", "events", "erasure"},
     "deliveries": {"deliveries", "pictures"},
     # What operators ask and do, by the services that there are: it may use all of them, and none knows of it.
     "operator": {"operator", "money", "people", "catalog", "reports", "events", "orders", "deliveries", "fulfilment"},

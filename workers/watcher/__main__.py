@@ -42,6 +42,7 @@ LOOKED_SHARE = 20
 TALLY_SHARE = 4
 TRUST_S = 2.0
 INDEX_PAUSE_S = 1.0
+FORGET_S = 5.0
 STORE_THREADS = 8
 T = TypeVar("T")
 
@@ -87,6 +88,7 @@ class Watcher:
                         self._deliver(),
                         self._mend(),
                         self._tally(),
+                        self._forget(),
                         self._trust(poller),
                         poller.poll(),
                     )
@@ -173,6 +175,14 @@ class Watcher:
                     await self.in_thread(self._services.spend.advance)
                     await self.in_thread(self._tracker.measure)
             await asyncio.sleep(max(SWEEP_S, TALLY_SHARE * (time.monotonic() - began)) * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def _forget(self) -> None:
+        """Delete what has been kept long enough every few seconds; beside the mending, which must not wait for it."""
+        while True:
+            await asyncio.sleep(FORGET_S)
+            if self._tracker.active:
+                with _surviving("what is to be deleted stays for now"):
+                    await self.in_thread(self._services.forget)
 
     async def _trust(self, poller: Poller) -> None:
         """Poll slowly while webhooks work; take over when they do not."""

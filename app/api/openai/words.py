@@ -16,7 +16,7 @@ from app.api.http.requests import refusal_of
 from app.api.openai.asked import Asked
 from app.api.openai.body import Body, Picture
 from app.api.openai.errors import UnknownParameter
-from app.api.schemas.fields import MAX_USER_ID_CHARS, metadata_field, text_field
+from app.api.schemas.fields import MAX_USER_ID_CHARS, metadata_field, retain_days_field, text_field
 from app.domain.errors import FieldError, InvalidRequest, UnknownModelName
 from app.services.orders.files import File, Mask
 from app.services.orders.order import Order
@@ -57,9 +57,10 @@ class OurOwn(ma.Schema):
 
     project_id = text_field("projectId")
     metadata = metadata_field()
+    retain_days = retain_days_field()
 
 
-OUR_OWN = ("projectId", "metadata")
+OUR_OWN = ("projectId", "metadata", "retainDays")
 
 
 @dataclass(frozen=True)

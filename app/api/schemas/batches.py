@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 
 from app.api.http.answers import Answer, Usd, shows
-from app.api.schemas.fields import metadata_field, text_field, user_id_field
+from app.api.schemas.fields import metadata_field, retain_days_field, text_field, user_id_field
 from app.api.schemas.hooks import BatchHookBody
 from app.api.schemas.images import OrderBody, require_user
 from app.domain.batch import MAX_ITEMS, Batch
@@ -35,6 +35,7 @@ class BatchBody(BatchHookBody):
     )
     project_id = text_field("projectId")
     metadata = metadata_field()
+    retain_days = retain_days_field()
 
     @ma.validates_schema(skip_on_field_errors=False)
     def _has_user(self, data: dict[str, Any], **_: Any) -> None:

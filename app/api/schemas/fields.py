@@ -8,6 +8,7 @@ import marshmallow as ma
 
 MAX_USER_ID_CHARS = 256
 MAX_METADATA_KEYS = 50
+MAX_RETAIN_DAYS = 36500
 
 
 def no_nul(value: str) -> None:
@@ -39,6 +40,23 @@ def user_id_field(**kwargs: Any) -> ma.fields.String:
 
 def text_field(key: str, longest: int = 128) -> ma.fields.String:
     return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), no_nul])
+
+
+class WholeNumber(ma.fields.Integer):
+    """Takes the text of a form, but neither true nor 2.5, which marshmallow would make 1 and 2."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+def retain_days_field() -> ma.fields.Integer:
+    """What is not given is left out, so that a body from before says the same as ever."""
+    help_ = "How many days after its end the job is kept, its pictures, prompt and inputs; the operator's own number may be smaller."
+    return WholeNumber(
+        data_key="retainDays", validate=ma.validate.Range(1, MAX_RETAIN_DAYS), metadata={"description": help_, "example": 30}
+    )
 
 
 def metadata_field() -> ma.fields.Dict:

@@ -10,7 +10,7 @@ from app.api.http import examples
 from app.api.http.answers import Answer, DownloadLink, Link, ThumbnailLink, shows
 from app.api.http.paging import CursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
-from app.api.schemas.fields import no_nul
+from app.api.schemas.fields import WholeNumber, no_nul, retain_days_field
 from app.api.schemas.hooks import URL_HELP, HookBody
 from app.api.schemas.jobs import processing_ms
 from app.domain.endpoint import JOB_EVENTS
@@ -32,17 +32,8 @@ def _aspect_ratio() -> ma.fields.String:
     return ma.fields.String(data_key="aspectRatio", load_default="1:1", validate=ma.validate.OneOf(ASPECT_RATIOS))
 
 
-class _WholeNumber(ma.fields.Integer):
-    """Takes the text of a form, but not 2.5, which marshmallow would cut to 2."""
-
-    def _validated(self, value: Any) -> int:
-        if isinstance(value, float) and not value.is_integer():
-            raise self.make_error("invalid", input=value)
-        return super()._validated(value)
-
-
 def _count() -> ma.fields.Integer:
-    return _WholeNumber(data_key="numberOfImages", load_default=1, validate=ma.validate.Range(1, MAX_IMAGES))
+    return WholeNumber(data_key="numberOfImages", load_default=1, validate=ma.validate.Range(1, MAX_IMAGES))
 
 
 def _uuid(key: str) -> ma.fields.UUID:
@@ -54,6 +45,7 @@ class TextToImageBody(HookBody):
     aspect_ratio = _aspect_ratio()
     number_of_images = _count()
     project_id = _uuid("projectId")
+    retain_days = retain_days_field()
     template_id = ma.fields.String(data_key="promptTemplateId", load_default=None, validate=ma.validate.Length(1, 100))
     model = ma.fields.String(load_default=None, validate=ma.validate.Length(1, 200))
 
@@ -77,6 +69,7 @@ class ImageReferenceBody(HookBody):
     aspect_ratio = _aspect_ratio()
     number_of_images = _count()
     project_id = _uuid("projectId")
+    retain_days = retain_days_field()
 
 
 class GenerationsQuery(BodySchema):

@@ -11,7 +11,7 @@ from app.api.http import services
 from app.api.http.answers import Answer, DownloadLink, Link, ThumbnailLink, Usd, shows
 from app.api.http.auth import caller
 from app.api.http.requests import BodySchema
-from app.api.schemas.fields import metadata_field, text_field, user_id_field
+from app.api.schemas.fields import metadata_field, retain_days_field, text_field, user_id_field
 from app.api.schemas.hooks import HookBody
 from app.domain import clock
 from app.domain.errors import InvalidRequest
@@ -48,6 +48,7 @@ class GenerateBody(OrderBody, HookBody):
     user_id = user_id_field(metadata={"description": "Whom the job is for; a signed-in user may leave it out."})
     project_id = text_field("projectId")
     metadata = metadata_field()
+    retain_days = retain_days_field()
     asynchronous = ma.fields.Boolean(data_key="async", load_default=False, truthy={True}, falsy={False})
 
     @ma.validates_schema(skip_on_field_errors=False)

@@ -205,6 +205,11 @@ class JobAnswer(Answer):
     batch_id = ma.fields.UUID(data_key="batchId", allow_none=True)
     favorite = ma.fields.Boolean()
     tags = shows(ma.fields.List(ma.fields.String()), lambda job: list(job.tags))
+    retain_days = ma.fields.Integer(
+        data_key="retainDays",
+        allow_none=True,
+        metadata={"description": "How many days it is kept after its end, as it was ordered; null: as long as the operator keeps all."},
+    )
     created_at = ma.fields.AwareDateTime(data_key="createdAt")
     updated_at = ma.fields.AwareDateTime(data_key="updatedAt")
     completed_at = ma.fields.AwareDateTime(data_key="completedAt", allow_none=True)

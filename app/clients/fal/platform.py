@@ -1,7 +1,7 @@
-"""fal's platform API: what was billed, what an endpoint costs, and what it takes. For the operator's commands, not for jobs.
+"""fal's platform API: what was billed, what an endpoint costs and takes, and what is to be forgotten. Never on the way of an order.
 
-Answers are those of fal.ai/docs/platform-apis/v1 and of the per-endpoint OpenAPI, both read 2026-10. All calls only read, so they are
-tried again where that may help.
+Answers are those of fal.ai/docs/platform-apis/v1 and of the per-endpoint OpenAPI, both read 2026-10. Calls that only read are tried again
+where that may help.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -95,6 +96,19 @@ class FalPlatform:
         if document is not None and not isinstance(document, dict):
             raise _unreadable("OpenAPI")
         return document
+
+    def delete_payloads(self, request_id: str) -> None:
+        """Delete what fal keeps of a request: its input and output, and the files that it made. What it was sent as a file fal keeps.
+
+        Needs a key of scope ADMIN. Repeatable: what fal does not know, or not any more, is gone. Raises as `billing_events`.
+        """
+        url = f"{self._api_url}/models/requests/{quote(request_id, safe='')}/payloads"
+        try:
+            response = httpx.delete(url, headers=self._headers, timeout=self._timeout_s, follow_redirects=False)
+        except httpx.HTTPError as exc:
+            raise ProviderBusy(f"fal's platform API does not answer ({type(exc).__name__})") from exc
+        if not response.is_success and response.status_code not in (404, 410):
+            raise _refusal(response)
 
     def _paged(self, path: str, query: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = []

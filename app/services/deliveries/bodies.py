@@ -43,6 +43,7 @@ def job_body(job: Job, links: PictureLinks, *, own_url: str) -> dict[str, Any]:
         "batchId": job.batch_id,
         "favorite": job.favorite,
         "tags": list(job.tags),
+        "retainDays": job.retain_days,
         "createdAt": rfc3339(job.created_at),
         "updatedAt": rfc3339(job.updated_at),
         "completedAt": rfc3339(ended) if ended else None,

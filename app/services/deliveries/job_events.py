@@ -56,7 +56,7 @@ class JobEvents:
         def data() -> Mapping[str, Any] | None:
             if self._batch_jobs.is_any_open(batch_id) or (batch := self._batches.get(batch_id)) is None:
                 return None
-            return _batch_body(BatchView.of(batch, self._batch_jobs.sums(batch_id)), own_url=self._own_url)
+            return _batch_body(BatchView.of(batch, self._batch_jobs.sums(batch)), own_url=self._own_url)
 
         at = job.completed_at or job.updated_at
         return Event(type=BATCH_COMPLETED, key=batch_id, owners=owners_of(job), at=at, data=data, hook=job.hook)

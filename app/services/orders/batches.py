@@ -205,7 +205,7 @@ class Batches:
         batch = self._batches.get(batch_id) if clock.is_id(batch_id) else None
         if batch is None or not _is_known(batch) or not is_among(batch.user_id, user_id):
             raise NotFound("No such batch")
-        return BatchView.of(batch, self._batch_jobs.sums(batch.id))
+        return BatchView.of(batch, self._batch_jobs.sums(batch))
 
     def cancel(self, batch_id: str, *, user_id: Whose) -> BatchView:
         """Cancel every job of a batch that has not finished, each as a single one is. Raises NotFound, AlreadyFinished."""

@@ -62,7 +62,7 @@ class FileOrders:
     def _kept(self, user_id: str, pointer: str, file: File, kept: list[Upload], new: list[Upload]) -> str:
         """Store a file and return what the order calls it; what was stored just now is added to `new`."""
         try:
-            stored = self._uploads.keep(user_id, self._content(file), sides=ANY_SIDE, file_name=file.name)
+            stored = self._uploads.keep(user_id, self._content(file), sides=ANY_SIDE, file_name=file.name, for_order=True)
         except NotAnImage as exc:
             raise NotAnImage(exc.message, [FieldError(pointer, exc.message)]) from exc
         if stored.is_new:

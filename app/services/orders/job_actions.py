@@ -9,18 +9,19 @@ from datetime import datetime
 from attrs import define
 
 from app.clients.queue import TaskQueue
-from app.clients.storage import Storage
-from app.domain import clock, keys
+from app.domain import clock
 from app.domain.account import Whose, is_among
 from app.domain.api_key import NO_LIMITS, OrderLimits
 from app.domain.endpoint import OrderHook
 from app.domain.errors import AlreadyFinished, Gone, NotFinished, NotFound, QueueUnavailable
-from app.domain.job import Job, Settlement
+from app.domain.job import Job
+from app.domain.tombstone import Reason, may_be_deleted
+from app.services.erasure.jobs import Eraser
 from app.services.events.announcements import Announcer
 from app.services.orders.order import Order, OrderKey
 from app.services.orders.submit import Accepted, Orders
-from app.stores.jobs import Glimpse, JobStore, Tombstones
-from app.stores.uploads import UploadStore
+from app.stores.jobs import Glimpse, JobStore
+from app.stores.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,7 @@ class JobActions:
 
     _jobs: JobStore
     _tombstones: Tombstones
-    _uploads: UploadStore
-    _storage: Storage
+    _eraser: Eraser
     _queue: TaskQueue
     _orders: Orders
     _announcer: Announcer
@@ -43,9 +43,9 @@ class JobActions:
         job = self._jobs.get(job_id) if clock.is_id(job_id) else None
         if job is not None and is_among(job.user_id, user_id):
             return job
-        owner = self._tombstones.owner_of(job_id) if job is None and clock.is_id(job_id) else None
-        if owner is not None and is_among(owner, user_id):
-            raise Gone("This job was deleted")
+        stone = self._tombstones.get(job_id) if job is None and clock.is_id(job_id) else None
+        if stone is not None and is_among(stone.user_id, user_id):
+            raise Gone(stone.told)
         raise NotFound("No such job")
 
     def glimpse(self, job_id: str, *, user_id: Whose, with_history: bool = False) -> Glimpse:
@@ -106,6 +106,7 @@ class JobActions:
             operation=job.operation,
             project_id=job.project_id,
             metadata=job.metadata,
+            retain_days=job.retain_days,
             web=job.web,
             caller_key=caller_key or job.caller_key,
             limits=limits,
@@ -119,16 +120,12 @@ class JobActions:
     def delete(self, job_id: str, *, user_id: Whose) -> None:
         """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.
 
-        The tombstone first, the document last: where this is cut off, the same call again finishes it.
+        Where this is cut off, or storage is away, the sweep finishes it.
         """
         job = self.job(job_id, user_id=user_id)
-        if not job.is_terminal or job.settlement is not Settlement.DONE:
+        if not may_be_deleted(job):
             raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
-        self._tombstones.write(job.id, job.user_id, self._now())
-        self._storage.delete_tree(keys.job_folder(job.user_id, job.id))
-        for image in job.images:
-            self._uploads.forget_output(image.upload_id)
-        self._jobs.remove_settled(job.id)
+        self._eraser.erase(job, Reason.ASKED)
 
 
 def _restored(values: dict[str, object]) -> dict[str, object]:

@@ -59,6 +59,7 @@ class Order:
     operation: Operation = Operation.GENERATE
     project_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    retain_days: int | None = None
     fal_headers: Mapping[str, str] = field(default_factory=dict)
     web: WebDetails | None = None
     pays_tokens: bool = False

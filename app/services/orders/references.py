@@ -67,8 +67,8 @@ class References:
     def _upload_of(self, user_id: str, value: str, new: list[Upload]) -> Upload:
         """Return the upload that a value names or holds; one that was stored just now is added to `new`."""
         if value.startswith(REFERENCE_PREFIX):
-            return self._uploads.get(value.removeprefix(REFERENCE_PREFIX), user_id=user_id)
-        kept = self._uploads.keep(user_id, io.BytesIO(bytes_of(value)), sides=ANY_SIDE)
+            return self._uploads.used(value.removeprefix(REFERENCE_PREFIX), user_id=user_id)
+        kept = self._uploads.keep(user_id, io.BytesIO(bytes_of(value)), sides=ANY_SIDE, for_order=True)
         if kept.is_new:
             new.append(kept.upload)
         return kept.upload

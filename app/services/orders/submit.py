@@ -117,6 +117,7 @@ class Orders:
             deadline_at=now + self._deadline,
             project_id=order.project_id,
             metadata=dict(order.metadata),
+            retain_days=order.retain_days,
             web=order.web,
             tokens_per_image=priced.tokens_per_image,
             caller_key=order.caller_key,

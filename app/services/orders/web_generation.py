@@ -35,6 +35,7 @@ class TextRequest:
     number_of_images: int
     key: OrderKey | None = None
     project_id: str | None = None
+    retain_days: int | None = None
     template_id: str | None = None
     model: str | None = None
     hook: OrderHook | None = None
@@ -50,6 +51,7 @@ class ReferenceRequest:
     number_of_images: int
     key: OrderKey | None = None
     project_id: str | None = None
+    retain_days: int | None = None
     image: IO[bytes] | None = None
     file_name: str | None = None
     reference_image_id: str | None = None
@@ -108,7 +110,7 @@ class WebGeneration:
     def _reference(self, user_id: str, wanted: ReferenceRequest) -> tuple[bool, Upload]:
         """Return the reference picture, and whether it was stored just now."""
         if wanted.image is not None:
-            kept = self._uploads.keep(user_id, wanted.image, sides=REFERENCE_SIDES, file_name=wanted.file_name)
+            kept = self._uploads.keep(user_id, wanted.image, sides=REFERENCE_SIDES, file_name=wanted.file_name, for_order=True)
             return kept.is_new, kept.upload
         try:
             return False, self._uploads.get(wanted.reference_image_id or "", user_id=user_id)
@@ -126,6 +128,7 @@ class WebGeneration:
             user_id=user_id,
             operation=operation,
             project_id=wanted.project_id,
+            retain_days=wanted.retain_days,
             key=wanted.key,
             web=web,
             hook=wanted.hook,

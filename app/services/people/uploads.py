@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import IO, Any
 
@@ -86,8 +86,10 @@ class Uploads:
     _now: Callable[[], datetime] = clock.now
     _checks: threading.BoundedSemaphore = field(init=False, factory=lambda: threading.BoundedSemaphore(CHECKS_AT_ONCE))
 
-    def keep(self, user_id: str, file: IO[bytes], *, sides: SideLimits, file_name: str | None = None) -> Kept:
+    def keep(self, user_id: str, file: IO[bytes], *, sides: SideLimits, file_name: str | None = None, for_order: bool = False) -> Kept:
         """Check and store a picture without its metadata; the same file again gives the same upload, under its first name.
+
+        `for_order`: it comes along with an order, and nobody else has asked to keep it.
 
         Raises NotAnImage, TooLarge or QuotaExceeded, and stores nothing then; StorageUnavailable or StoreUnavailable, and the same file
         may be sent again.
@@ -98,12 +100,13 @@ class Uploads:
         name = keys.uploaded_image(user_id, source_sha256, extension)
         picture: CleanPicture | None = None
         for _ in range(TURNS):
-            known = self._store.join(name, now=self._now())
+            known = self._store.join(name, for_order=for_order, now=self._now())
             if known and known.is_stored:
                 sides.check(known.upload.width, known.upload.height)
                 return Kept(known.upload, is_new=False)
             picture = picture or self._checked(content, sides)
-            upload = known.upload if known else self._drafted(user_id, keys.upload_object(user_id, extension), picture, file_name)
+            drafted = self._drafted(user_id, keys.upload_object(user_id, extension), picture, file_name)
+            upload = known.upload if known else replace(drafted, order_only=for_order)
             if known or self._store.reserve(upload, source_sha256, name=name):
                 self._require_room(upload)
                 self._put(upload, picture)
@@ -171,10 +174,11 @@ class Uploads:
 
     def get(self, upload_id: str, *, user_id: str) -> Upload:
         """Return the user's own upload. Raises NotFound, for somebody else's too."""
-        upload = self._store.get(upload_id.lower(), user_id=user_id) if clock.is_id(upload_id) else None
-        if upload is None:
-            raise NotFound("No such upload")
-        return upload
+        return _found(self._store.get(upload_id.lower(), user_id=user_id) if clock.is_id(upload_id) else None)
+
+    def used(self, upload_id: str, *, user_id: str) -> Upload:
+        """Return the user's own upload for an order, which keeps it from going as unused meanwhile. Raises NotFound."""
+        return _found(self._store.used(upload_id.lower(), user_id=user_id, now=self._now()) if clock.is_id(upload_id) else None)
 
     def list(self, user_id: str, *, purpose: Purpose | None, before_id: str | None, limit: int) -> Sequence[Upload]:
         """Return the user's uploads, newest first."""
@@ -192,6 +196,16 @@ class Uploads:
         if claimed is None:
             raise NotFound("No such upload")
         self._remove(claimed)
+
+    def drop_unused(self, upload_id: str, *, idle_since: datetime, only_of_orders: bool = False) -> bool:
+        """Remove an upload that nobody has sent or ordered with since; False where somebody has, or it is none of these.
+
+        `only_of_orders`: only one that came along with an order. Raises StorageUnavailable, and the sweep goes on with it.
+        """
+        claimed = self._store.claim_unused(upload_id, now=self._now(), idle_since=idle_since, only_of_orders=only_of_orders)
+        if claimed is not None:
+            self._remove(claimed)
+        return claimed is not None
 
     def sweep(self, *, older_than: timedelta = ABANDONED_AFTER, limit: int = 100) -> int:
         """Remove what dead processes left half stored or half removed; returns how many. Safe to repeat and to race."""
@@ -214,6 +228,12 @@ class Uploads:
             self._store.release(upload.id)
             raise
         self._store.forget(upload.id)
+
+
+def _found(upload: Upload | None) -> Upload:
+    if upload is None:
+        raise NotFound("No such upload")
+    return upload
 
 
 def _read(file: IO[bytes]) -> bytes:

@@ -9,10 +9,12 @@ from attrs import define
 
 from app.domain import clock, keys
 from app.domain.account import Whose, is_among
-from app.domain.errors import NotFound
+from app.domain.errors import Gone, NotFound
 from app.domain.job import Job, StoredImage
 from app.domain.job_filter import prompt_of
+from app.domain.tombstone import Tombstone
 from app.stores.jobs import JobStore
+from app.stores.tombstones import Tombstones
 from app.stores.uploads import UploadStore
 
 #: How much of a prompt a file's name tells.
@@ -43,21 +45,27 @@ class Picture:
 class Pictures:
     _jobs: JobStore
     _uploads: UploadStore
+    _tombstones: Tombstones
 
     def get(self, image_id: str, *, user_id: Whose) -> Picture:
-        """Return a picture. Raises NotFound, for one that was deleted and for somebody else's too."""
+        """Return a picture. Raises NotFound, for somebody else's too, and Gone for one that was deleted with its job."""
         upload = self._uploads.output(image_id) if clock.is_id(image_id) else None
         job = self._jobs.get(upload.job_id) if upload and upload.job_id and is_among(upload.user_id, user_id) else None
         image = next((image for image in job.images if image.upload_id == image_id), None) if job else None
         if job is None or image is None:
-            raise NotFound("No such picture")
+            stone = self._tombstones.of_image(image_id) if clock.is_id(image_id) else None
+            raise _missing(stone if stone and is_among(stone.user_id, user_id) else None)
         return Picture(job, image)
 
     def of_key(self, key: str) -> Picture:
-        """Return the picture that is stored under a key. Raises NotFound."""
+        """Return the picture that is stored under a key. Raises NotFound, or Gone for one that was deleted with its job."""
         job_id = keys.job_of(key)
         job = self._jobs.get(job_id) if job_id else None
         image = next((image for image in job.images if image.key == key), None) if job else None
         if job is None or image is None:
-            raise NotFound("No such picture")
+            raise _missing(self._tombstones.get(job_id) if job_id else None)
         return Picture(job, image)
+
+
+def _missing(stone: Tombstone | None) -> NotFound | Gone:
+    return Gone(stone.told) if stone else NotFound("No such picture")

@@ -14,7 +14,7 @@ from app.clients.storage import Storage
 from app.domain import keys
 from app.domain.errors import NotAnImage, NotFound, StorageUnavailable
 from app.pictures.thumbnail import CONTENT_TYPE, thumbnail
-from app.stores.jobs import Tombstones
+from app.stores.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Thumbnails:
 
     def _is_gone(self, key: str) -> bool:
         job_id = keys.job_of(key)
-        return (job_id is not None and self._tombstones.owner_of(job_id) is not None) or not self._storage.has(key)
+        return (job_id is not None and self._tombstones.get(job_id) is not None) or not self._storage.has(key)
 
 
 def _thumbnail(content: bytes, size: int) -> bytes:
