@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from flask import Response
 
 from app.api.files import sent_archive
-from app.api.http import examples, services
+from app.api.http import examples, paging, services
 from app.api.http.access import needs
 from app.api.http.auth import caller
 from app.api.http.hooks import hook_of
@@ -19,8 +21,9 @@ from app.api.schemas.pictures import ARCHIVE_ANSWERS
 from app.domain.api_key import Scope
 from app.domain.batch import Batch, BatchView
 from app.domain.endpoint import BATCH_COMPLETED, USUAL_JOB_EVENTS, OrderHook
+from app.domain.errors import FieldError, Gone, InvalidRequest, NotFinished, NotFound
 from app.domain.pricing import limit_micros
-from app.services.orders.order import Order
+from app.services.orders.order import Order, PricedOrder
 
 blueprint = ApiBlueprint("batches", __name__, url_prefix="/api", description="Many orders in one request")
 
@@ -44,6 +47,30 @@ def create_batch(body: dict[str, Any]) -> tuple[Batch, int, dict[str, str]]:
     accepted = services().batches.submit(_orders(body, hook), key=key, max_cost_micros=max_cost)
     headers = {"Location": schemas.address_of(accepted.batch), **replay_headers(replayed=accepted.replayed)}
     return accepted.batch, 202, headers
+
+
+@blueprint.post("/images/batch/estimate")
+@needs(Scope.READ)
+@blueprint.arguments(schemas.BatchBody, examples=examples.BATCH_ESTIMATE)
+@blueprint.response(200, schemas.BatchEstimateAnswer)
+@blueprint.errors(400, 401, 403, 413)
+def estimate_batch(body: dict[str, Any]) -> Sequence[PricedOrder]:
+    """Check and price a batch without ordering it: the same body, the same refusals of bad items, the same prices."""
+    return services().batches.priced(_orders(body, hook_of(body, (*USUAL_JOB_EVENTS, BATCH_COMPLETED))))
+
+
+@blueprint.get("/batches")
+@needs(Scope.READ)
+@blueprint.arguments(schemas.BatchesQuery, location="query")
+@blueprint.response(200, schemas.BatchesAnswer)
+@blueprint.errors(400, 401, 403)
+def list_batches(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """List batches, newest first, page by page."""
+    limit = query["limit"]
+    whose = caller().reads(query["user_id"])
+    found = services().batches.page(user_id=whose, before_id=paging.id_of(query["cursor"]), limit=limit + 1)
+    page, cursor = paging.page_of(found, limit)
+    return {"batches": page, "cursor": cursor}, paging.links(cursor)
 
 
 @blueprint.get("/batches/<batch_id>")
@@ -86,5 +113,18 @@ def _orders(body: dict[str, Any], hook: OrderHook | None) -> list[Order]:
         "retain_days": body.get("retain_days"),
         "hook": hook,
     }
-    payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits, "pays_tokens": who.account is not None}
-    return [Order(**item, **shared, **payer) for item in body["items"]]
+    payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits}
+    pays_tokens = who.account is not None
+
+    def order(place: int, job_id: UUID | None, item: Mapping[str, Any]) -> Order:
+        if job_id is None:
+            return Order(**item, **shared, **payer, pays_tokens=pays_tokens)
+        try:
+            again = services().job_actions.order_again(str(job_id), user_id=who.sees, hook=hook, **payer)
+            if again.user_id != shared["user_id"]:
+                raise NotFound("This job is not of the batch's user")
+        except (NotFound, Gone, NotFinished) as exc:
+            raise InvalidRequest(f"items/{place}/jobId: {exc.message}", [FieldError(f"/items/{place}/jobId", exc.message)]) from exc
+        return again
+
+    return [order(place, item.pop("job_id"), item) for place, item in enumerate(body["items"])]

@@ -14,6 +14,7 @@ from app.api.http.exports import documented, exported
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import usage as schemas
 from app.domain.api_key import Scope
+from app.domain.budget import GLOBAL
 from app.services.reports.usage import Report
 
 blueprint = ApiBlueprint("usage", __name__, url_prefix="/api/usage", description="Usage and what it costs")
@@ -34,6 +35,18 @@ def show_usage(query: dict[str, Any]) -> dict[str, Any]:
     report = services().usage.report(whose, period, query["group_by"])
     user_id = whose if isinstance(whose, str) else None
     return {"user_id": user_id, "totals": report.totals, "groups": groups_of(report)}
+
+
+@blueprint.get("/budgets")
+@needs(Scope.READ)
+@blueprint.arguments(schemas.OwnBudgetsQuery, location="query")
+@blueprint.response(200, schemas.OwnBudgetsAnswer)
+@blueprint.errors(400, 401, 403)
+def show_budgets(query: dict[str, Any]) -> dict[str, Any]:
+    """Show the monthly budgets that limit a user's orders: the user's own and, for a script, its key's. None: nothing limits them."""
+    who = caller()
+    found = services().budgets.in_force(who.acts_for(query["user_id"]), who.key_id)
+    return {"budgets": [each for each in found if each.scope != GLOBAL]}
 
 
 @blueprint.get("/export")

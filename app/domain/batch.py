@@ -44,6 +44,7 @@ class Batch:
     order_key: str | None = None
     fingerprint: str | None = None
     canceled_at: datetime | None = None
+    max_cost_micros: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class BatchView:
             charged_micros=sum(each.charged_micros for each in sums.values()),
             progress_sum=sum(100 * each.jobs if status in TERMINAL else each.progress for status, each in sums.items()),
         )
+
+    @property
+    def id(self) -> str:
+        return self.batch.id
 
     @property
     def is_over(self) -> bool:

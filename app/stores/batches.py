@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.account import Whose
 from app.domain.batch import Batch, BatchState
 from app.stores.database import Database, Document, store
 from app.stores.records import document_of, record_of
@@ -32,6 +34,15 @@ class BatchStore:
     def by_order_key(self, order_key: str) -> Batch | None:
         doc = self._batches.find_one({"orderKey": order_key})
         return record_of(Batch, doc) if doc else None
+
+    def page(self, user_id: Whose, *, before_id: str | None, limit: int) -> list[Batch]:
+        """Return accepted batches of a user, of several, or of all, newest first; `before_id` None for the first."""
+        query: Document = {"state": {"$nin": [BatchState.ACCEPTING.value, BatchState.UNDOING.value]}}
+        if user_id is not None:
+            query["userId"] = {"$in": list(user_id)} if isinstance(user_id, tuple) else user_id
+        if before_id is not None:
+            query["_id"] = {"$lt": before_id}
+        return [record_of(Batch, doc) for doc in self._batches.find(query).sort("_id", DESCENDING).limit(limit)]
 
     def free_order_key(self, batch: Batch) -> None:
         """Let an expired idempotency key be used anew."""

@@ -51,6 +51,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("attentionAt", ASCENDING)]),
         IndexModel([("state", ASCENDING), ("turnAt", ASCENDING)]),
         IndexModel([("userId", ASCENDING), ("state", ASCENDING)]),
+        IndexModel([("userId", ASCENDING), ("_id", DESCENDING)]),
     ],
     "budgets": [IndexModel([("holdsAt", ASCENDING)])],
     "accounts": [

@@ -158,3 +158,85 @@ def test_another_users_five_hundred_hold_up_neither_a_single_order_nor_a_small_b
     assert (canceled.json()["cancelRequested"], canceled.json()["counts"]["pending"]) == (True, 0)
     assert (over["status"], over["counts"]["canceled"] > 300) == ("canceled", True)
     assert (again.status_code, again.json()["code"]) == (409, "already_finished")
+
+
+def estimate(client: httpx.Client, sent: Answer, **headers: str) -> httpx.Response:
+    return client.post("/api/images/batch/estimate", json=sent, headers=headers)
+
+
+def test_an_estimate_tells_each_price_and_orders_nothing(client: httpx.Client, service: Service, ada: dict[str, str]) -> None:
+    before = service.footprint()
+    items = [item(), item(options={"image_size": "square", "num_images": 3})]
+
+    told = estimate(client, {"items": items}, **ada)
+
+    assert told.status_code == 200, told.text
+    assert told.json() == {
+        "cost": pytest.approx(4 * IMAGE_COST),
+        "tokens": 400,
+        "numImages": 4,
+        "items": [
+            {"cost": IMAGE_COST, "tokens": 100, "numImages": 1},
+            {"cost": pytest.approx(3 * IMAGE_COST), "tokens": 300, "numImages": 3},
+        ],
+    }
+    assert service.footprint() == before
+
+
+def test_an_estimate_names_every_bad_item(client: httpx.Client) -> None:
+    refused = estimate(client, {"items": [item(), item(model="nothing"), item(inputs={})], "userId": "user123"})
+
+    assert refused.status_code == 400
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/items/1/model", "/items/2/inputs/prompt"]
+
+
+def test_failed_jobs_are_ordered_again_as_a_batch_by_their_ids(client: httpx.Client, service: Service, ada: dict[str, str]) -> None:
+    bad = a_prompt()
+    service.emulator.outcome("content_policy", promptContains=bad)
+    first = post(client, {"items": [item(bad, options={"image_size": "square", "seed": 7})]}, **ada).json()
+    failed = first["jobIds"][0]
+    wait_until(lambda: service.document(failed)["settlement"] == "done", 20, "the end of the first")
+    service.emulator.clear()
+
+    told = estimate(client, {"items": [{"jobId": failed}]}, **ada).json()
+    again = post(client, {"items": [{"jobId": failed}], "maxCost": told["cost"]}, **ada)
+
+    assert again.status_code == 202, again.text
+    job = client.get(f"/api/jobs/{again.json()['jobIds'][0]}", headers=ada).json()
+    assert (job["config"]["inputs"]["prompt"], job["config"]["options"]["seed"]) == (bad, 7)
+    assert again.json()["cost"] == told["cost"] == IMAGE_COST
+    assert client.get(f"/api/batches/{again.json()['batchId']}", headers=ada).json()["maxCost"] == IMAGE_COST
+
+
+def test_jobs_that_cannot_be_ordered_again_are_named_by_their_place(client: httpx.Client, ada: dict[str, str]) -> None:
+    strangers = post(client, body(1)).json()["jobIds"][0]
+    sent = {"items": [item(), {"jobId": strangers}]}
+
+    refused = [post(client, sent, **ada), estimate(client, sent, **ada)]
+    mixed = post(client, {"items": [{"jobId": strangers, "options": {}}], "userId": "user123"})
+
+    for answer in refused:
+        assert (answer.status_code, answer.json()["errors"]) == (400, [{"pointer": "/items/1/jobId", "detail": "No such job"}])
+    assert (mixed.status_code, mixed.json()["errors"][0]["pointer"]) == (400, "/items/0/options")
+
+
+def test_a_batchs_user_cannot_be_another_than_its_jobs(client: httpx.Client) -> None:
+    job_id = post(client, body(1)).json()["jobIds"][0]
+    wait_until(lambda: client.get(f"/api/jobs/{job_id}").json()["completedAt"], 20, "the end of the job")
+
+    refused = post(client, {"items": [{"jobId": job_id}], "userId": "somebody-else"})
+
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/items/0/jobId")
+
+
+def test_batches_are_listed_newest_first_and_only_to_their_owner(client: httpx.Client, ada: dict[str, str]) -> None:
+    ids = [post(client, {"items": [item()]}, **ada).json()["batchId"] for _ in range(3)]
+    post(client, body(1))
+
+    first = client.get("/api/batches", params={"limit": 2}, headers=ada).json()
+    rest = client.get("/api/batches", params={"limit": 2, "cursor": first["cursor"]["next"]}, headers=ada).json()
+
+    assert [batch["batchId"] for batch in first["batches"] + rest["batches"]] == ids[::-1]
+    assert (first["cursor"]["hasMore"], rest["cursor"]["hasMore"]) == (True, False)
+    assert first["batches"][0]["counts"].keys() == {"pending", "processing", "completed", "failed", "canceled"}
+    assert client.get("/api/batches", params={"userId": "user123"}, headers=ada).status_code == 403

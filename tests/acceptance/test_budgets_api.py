@@ -86,6 +86,18 @@ def test_a_budget_is_set_listed_spent_and_removed(client: httpx.Client, service:
     assert client.delete("/api/budgets", params={"userId": user}, headers=admin).status_code == 404
 
 
+def test_a_user_sees_the_budget_that_limits_it_and_nobody_elses(client: httpx.Client, admin: dict[str, str], user: str) -> None:
+    _, ada, headers = registered(client)
+    put(client, admin, userId=ada, monthly=3)
+    put(client, admin, userId=user, monthly=5)
+
+    own = client.get("/api/usage/budgets", headers=headers)
+    another = client.get("/api/usage/budgets", params={"userId": user}, headers=headers)
+
+    assert own.json() == {"budgets": [{"scope": "user", "monthly": 3, "spent": 0, "held": 0}]}
+    assert another.status_code == 403
+
+
 def test_no_way_of_ordering_goes_around_a_budget(client: httpx.Client, service: Service, admin: dict[str, str]) -> None:
     _, user_id, headers = registered(client)
     first = client.post("/api/images/generate", json={**order(), "userId": user_id}, headers=headers).json()

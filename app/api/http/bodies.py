@@ -33,6 +33,7 @@ ROUTE_BYTES = {
     "deliveries.create_webhook": PROMPT_BYTES,
     "deliveries.change_webhook": PROMPT_BYTES,
     "batches.create_batch": ORDER_BYTES,
+    "batches.estimate_batch": ORDER_BYTES,
     "generations.text_to_image": PROMPT_BYTES,
     "generations.image_reference": ORDER_BYTES,
     "webhooks.fal_called": WEBHOOK_BYTES,

@@ -83,6 +83,19 @@ TOPUP = {
     ),
 }
 
+BATCH_ESTIMATE = {
+    "twoOrders": _example(
+        "Two orders",
+        {
+            "items": [
+                {"model": "flux-pro", "inputs": {"prompt": "A lighthouse at dusk"}},
+                {"model": "flux-dev", "inputs": {"prompt": "A lighthouse at dawn"}, "options": {"num_images": 2}},
+            ],
+            "userId": "user123",
+        },
+    ),
+}
+
 BATCH = {
     "twoModels": _example(
         "Two pictures, with two models",

@@ -7,6 +7,8 @@ from typing import Any
 import marshmallow as ma
 
 from app.api.http.answers import Answer, Usd, shows
+from app.api.http.paging import CursorAnswer, cursor_field, limit_field
+from app.api.http.requests import BodySchema
 from app.api.schemas.fields import metadata_field, retain_days_field, text_field, user_id_field
 from app.api.schemas.hooks import BatchHookBody
 from app.api.schemas.images import OrderBody, require_user
@@ -17,7 +19,19 @@ MAX_COST_USD = 1_000_000_000
 
 
 class ItemBody(OrderBody):
-    """One order."""
+    """One order; or, with `jobId` and nothing else, an ended job's again."""
+
+    model = ma.fields.String(load_default=None, validate=ma.validate.Length(1, 200))
+    job_id = ma.fields.UUID(
+        data_key="jobId", load_default=None, metadata={"description": "An ended job, to be ordered again as it was, at today's price."}
+    )
+
+    @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _is_one_kind(self, _: dict[str, Any], original: Any, **__: Any) -> None:
+        if "jobId" not in original and "model" not in original:
+            raise ma.ValidationError("Missing data for required field.", "model")
+        if "jobId" in original and (beside := sorted(original.keys() - {"jobId"})):
+            raise ma.ValidationError("Leave it out: with `jobId` all is as that job had it.", beside[0])
 
 
 class BatchBody(BatchHookBody):
@@ -54,6 +68,21 @@ class BatchAccepted(Answer):
     status_url = shows(ma.fields.String(data_key="statusUrl"), address_of)
 
 
+class ItemEstimateAnswer(Answer):
+    """An order's price, at its place among the items."""
+
+    cost = Usd(attribute="quote.micros", metadata={"description": "USD, what the user is charged if every image comes."})
+    tokens = ma.fields.Integer(metadata={"description": "What a signed-in user pays; 0 for others."})
+    num_images = ma.fields.Integer(data_key="numImages", attribute="checked.num_images")
+
+
+class BatchEstimateAnswer(Answer):
+    cost = shows(Usd(), lambda priced: sum(each.quote.micros for each in priced))
+    tokens = shows(ma.fields.Integer(), lambda priced: sum(each.tokens for each in priced))
+    num_images = shows(ma.fields.Integer(data_key="numImages"), lambda priced: sum(each.checked.num_images for each in priced))
+    items = shows(ma.fields.List(ma.fields.Nested(ItemEstimateAnswer)), lambda priced: priced)
+
+
 class CountsAnswer(Answer):
     pending = ma.fields.Integer()
     processing = ma.fields.Integer()
@@ -84,5 +113,19 @@ class BatchAnswer(Answer):
     quoted_micros = Usd(
         data_key="estimatedCost", attribute="batch.quoted_micros", metadata={"description": "USD, the `cost` it was accepted with."}
     )
+    max_cost_micros = Usd(
+        data_key="maxCost", attribute="batch.max_cost_micros", allow_none=True, metadata={"description": "USD, the `maxCost` of its order."}
+    )
     progress = ma.fields.Integer(metadata={"description": "Percent; a job that has ended counts whole, however it ended."})
     created_at = ma.fields.AwareDateTime(data_key="createdAt", attribute="batch.created_at")
+
+
+class BatchesQuery(BodySchema):
+    user_id = user_id_field(metadata={"description": "A signed-in user sees only its own; for a script, none means all users."})
+    limit = limit_field()
+    cursor = cursor_field()
+
+
+class BatchesAnswer(Answer):
+    batches = ma.fields.List(ma.fields.Nested(BatchAnswer))
+    cursor = ma.fields.Nested(CursorAnswer)

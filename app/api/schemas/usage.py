@@ -58,6 +58,23 @@ class UsageAnswer(Answer):
     groups = ma.fields.List(ma.fields.Nested(GroupAnswer), metadata={"description": "Sorted by key."})
 
 
+class OwnBudgetsQuery(BodySchema):
+    user_id = user_id_field(metadata={"description": "A signed-in user may leave it out."})
+
+
+class OwnBudgetAnswer(Answer):
+    """A budget of the current UTC month."""
+
+    scope = ma.fields.String(metadata={"description": "Whose it is: `user` or `key`."})
+    monthly = Usd(attribute="limit_micros", metadata={"description": "USD."})
+    spent = Usd(attribute="spent_micros", metadata={"description": "USD that finished jobs were charged."})
+    held = Usd(attribute="held_micros", metadata={"description": "USD that running jobs may yet cost."})
+
+
+class OwnBudgetsAnswer(Answer):
+    budgets = ma.fields.List(ma.fields.Nested(OwnBudgetAnswer))
+
+
 class UsageRowAnswer(Answer):
     """A row of the export."""
 

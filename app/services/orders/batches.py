@@ -87,10 +87,11 @@ class Batches:
         self._readiness.require()
         if earlier := self._earlier(key):
             return AcceptedBatch(earlier, replayed=True)
-        priced = self._priced(orders)
+        priced = self.priced(orders)
         budgets = self._affordable(priced, max_cost_micros)
         new: list[Upload] = []
         batch, jobs = self._drafted(priced, budgets, key, new)
+        batch = replace(batch, max_cost_micros=max_cost_micros)
         if not self._batches.insert(batch, attention_at=self._now() + ACCEPT_WITHIN):
             return self.submit(orders, key=key, max_cost_micros=max_cost_micros)  # Another request with the same key was first.
         try:
@@ -118,8 +119,8 @@ class Batches:
             time.sleep(REPEAT_LOOK_S)
         return None
 
-    def _priced(self, orders: Sequence[Order]) -> list[PricedOrder]:
-        """Check and price every order. Raises InvalidRequest with what is wrong in each, by its place in the list."""
+    def priced(self, orders: Sequence[Order]) -> list[PricedOrder]:
+        """Check and price every order, accepting none. Raises InvalidRequest with what is wrong in each, by its place in the list."""
         now, priced, errors = self._now(), list[PricedOrder](), list[FieldError]()
         details: dict[str, list[str]] = {}
         for place, order in enumerate(orders):
@@ -206,6 +207,11 @@ class Batches:
         if batch is None or not _is_known(batch) or not is_among(batch.user_id, user_id):
             raise NotFound("No such batch")
         return BatchView.of(batch, self._batch_jobs.sums(batch))
+
+    def page(self, *, user_id: Whose, before_id: str | None, limit: int) -> list[BatchView]:
+        """Return batches, newest first, each with what its jobs say together."""
+        found = self._batches.page(user_id, before_id=before_id, limit=limit)
+        return [BatchView.of(batch, self._batch_jobs.sums(batch)) for batch in found]
 
     def cancel(self, batch_id: str, *, user_id: Whose) -> BatchView:
         """Cancel every job of a batch that has not finished, each as a single one is. Raises NotFound, AlreadyFinished."""

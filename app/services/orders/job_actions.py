@@ -95,10 +95,24 @@ class JobActions:
         The budget of the caller's own API key pays; where it has none, that of the key which ordered the first. A user (who sees only
         its own jobs) pays tokens, for a job too that a script ordered for it.
         """
+        order = self.order_again(job_id, user_id=user_id, key=key, caller_key=caller_key, limits=limits, hook=hook)
+        return self._orders.submit(order)
+
+    def order_again(
+        self,
+        job_id: str,
+        *,
+        user_id: Whose,
+        key: OrderKey | None = None,
+        caller_key: str | None = None,
+        limits: OrderLimits = NO_LIMITS,
+        hook: OrderHook | None = None,
+    ) -> Order:
+        """Return the order that asks for an ended job's pictures again. Raises NotFinished, NotFound, Gone."""
         job = self.job(job_id, user_id=user_id)
         if not job.is_terminal:
             raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
-        order = Order(
+        return Order(
             model=job.model,
             inputs=_restored(job.inputs),
             options=_restored(job.options),
@@ -115,7 +129,6 @@ class JobActions:
             hook=hook or job.hook,
             pays_tokens=bool(job.tokens_per_image) or isinstance(user_id, str),
         )
-        return self._orders.submit(order)
 
     def delete(self, job_id: str, *, user_id: Whose) -> None:
         """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.
