@@ -28,6 +28,8 @@ class ItemBody(OrderBody):
 
     @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
     def _is_one_kind(self, _: dict[str, Any], original: Any, **__: Any) -> None:
+        if not isinstance(original, dict):
+            return  # That is told already.
         if "jobId" not in original and "model" not in original:
             raise ma.ValidationError("Missing data for required field.", "model")
         if "jobId" in original and (beside := sorted(original.keys() - {"jobId"})):
