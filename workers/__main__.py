@@ -6,9 +6,12 @@ children inherit the warm modules by fork and build their own clients.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -38,6 +41,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RECYCLE_AFTER_TASKS = 1000
 RESTART_PAUSE_S = 1.0
 REDIS_PAUSE_S = 1.0
+#: How often workers are told to stop until they have ended, and how soon one that died early is replaced at the latest.
+AGAIN_S = 1.0
 #: What a worker ends with whose database must not be used: another one would find the same.
 REFUSED = 2
 PARENT_LOOK_S = 2.0
@@ -66,22 +71,43 @@ class Child(NamedTuple):
 
 
 class Parent:
-    """Forks the workers, replaces the dead, and passes on the wish to stop: each worker finishes its task first."""
+    """Forks the workers, replaces the dead, and passes on the wish to stop: each worker finishes its task first.
+
+    Signals only note what is to be done and wake the one wait, also where they come just before it; so none comes too early. A wish to
+    stop is told again until the last worker has ended: one that was lost in a worker, at whatever moment it came, is only late.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._children: dict[int, Child] = {}
         self._stopping = False
         self._status = 0
+        self._fork_from = 0.0
+        self._woken, self._wake = socket.socketpair()
 
     def supervise(self) -> int:
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._stop)
+        self._listen()
         while not self._stopping or self._children:
-            while not self._stopping and (queues := self._missing()):
+            if self._stopping:
+                self._pass_on()
+            while not self._stopping and time.monotonic() >= self._fork_from and (queues := self._missing()):
                 self._fork(queues)
+            self._wait(AGAIN_S if self._stopping or self._missing() else None)
             self._reap()
         return self._status
+
+    def _listen(self) -> None:
+        for end in (self._woken, self._wake):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Return once a signal has come since the last wait, or the time is over."""
+        if select.select([self._woken], [], [], timeout_s)[0]:
+            self._woken.recv(4096)
 
     def _missing(self) -> Sequence[str] | None:
         """Return what a worker that is missing takes; None while all are there."""
@@ -90,19 +116,18 @@ class Parent:
         return next((queues for queues, count in wanted.items() if counts[queues] < count), None)
 
     def _fork(self, queues: Sequence[str]) -> None:
-        # Wishes to stop are held back meanwhile: they must find the child in the list, and not this parent's handler in the child,
-        # which would swallow them until RQ has set its own.
+        # Signals are held back meanwhile, lest this parent's handlers swallow in the child what is meant for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        if not self._stopping:
-            if (pid := os.fork()) == 0:
-                self._become_worker(queues)
-            self._children[pid] = Child(tuple(queues), time.monotonic())
+        if (pid := os.fork()) == 0:
+            self._become_worker(queues)
+        self._children[pid] = Child(tuple(queues), time.monotonic())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _become_worker(self, queues: Sequence[str]) -> NoReturn:
         status = 1
         try:
-            for number in STOP_SIGNALS:
+            signal.set_wakeup_fd(-1)
+            for number in (*STOP_SIGNALS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             status = work(self._settings, parent=os.getppid(), queues=queues)
@@ -113,23 +138,25 @@ class Parent:
             os._exit(status)
 
     def _reap(self) -> None:
-        try:
-            pid, status = os.waitpid(-1, 0)
-        except ChildProcessError:
-            self._children.clear()
-            return
+        """Take note of every worker that has ended."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._note_end(*ended)
+
+    def _note_end(self, pid: int, status: int) -> None:
         lived_s = time.monotonic() - self._children.pop(pid, Child((), 0.0)).since
         if os.waitstatus_to_exitcode(status) == REFUSED:
-            self._status = REFUSED
-            self._stop(signal.SIGTERM, None)
+            self._status, self._stopping = REFUSED, True
         if status and not self._stopping:
             log.error("a worker died and is replaced", extra={"worker_pid": pid, "wait_status": status})
             if lived_s < RESTART_PAUSE_S:
-                time.sleep(RESTART_PAUSE_S)
+                self._fork_from = time.monotonic() + RESTART_PAUSE_S
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
         self._stopping = True
-        for pid in self._children:
+
+    def _pass_on(self) -> None:
+        for pid in self._children:  # None of them is waited for elsewhere: each still has its number.
             os.kill(pid, signal.SIGTERM)
 
 
@@ -157,6 +184,8 @@ def work(settings: Settings, *, parent: int, queues: Sequence[str] = QUEUES) -> 
         except RedisError:
             log.warning("Redis does not answer, the worker tries again", exc_info=True)
             alive.show(settings.alive_file)
+            if worker.is_told_to_stop:
+                break
             time.sleep(REDIS_PAUSE_S)
         done += worker.tasks_run
     if WEBHOOK_QUEUE in queues:
@@ -177,9 +206,10 @@ def _replay() -> None:
 
 def _follow(parent: int) -> None:
     """End this worker, after its task, when its parent is gone: nobody would recycle or stop it any more."""
-    while os.getppid() == parent:
+    while True:
         time.sleep(PARENT_LOOK_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+        if os.getppid() != parent:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)  # Again and again, as the parent would.
 
 
 if __name__ == "__main__":

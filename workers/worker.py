@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import FrameType
 
 from redis.client import Pipeline
 from rq import Queue, SimpleWorker
+from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job
 from rq.registry import StartedJobRegistry
@@ -32,6 +34,37 @@ class PersistentWorker(SimpleWorker):
     #: RQ counts in Redis only, which may be away when it is asked.
     tasks_run = 0
     alive_file: Path | None = None
+    _is_waiting = False
+
+    @property
+    def is_told_to_stop(self) -> bool:
+        return self._stop_requested
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
+        """Note the wish to stop, and break off the wait for a task. It may be told again, also while a task is being finished.
+
+        RQ's own handler only raises an exception where no task runs: raised where something swallows it, the wish is forgotten, and the
+        next signal breaks off the task.
+        """
+        self._stop_requested = True
+        if self._is_waiting:
+            raise StopRequested
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> tuple[Job, Queue] | None:
+        """Wait for a task, unless told to stop before."""
+        self._is_waiting = True
+        try:
+            if self._stop_requested:
+                raise StopRequested
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+        finally:
+            self._is_waiting = False
+
+    def unsubscribe(self) -> None:
+        """Leave RQ's channel of commands, without the second for which RQ waits in vain where its thread begins to listen once more."""
+        if (thread := getattr(self, "pubsub_thread", None)) is not None:
+            thread.stop()
+        super().unsubscribe()  # type: ignore[no-untyped-call]
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Tell that this worker lives: not five times a task, but every half minute, and with the start of each task."""

@@ -22,6 +22,19 @@ def accounts_of(service: Service) -> Accounts:
     return Accounts(accounts=AccountStore(service.database), keys=KeyStore(service.database))
 
 
+def registered(client: httpx.Client, **body: Any) -> Answer:
+    """Register over the API; return the answer's `data`: the new `user` and a `token`. `body` over a new address and a good password."""
+    answer = client.post("/api/auth/register", json={"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD, **body})
+    assert answer.status_code == 201, answer.text
+    data: Answer = answer.json()["data"]
+    return data
+
+
+def headers_of(account: Answer) -> dict[str, str]:
+    """Return the credential of somebody who has just registered."""
+    return {"Authorization": f"Bearer {account['token']}"}
+
+
 class Person:
     """A user with a token of its own."""
 

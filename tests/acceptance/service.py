@@ -101,8 +101,8 @@ def wait_until(found: Callable[[], T | None], within_s: float, what: str) -> T:
 
 @contextmanager
 def running_service(**overrides: str) -> Iterator[Service]:
-    """Start a service of its own on embedded stores, and end it."""
-    settings = {"ALLOW_ANONYMOUS": "true", "WORKERS": "2", **overrides}
+    """Start a service of its own on embedded stores, and end it. All tests come from one address: it may log in as often as they need."""
+    settings = {"ALLOW_ANONYMOUS": "true", "WORKERS": "2", "RATE_LIMIT_LOGIN": "100000/minute", **overrides}
     with Stack(env={}, quiet=True, overrides=settings, emulator_seconds=SECONDS) as stack:
         assert stack.emulator_url is not None
         assert stack.bundle is not None

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance.people import headers_of, registered
 from tests.acceptance.service import Answer, Service, a_prompt, order, wait_until
 
 IMAGE_COST = 0.05
@@ -38,9 +39,7 @@ def ended(client: httpx.Client, batch_id: str, within_s: float = 20) -> Answer:
 @pytest.fixture
 def ada(client: httpx.Client) -> dict[str, str]:
     """The headers of a signed-in user of 1,000 tokens."""
-    account = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse battery staple"}
-    token = client.post("/api/auth/register", json=account).json()["data"]["token"]
-    return {"Authorization": f"Bearer {token}"}
+    return headers_of(registered(client))
 
 
 def test_a_batch_is_accepted_generated_and_shown(client: httpx.Client) -> None:
@@ -130,8 +129,7 @@ def test_a_signed_in_user_pays_in_tokens_and_all_or_none(client: httpx.Client, a
     assert held["balance"] == 0
     batch = f"/api/batches/{accepted.json()['batchId']}"
     assert client.get(batch, headers=ada).status_code == 200
-    somebody = client.post("/api/auth/register", json={"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse battery"})
-    others = {"Authorization": f"Bearer {somebody.json()['data']['token']}"}
+    others = headers_of(registered(client))
     assert [client.get(batch, headers=others).status_code, client.post(f"{batch}/cancel", headers=others).status_code] == [404, 404]
     assert client.get(f"/api/batches/{uuid.uuid4()}").json()["code"] == "not_found"
 

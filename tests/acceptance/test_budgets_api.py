@@ -13,16 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance.people import headers_of, registered
 from tests.acceptance.service import Answer, Service, order
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def registered(client: httpx.Client) -> tuple[str, str, dict[str, str]]:
+def new_user(client: httpx.Client) -> tuple[str, str, dict[str, str]]:
     """Return a new user's email, id and headers."""
-    email = f"{uuid.uuid4().hex}@example.com"
-    data = client.post("/api/auth/register", json={"email": email, "password": "correct horse battery staple"}).json()["data"]
-    return email, data["user"]["id"], {"Authorization": f"Bearer {data['token']}"}
+    data = registered(client)
+    return data["user"]["email"], data["user"]["id"], headers_of(data)
 
 
 def operator(service: Service, *arguments: str) -> str:
@@ -41,7 +41,7 @@ def operator(service: Service, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def admin(shared_service: Service) -> dict[str, str]:
-    email, _, headers = registered(shared_service.client)
+    email, _, headers = new_user(shared_service.client)
     operator(shared_service, "users", "set-role", email, "admin")
     return headers
 
@@ -99,7 +99,7 @@ def test_a_user_sees_the_budget_that_limits_it_and_nobody_elses(client: httpx.Cl
 
 
 def test_no_way_of_ordering_goes_around_a_budget(client: httpx.Client, service: Service, admin: dict[str, str]) -> None:
-    _, user_id, headers = registered(client)
+    _, user_id, headers = new_user(client)
     first = client.post("/api/images/generate", json={**order(), "userId": user_id}, headers=headers).json()
     kept = client.get("/api/uploads", headers=headers).json()["data"]["uploads"][0]["id"]
     put(client, admin, userId=user_id, monthly=0)
@@ -189,7 +189,7 @@ def test_a_bad_budget_is_refused(client: httpx.Client, admin: dict[str, str], fi
 
 
 def test_only_administrators_see_and_set_budgets(client: httpx.Client, user: str) -> None:
-    _, _, plain = registered(client)
+    _, _, plain = new_user(client)
     asked: list[Callable[[dict[str, str]], httpx.Response]] = [
         lambda headers: client.get("/api/budgets", headers=headers),
         lambda headers: client.put("/api/budgets", json={"userId": user, "monthly": 1}, headers=headers),

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.api.application import build
 from app.bootstrap import Services
 from app.domain.endpoint import EVENTS
+from tests.acceptance.people import headers_of, registered
 from tests.acceptance.service import Answer, Service, wait_until
 from tests.support.factories import picture
 
@@ -52,12 +52,10 @@ def spec(shared_service: Service) -> Spec:
 @pytest.fixture(scope="module")
 def admin(shared_service: Service) -> Answer:
     """An administrator."""
-    email, password = f"{uuid.uuid4().hex}@example.com", "correct horse battery staple"
-    account = shared_service.client.post("/api/auth/register", json={"email": email, "password": password}).json()["data"]
-    headers = {"Authorization": f"Bearer {account['token']}"}
-    set_role = [sys.executable, "-m", "app", "users", "set-role", email, "admin"]
+    account = registered(shared_service.client)
+    set_role = [sys.executable, "-m", "app", "users", "set-role", account["user"]["email"], "admin"]
     subprocess.run(set_role, env=shared_service.stack.env, cwd=ROOT, capture_output=True, timeout=30, check=True)
-    return {"headers": headers, "userId": account["user"]["id"]}
+    return {"headers": headers_of(account), "userId": account["user"]["id"]}
 
 
 def needs_user(path: str) -> bool:

@@ -5,7 +5,6 @@ Reads with any parameters, and writes whose data is wrong: none of it may make a
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from tests.acceptance.people import headers_of, registered
 from tests.acceptance.service import Service
 
 READS, WRITES = ["GET"], ["POST", "PUT", "PATCH", "DELETE"]
@@ -25,10 +25,9 @@ bounded = settings(max_examples=15, deadline=None, derandomize=True, suppress_he
 @pytest.fixture(scope="module")
 def headers(shared_service: Service) -> dict[str, str]:
     """The credential of an administrator, who gets past every door to where the data is checked."""
-    body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse battery staple"}
-    data = shared_service.client.post("/api/auth/register", json=body).json()["data"]
+    data = registered(shared_service.client)
     shared_service.database["accounts"].update_one({"_id": data["user"]["id"]}, {"$set": {"role": "admin"}})
-    return {"Authorization": f"Bearer {data['token']}"}
+    return headers_of(data)
 
 
 @pytest.mark.parametrize(("mode", "at_least"), [(GenerationMode.POSITIVE, 10), (GenerationMode.NEGATIVE, 4)], ids=["right", "wrong"])

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.domain import clock
+from tests.acceptance.people import headers_of, registered
 from tests.acceptance.service import Answer, Service, a_prompt, order
 
 
@@ -35,9 +36,8 @@ def story(shared_service: Service) -> Answer:
 @pytest.fixture(scope="module")
 def person(shared_service: Service) -> dict[str, str]:
     """A signed-in user with one picture."""
-    body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "correct horse battery staple"}
-    account = shared_service.client.post("/api/auth/register", json=body).json()["data"]
-    headers = {"Authorization": f"Bearer {account['token']}"}
+    account = registered(shared_service.client)
+    headers = headers_of(account)
     answer = shared_service.client.post("/api/generate/text-to-image", json={"prompt": "A lighthouse at dusk"}, headers=headers)
     shared_service.ended(answer.json()["data"]["jobId"])
     shared_service.footprint()

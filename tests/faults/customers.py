@@ -62,5 +62,7 @@ def a_body(prompt: str, *, num_images: int = 1, **more: Any) -> dict[str, Any]:
 
 def register(client: httpx.Client) -> Customer:
     body = {"email": f"{uuid.uuid4().hex}@example.com", "password": PASSWORD}
-    data = client.post("/api/auth/register", json=body).json()["data"]
+    answer = client.post("/api/auth/register", json=body)
+    assert answer.status_code == 201, answer.text
+    data = answer.json()["data"]
     return Customer(client, data["user"]["id"], data["token"])

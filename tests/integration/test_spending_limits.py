@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,6 +121,20 @@ def test_nobody_registers_while_registration_is_closed_and_who_has_an_account_lo
     assert (refused.json or {})["code"] == "registration_closed"
     assert (entered.json or {})["data"]["user"]["tokens"] == 7
     assert services.database["accounts"].count_documents({}) == 1
+
+
+def test_an_address_registers_and_logs_in_only_so_often(services: Services) -> None:
+    narrow = with_parts(services, settings=replace(services.settings, rate_limit_login="2/hour"))
+    client = create_app(narrow.settings, narrow).test_client()
+    ada = {"email": "ada@example.com", "password": "long enough"}
+
+    answers = [client.post(f"/api/auth/{way}", json=ada) for way in ("register", "login", "login", "register")]
+    elsewhere = client.post("/api/auth/login", json=ada, environ_overrides={"REMOTE_ADDR": "192.0.2.7"})
+
+    assert [answer.status_code for answer in answers] == [201, 200, 429, 429]
+    assert (answers[2].json or {})["code"] == "rate_limited"
+    assert int(answers[2].headers["Retry-After"]) > 0
+    assert elsewhere.status_code == 200
 
 
 @pytest.mark.parametrize(
