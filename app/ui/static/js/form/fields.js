@@ -3,7 +3,7 @@
  *
  * Values are kept by name, as the API spells them; a picture may also be `{ref, …}`, with `ref` what is sent.
  * @typedef {{name: string, place: "inputs" | "options", kind: string, required: boolean, main: boolean, title: string, description: string,
- *   default?: any, choices?: any[], min?: number, max?: number, whole?: boolean, minLength?: number, maxLength?: number, minItems?: number,
+ *   default?: any, choices?: any[], drawn?: boolean, min?: number, max?: number, whole?: boolean, minLength?: number, maxLength?: number, minItems?: number,
  *   maxItems?: number, columns?: object}} Field
  */
 
@@ -93,7 +93,7 @@ function kindOf(name, property) {
   if (property.type === "array") return { kind: "list", minItems, maxItems };
   const size = sizeIn(property);
   if (size) return { kind: "size", choices: size.presets, max: size.max };
-  if (property.enum) return { kind: "choice", choices: property.enum };
+  if (property.enum) return { kind: "choice", choices: property.enum, drawn: name === "aspect_ratio" };
   if (property.type === "boolean") return { kind: "switch" };
   if (property.type === "integer" || property.type === "number") return numberOf(name, property);
   if (property.type === "string") return { kind: name === "prompt" ? "prompt" : "text", minLength: property.minLength, maxLength: property.maxLength };

@@ -1,15 +1,103 @@
-/** S1: choose a model, fill in what it takes, see the price, order. */
+/** S1: choose a model, fill in what it takes, see the price, order; beside it, what comes of it. */
 
-import { html, useEffect, useState } from "../../vendor/htm-preact.js";
-import { get } from "../api.js";
+import { html, useEffect, useMemo, useState } from "../../vendor/htm-preact.js";
+import { bodyOf, estimateOf, problemsOf } from "../form/body.js";
+import { fieldsOf } from "../form/fields.js";
+import { FormField } from "../form/widgets.js";
 import { Failure } from "../parts/empty.js";
-import { usdText } from "../parts/money.js";
+import { Icon } from "../parts/icon.js";
+import { session } from "../session.js";
+import { useStore } from "../store.js";
+import { Code } from "./code.js";
+import { draft, edit, setValue } from "./draft.js";
+import { add, prompts } from "./jobs.js";
+import { ModelPicker, modelDetail, modelList, useAsked } from "./models.js";
+import { orderModel, useOrder, usePrice } from "./order.js";
+import { OrderBar } from "./order_bar.js";
+import { ReferenceForm } from "./reference.js";
+import { Strip } from "./strip.js";
 
 export function Create() {
-  const [models, setModels] = useState(null);
-  const [error, setError] = useState(null);
-  const load = () => get("/api/images/models").then((found) => setModels(found.models), setError);
-  useEffect(() => void load(), []);
-  if (error) return html`<${Failure} error=${error} onRetry=${load} />`;
-  return html`<h1>Create</h1><ul>${(models || []).map((model) => html`<li key=${model.name}>${model.name} · ${usdText(model.costPerImage)}</li>`)}</ul>`;
+  const who = useStore(session);
+  const now = useStore(draft);
+  const { found: models, error, again } = useAsked(modelList, "models");
+  const chosen = models?.find((model) => model.name === now.model)?.name || usual(models);
+  const hasReference = who?.kind === "user";
+  const mode = hasReference ? now.mode : "model";
+  if (error) return html`<${Failure} error=${error} onRetry=${again} />`;
+  return html`<h1 class="unseen">Create</h1><div class="create">
+    ${models ? html`<${ModelPicker} models=${models} chosen=${chosen} mode=${mode} hasReference=${hasReference}
+      onModel=${(name) => edit({ mode: "model", model: name })} onReference=${() => edit({ mode: "reference" })} />` : html`<div class="picker skeleton"></div>`}
+    <section class="making" aria-label="What to make">
+      ${mode === "reference" ? html`<${ReferenceForm} />` : chosen && html`<${ModelForm} key=${chosen} name=${chosen} />`}
+    </section>
+    <${Strip} />
+  </div>`;
+}
+
+/** Whoever has chosen nothing yet makes a picture from words. */
+function usual(models) {
+  return (models?.find((model) => model.category === "text-to-image" && model.name === "flux-pro") || models?.find((model) => model.category === "text-to-image") || models?.[0])?.name;
+}
+
+function ModelForm({ name }) {
+  const { found: model, error, again } = useAsked(() => modelDetail(name), name);
+  if (error) return html`<${Failure} error=${error} onRetry=${again} />`;
+  if (!model) return html`<div class="card skeleton tall" aria-label="Loading"></div>`;
+  return html`<${KnownForm} model=${model} />`;
+}
+
+function KnownForm({ model }) {
+  const { values } = useStore(draft);
+  const [touched, setTouched] = useState(new Set());
+  const [view, setView] = useState("form");
+  const fields = useMemo(() => fieldsOf(model.inputSchema, values), [model, values]);
+  const body = useMemo(() => bodyOf(model.name, fields, values), [fields, values]);
+  const problems = problemsOf(fields, values);
+  const { order, busy, rests, error } = useOrder(add);
+  const isSound = fields.every((field) => !problems[field.name] || field.required && field.kind !== "number");
+  const price = usePrice(isSound ? estimateOf(body, fields) : null);
+  const told = { ...errorsOf(price.error, fields), ...errorsOf(error, fields) };
+  const shown = (field) => told[field.name] || (touched.has(field.name) ? problems[field.name] : null);
+  const set = (field) => (value) => {
+    setTouched((before) => new Set(before).add(field.name));
+    setValue(field.name, value);
+  };
+  const submit = (event) => {
+    event?.preventDefault();
+    const first = fields.find((field) => problems[field.name]);
+    if (first) {
+      setTouched(new Set(fields.map((field) => field.name)));
+      document.getElementById(`field-${first.name}`)?.focus();
+    } else if (price.isCurrent && price.price) order((headers) => orderModel(body, headers));
+  };
+  const row = (field) => html`<${FormField} key=${field.name} field=${field} value=${values[field.name]} error=${shown(field)} onChange=${set(field)} history=${field.kind === "prompt" ? prompts : null} />`;
+  const options = fields.filter((field) => !field.required && !field.main && field.name !== "prompt");
+  return html`<form class="card form" onSubmit=${submit} onKeyDown=${(event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && submit(event)} noValidate>
+    <div class="tabs" role="group" aria-label="View">
+      <button type="button" aria-pressed=${String(view === "form")} onClick=${() => setView("form")}><${Icon} name="sliders" />Form</button>
+      <button type="button" aria-pressed=${String(view === "code")} onClick=${() => setView("code")}><${Icon} name="code" />Code</button>
+    </div>
+    ${view === "code" ? html`<${Code} body=${body} problems=${problems} />` : html`
+      ${fields.filter((field) => !options.includes(field)).map(row)}
+      ${options.length > 0 && html`<${Options} fields=${options} values=${values} hasError=${options.some((field) => told[field.name])}>${options.map(row)}</${Options}>`}`}
+    <${OrderBar} problems=${problems} price=${price} error=${error} known=${told} busy=${busy} rests=${rests} />
+  </form>`;
+}
+
+function Options({ fields, values, hasError, children }) {
+  const count = fields.filter((field) => values[field.name] !== undefined && values[field.name] !== "").length;
+  const [open, setOpen] = useState(false);
+  useEffect(() => void (hasError && setOpen(true)), [hasError]);
+  return html`<details class="options" open=${open} onToggle=${(event) => setOpen(event.target.open)}>
+    <summary>Options${count > 0 && html`<span class="tag accent">${count} set</span>`}<${Icon} name="chevron" /></summary>
+    <div class="stack">${children}</div>
+  </details>`;
+}
+
+/** Return what the service said about each field, by the pointers of its errors. */
+function errorsOf(error, fields) {
+  const names = new Set(fields.map((field) => field.name));
+  const found = (error?.errors || []).map(({ pointer, detail }) => [pointer.split("/").slice(1).find((step) => names.has(step)), detail]);
+  return Object.fromEntries(found.filter(([name]) => name));
 }
