@@ -33,6 +33,7 @@ from app.clients.webhook_sender import WebhookSender
 from app.config import Settings
 from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
+from app.services.catalog.model_files import ModelFiles, Models
 from app.services.deliveries.alerts import Alerts, slack_body
 from app.services.deliveries.courier import Courier
 from app.services.deliveries.endpoints import Endpoints
@@ -148,16 +149,25 @@ class Services:
     """Everything a process entry or a route may call.
 
     Make it after a fork, never before: clients must not be shared. `offload` runs what would block the process for long (password hashes,
-    checks of pictures); the web process gives it real threads. Reads the model files at once and raises RegistryError for faults in them.
+    checks of pictures); the web process gives it real threads. Reads the model files at once and raises RegistryError for faults in them,
+    unless it is given those of the process that it comes from.
     """
 
-    def __init__(self, settings: Settings, *, offload: Callable[..., Any] = run_inline) -> None:
+    def __init__(self, settings: Settings, *, offload: Callable[..., Any] = run_inline, models: Models | None = None) -> None:
         self.settings = settings
         self.offload = offload
-        self.registry = open_registry(settings)
+        # It notes how the files stand before they are read: what changes meanwhile is read anew.
+        self.model_files = ModelFiles(
+            folder=settings.registry_path,
+            read=lambda: read_models(settings),
+            take=self._take,
+            offload=offload,
+            is_read_now=models is None,
+        )
+        models = models or read_models(settings)
+        self.registry, self.openai_rules = models.registry, models.openai_rules
         self.operations = load_operations()
         self.templates = load_prompt_templates()
-        self.openai_rules = load_openai_rules(self.registry, *operators_folder(settings))
         self.lock = threading.RLock()
         self._timeouts = SweepTimeouts(unknown_s=settings.submit_unknown_seconds)
         self._deadline = timedelta(seconds=settings.job_deadline_seconds)
@@ -175,6 +185,10 @@ class Services:
     def forget(self) -> int:
         """Delete what has been kept long enough, and finish deletions that were cut off; returns how much. May be repeated."""
         return self.eraser.sweep() + self.retention.sweep()
+
+    def _take(self, models: Models) -> None:
+        self.registry.become(models.registry)
+        self.openai_rules = models.openai_rules
 
     def mend(self) -> None:
         """Finish what crashes left outside of jobs: ledger entries, holds, half-written files. May be repeated."""
@@ -407,6 +421,12 @@ class Services:
 def open_registry(settings: Settings) -> Registry:
     """Read the models that ship with the project and those of `REGISTRY_PATH`, with `MAX_MEGAPIXELS`. Raises RegistryError."""
     return load_registry(default_folder(), *operators_folder(settings)).limited(settings.max_megapixels)
+
+
+def read_models(settings: Settings) -> Models:
+    """Read the models and what OpenAI's words mean for them. Raises RegistryError."""
+    registry = open_registry(settings)
+    return Models(registry, load_openai_rules(registry, *operators_folder(settings)))
 
 
 def operators_folder(settings: Settings) -> list[Path]:

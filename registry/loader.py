@@ -41,6 +41,10 @@ class Registry:
         specs = {spec.name: replace(spec, max_megapixels=spec.max_megapixels or max_megapixels) for spec in self}
         return Registry(specs)
 
+    def become(self, other: "Registry") -> None:
+        """Have the models of another from now on, all at once. Whoever holds this registry has them too; what was got of it stays."""
+        self._specs = other._specs  # noqa: SLF001 - its own kind
+
     def __iter__(self) -> Iterator[ModelSpec]:
         return iter(self._specs.values())
 

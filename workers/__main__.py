@@ -24,12 +24,13 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.bootstrap import check_addresses, check_receipts, open_registry
+from app.bootstrap import check_addresses, check_receipts, read_models
 from app.clients.queue import QUEUES, WEBHOOK_QUEUE, WORKER_TTL_S
 from app.clients.redis import connect_worker
 from app.config import BadSettings, Settings, load_settings
 from app.domain.errors import StoreRefused, StoreUnavailable
 from app.logs import configure_logging
+from app.services.catalog.model_files import REREAD_S
 from registry.loader import RegistryError
 from workers import alive, tasks
 from workers.worker import PersistentWorker
@@ -52,8 +53,8 @@ REPLAY_EVERY_S = 30.0
 def main() -> int:
     try:
         settings = load_settings(os.environ, for_web=False)
-        # The workers read both again; but a fault in them must end the start, not every worker in turn.
-        open_registry(settings)
+        # Read here, a fault ends the start, and not every worker in turn.
+        tasks.inherited = read_models(settings)
         check_addresses(settings)
         check_receipts(settings)
     except (BadSettings, RegistryError) as exc:
@@ -174,6 +175,7 @@ def work(settings: Settings, *, parent: int, queues: Sequence[str] = QUEUES) -> 
     threading.Thread(target=_follow, args=(parent,), name="parent", daemon=True).start()
     if WEBHOOK_QUEUE not in queues:
         threading.Thread(target=_replay, name="receipts", daemon=True).start()
+    threading.Thread(target=_reread, name="models", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
         worker = PersistentWorker(taken, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
@@ -202,6 +204,16 @@ def _replay() -> None:
         except Exception:
             log.exception("receipts could not be taken in, trying again")  # A thread's boundary: it must not end with one bad receipt.
         time.sleep(REPLAY_EVERY_S)
+
+
+def _reread() -> None:
+    """Have other model files in use soon after they are there."""
+    while True:
+        time.sleep(REREAD_S)
+        try:
+            tasks.services().model_files.look()
+        except Exception:
+            log.exception("the model files could not be looked at, trying again")  # A thread's boundary.
 
 
 def _follow(parent: int) -> None:

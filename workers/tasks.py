@@ -16,15 +16,20 @@ from app.config import load_settings
 from app.domain.errors import ServiceError
 from app.domain.fal_request import FinishedNotice
 from app.domain.outside_text import said_of
+from app.services.catalog.model_files import Models
 from workers.couriers import Couriers
 
 log = logging.getLogger("workers")
 
 
+#: The models that the process had read from which this one comes: what has become of the files since must not keep a worker from its work.
+inherited: Models | None = None
+
+
 @functools.cache
 def services() -> Services:
     """Return this process's services, built at the first task: after the fork, so that no client is shared."""
-    return Services(load_settings(os.environ, for_web=False))
+    return Services(load_settings(os.environ, for_web=False), models=inherited)
 
 
 @functools.cache

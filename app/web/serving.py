@@ -25,6 +25,7 @@ from app.domain import clock
 from app.domain.errors import StorageUnavailable, StoreNotReady, StoreRefused, StoreUnavailable
 from app.domain.pricing import losses
 from app.logs import configure_logging
+from app.services.catalog.model_files import REREAD_S
 from app.stores.readiness import Readiness
 from app.web import slow_clients as web_server
 from app.web.slow_clients import LIMITS, Limits
@@ -59,6 +60,7 @@ def serve(settings: Settings, limits: Limits = LIMITS) -> None:
     _warn_of_losses(services)
     eventlet.spawn(_keep_looking, services.readiness, is_fit=_is_fit(services.readiness))
     eventlet.spawn(_prove_storage, services.storage)
+    eventlet.spawn(_reread, services)
     app = create_app(settings, services)
     sockets.init_app(app, services.redis, ping_s=(limits.ping_interval_s, limits.ping_timeout_s), stranger_s=limits.stranger_s)
     _collect_less_garbage()
@@ -141,6 +143,17 @@ def _keep_looking(readiness: Readiness, *, is_fit: bool) -> None:
         except StoreRefused as exc:
             log.critical("%s", exc.message)
             is_fit = False
+
+
+def _reread(services: Services) -> None:
+    """Have other model files in use soon after they are there."""
+    while True:
+        eventlet.sleep(REREAD_S)
+        try:
+            if services.model_files.look():
+                _warn_of_losses(services)
+        except Exception:
+            log.exception("the model files could not be looked at, trying again")  # A loop's boundary: it must go on.
 
 
 def _prove_storage(storage: Storage) -> None:

@@ -1,4 +1,4 @@
-"""A new model is a file: dropped into REGISTRY_PATH it works after a restart, a broken one is refused by name."""
+"""A new model is a file: dropped into REGISTRY_PATH it works within seconds, a broken one is refused by name."""
 
 import os
 import subprocess
@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 from tests.acceptance.service import a_prompt, running_service
+from tests.support.fal_calls import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Two looks of 1.5 seconds, on a machine that has other things to do.
+BUSY_S = 20.0
 NEW_MODEL = """
 falEndpoint = "fal-ai/imagen9/preview"
 category = "text-to-image"
@@ -25,14 +28,13 @@ amount = 0.03
 """
 
 
-def test_a_model_file_dropped_into_the_folder_works_after_a_restart(tmp_path: Path) -> None:
+def test_a_model_file_dropped_into_the_folder_works_without_a_restart(tmp_path: Path) -> None:
     with running_service(REGISTRY_PATH=str(tmp_path)) as service:
         body = {"model": "your-new-model", "inputs": {"prompt": (prompt := a_prompt())}, "options": {"num_images": 3}, "userId": "user123"}
         before = service.generate(body)
         (tmp_path / "your-new-model.toml").write_text(NEW_MODEL)
 
-        for name in ("web", "worker"):
-            service.stack.restart(name)
+        wait_until(lambda: service.client.get("/api/images/models/your-new-model").status_code == 200, BUSY_S)
         after = service.generate(body)
 
         listed = {model["name"]: model for model in service.client.get("/api/images/models").json()["models"]}

@@ -27,6 +27,7 @@ from app.clients.lease import Lease
 from app.config import BadSettings, load_settings
 from app.domain.errors import GatewayError, StoreRefused
 from app.logs import configure_logging
+from app.services.catalog.model_files import REREAD_S
 from registry.loader import RegistryError
 from workers import alive
 from workers.watcher.polling import FLOOR_S, TROUBLE_PAUSE_S, WEBHOOK_FLOOR_S, Poller
@@ -89,6 +90,7 @@ class Watcher:
                         self._mend(),
                         self._tally(),
                         self._forget(),
+                        self._reread(),
                         self._trust(poller),
                         poller.poll(),
                     )
@@ -183,6 +185,13 @@ class Watcher:
             if self._tracker.active:
                 with _surviving("what is to be deleted stays for now"):
                     await self.in_thread(self._services.forget)
+
+    async def _reread(self) -> None:
+        """Have other model files in use soon after they are there, standing by, too."""
+        while True:
+            await asyncio.sleep(REREAD_S)
+            with _surviving("the model files could not be looked at"):
+                await self.in_thread(self._services.model_files.look)
 
     async def _trust(self, poller: Poller) -> None:
         """Poll slowly while webhooks work; take over when they do not."""

@@ -20,6 +20,7 @@ from app.api.http.access import needs
 from app.api.http.errors import shape_errors
 from app.api.http.origins import host_name
 from app.domain.api_key import Scope
+from registry.loader import Registry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -66,15 +67,14 @@ def init_app(app: Flask, api: Api) -> None:
     shape_errors(app, shaped, "/fal/", "/api/fal/")
     services = app.extensions["services"]
     own = host_name(urlsplit(services.settings.public_url or "").netloc)
-    owners = frozenset(spec.fal_endpoint.partition("/")[0] for spec in services.registry)
-    app.wsgi_app = Doors(app.wsgi_app, own_name=own, owners=owners)  # type: ignore[method-assign]
+    app.wsgi_app = Doors(app.wsgi_app, own_name=own, models=services.registry)  # type: ignore[method-assign]
 
 
 class Doors:
     """Rewrites the path of a request that came in by another way."""
 
-    def __init__(self, inner: WSGIApplication, *, own_name: str | None, owners: frozenset[str]) -> None:
-        self._inner, self._own_name, self._owners = inner, own_name, owners
+    def __init__(self, inner: WSGIApplication, *, own_name: str | None, models: Registry) -> None:
+        self._inner, self._own_name, self._models = inner, own_name, models
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -95,7 +95,7 @@ class Doors:
         first, _, rest = path.removeprefix("/").partition("/")
         if first == "fal" and rest.partition("/")[0] not in OWN:
             return f"/fal/queue/{rest}"
-        return f"/fal/queue{path}" if first in self._owners else path
+        return f"/fal/queue{path}" if any(spec.fal_endpoint.startswith(f"{first}/") for spec in self._models) else path
 
 
 def target_of(url: str) -> tuple[str, str] | None:
