@@ -165,6 +165,20 @@ class SpendStore:
         facts = facts_of(outcome) if outcome else {"paidMicros": 0, "quotedMicros": 0}
         self._records.update_one({"_id": job_id, "version": None}, {"$set": {**facts, "version": 1, "due": 1}})
 
+    def rename_user(self, user_id: str, pseudonym: str) -> None:
+        """Put a pseudonym in the place of a user in all sums; what they come to stays. May be repeated.
+
+        The user's `usage` records must bear it already: what is counted from then on counts for the pseudonym.
+        """
+        old, new = _escaped(user_id), _escaped(pseudonym)
+        for doc in self._range(SpendBy.USER, "", None):
+            sums = doc.get("of", {}).get(old)
+            while sums is not None:  # Whoever counts at the same moment has changed it: once more.
+                moved = {"$unset": {f"of.{old}": ""}, "$inc": {f"of.{new}.{name}": amount for name, amount in sums.items()}}
+                if self._days.update_one({"_id": doc["_id"], f"of.{old}": sums}, moved).matched_count:
+                    break
+                sums = (self._days.find_one({"_id": doc["_id"]}) or {}).get("of", {}).get(old)
+
     # -- reading --------------------------------------------------------------------------------------------------------------------
 
     def rows(self, by: SpendBy, period: Period) -> list[SpendRow]:

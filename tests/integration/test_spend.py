@@ -252,6 +252,21 @@ def test_a_period_is_whole_days_and_not_longer_than_two_years(spend: Spend) -> N
         spend.period(datetime(2000, 1, 1, tzinfo=UTC), datetime(8000, 1, 1, tzinfo=UTC))
 
 
+def test_a_users_sums_go_on_under_a_pseudonym(database: Database, spend: Spend, sums: SpendStore, settle: Settle) -> None:
+    for days in (0, 1):
+        settle(user_id="ada.l", completed_at=NOON + timedelta(days=days))
+    settle(user_id="grace")
+    spend.advance()
+    before = totals(spend)
+
+    for _ in range(2):
+        sums.rename_user("ada.l", "erased:1")
+
+    found = {group.key: group.figures.jobs for group in spend.report(EVER, SpendBy.USER, limit=10).groups}
+    assert found == {"erased:1": 2, "grace": 1}
+    assert totals(spend, SpendBy.USER) == totals(spend) == before
+
+
 ANY_JOB = st.fixed_dictionaries(
     {
         "user_id": st.sampled_from(["ada", "grace.b", "$x", "é/ü %"]),
