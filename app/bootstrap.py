@@ -63,7 +63,9 @@ from app.services.money.reconciliation import Reconciliation
 from app.services.operator.audit import Audit
 from app.services.operator.forecast import Forecasts
 from app.services.operator.grants import Grants
+from app.services.operator.jobs import OperatorJobs
 from app.services.operator.now import Now
+from app.services.operator.retries import Retries
 from app.services.orders.batches import Batches
 from app.services.orders.fair_share import FairShare
 from app.services.orders.files import FileOrders
@@ -84,6 +86,7 @@ from app.services.pictures.links import PictureLinks
 from app.services.pictures.previews import Previews
 from app.services.pictures.thumbnails import Thumbnails
 from app.services.reports.history import History
+from app.services.reports.search import Search
 from app.services.reports.spend import Spend
 from app.services.reports.usage import Usage
 from app.stores.accounts import AccountStore, EndedSessionStore, KeyStore
@@ -96,6 +99,7 @@ from app.stores.fal import DurationStore, FalUserStore
 from app.stores.jobs import BatchJobStore, JobStore
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness
+from app.stores.retries import RetryRunStore
 from app.stores.spend import SpendStore
 from app.stores.steady_clock import SteadyClock
 from app.stores.tombstones import Tombstones
@@ -407,6 +411,7 @@ class Services:
     stages = part(StageTimes)
     waiters = part(JobWaiters)
     history = part(History)
+    search = part(Search, accounts="_account_store")
     usage = part(Usage, days="_usage_days")
     spend = part(Spend, sums="_spend_store")
 
@@ -416,6 +421,9 @@ class Services:
     grants = part(Grants)
     forecasts = part(Forecasts, budgets="_budget_store")
     status_now = part(Now, fal_limit="settings.fal_concurrency")
+    operator_jobs = part(OperatorJobs, deliveries="delivery_store")
+    _retry_runs = part(RetryRunStore)
+    retries = part(Retries, runs="_retry_runs")
 
 
 def open_registry(settings: Settings) -> Registry:

@@ -99,7 +99,7 @@ def archive_batch(batch_id: str) -> Response:
 @blueprint.errors(401, 404, 409)
 def cancel_batch(batch_id: str) -> tuple[BatchView, int]:
     """Cancel every job of a batch that has not finished, each as a single job is. Those that have keep their images, and are charged."""
-    view = services().batches.cancel(batch_id, user_id=caller().sees)
+    view = services().batches.cancel(batch_id, user_id=caller().owns)
     return view, 200 if view.is_over else 202
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from decimal import Decimal
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -17,9 +18,12 @@ from app.api.http.limits import submits
 from app.api.http.ordering import IDEMPOTENCY_KEY, count_accept, order_key_of, replay_headers
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import jobs as schemas
+from app.domain import clock
 from app.domain.api_key import Scope
 from app.domain.job import Job
 from app.domain.job_filter import JobFilter
+from app.domain.job_search import refused
+from app.domain.pricing import micros_of
 
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/api/jobs", description="Jobs and their history")
 
@@ -35,6 +39,11 @@ def list_jobs(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     Each filter narrows the list; all must hold. Where no index serves all of them (several at once, `operation`, `metadata.<key>`,
     `prompt`), a page looks at 1,000 jobs at most: it may then hold fewer than `limit`, even none, and still have a `next`.
     """
+    return listed(query)
+
+
+def listed(query: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a page of the jobs that a checked query leaves, with its headers."""
     wanted = filter_of(query)
     page = services().history.page(wanted, cursor=paging.position_of(query["cursor"], wanted), limit=query["limit"])
     cursor = paging.cursors_of(page, wanted)
@@ -57,9 +66,22 @@ def export_jobs(query: dict[str, Any]) -> Response:
 
 
 def filter_of(query: Mapping[str, Any]) -> JobFilter:
-    """Return the filter of a checked query, narrowed to what the caller may see. Raises Forbidden, Unauthorized."""
+    """Return the filter of a checked query, narrowed to what the caller may see. Raises Forbidden, Unauthorized, InvalidRequest."""
+    who = caller()
     named = {field.name: query[field.name] for field in fields(JobFilter) if field.name in query}
-    return JobFilter(**{**named, "user_id": caller().reads(query["user_id"])})
+    typed = services().search.filters(query["q"], knows_people=who.is_administrator) if query["q"] is not None else {}
+    if twice := [name for name, value in typed.items() if value and named.get(name)]:
+        raise refused(f"It names what a parameter names, too: {', '.join(twice)}.")
+    named |= typed
+    users = named["user_id"]
+    # Several users are those that an administrator's search means.
+    whose = users if isinstance(users, tuple) else who.reads(users)
+    is_troubled = query["attention"] or None
+    return JobFilter(**{**named, "user_id": whose, "min_micros": _micros(query["min_cost"]), "troubled_at": is_troubled and clock.now()})
+
+
+def _micros(cost: Decimal | None) -> int | None:
+    return None if cost is None else micros_of(cost)
 
 
 @blueprint.get("/<job_id>")
@@ -82,7 +104,7 @@ def show_job(job_id: str) -> Response:
 @blueprint.errors(400, 401, 404, 410)
 def note_job(body: dict[str, Any], job_id: str) -> Job:
     """Note that a job is a favorite, and its tags, at any time. What is left out stays; `tags` are all its tags from now on."""
-    return services().job_actions.note(job_id, user_id=caller().sees, **body)
+    return services().job_actions.note(job_id, user_id=caller().owns, **body)
 
 
 @blueprint.post("/<job_id>/cancel")
@@ -96,7 +118,7 @@ def cancel_job(job_id: str) -> tuple[Job, int]:
     Where fal is working on it, fal is asked to stop: 202 with `cancelRequested`. The job then ends as fal ends it: canceled and free,
     or completed and charged for what was delivered. Its price stays held until then. Asking again is harmless.
     """
-    job = services().job_actions.cancel(job_id, user_id=caller().sees)
+    job = services().job_actions.cancel(job_id, user_id=caller().owns)
     return job, 200 if job.is_terminal else 202
 
 
@@ -111,7 +133,7 @@ def retry_job(body: dict[str, Any], job_id: str) -> tuple[Job, int, dict[str, st
     """Order a finished job's images again, as a new job at today's price. Takes an Idempotency-Key."""
     who, key = caller(), order_key_of(body)
     payer: dict[str, Any] = {"caller_key": who.key_id, "limits": who.order_limits}
-    accepted = services().job_actions.retry(job_id, user_id=who.sees, key=key, hook=hook_of(body), **payer)
+    accepted = services().job_actions.retry(job_id, user_id=who.owns, key=key, hook=hook_of(body), **payer)
     count_accept(accepted)
     job = replace(accepted.job, message=accepted.message(accepted.job.message))
     return job, 202, {"Location": f"/api/jobs/{job.id}", **replay_headers(replayed=accepted.replayed)}
@@ -123,4 +145,4 @@ def retry_job(body: dict[str, Any], job_id: str) -> tuple[Job, int, dict[str, st
 @blueprint.errors(401, 404, 409, 410)
 def delete_job(job_id: str) -> None:
     """Delete a finished job and its images for good. What it cost stays in the usage; the job answers 410 from then on."""
-    services().job_actions.delete(job_id, user_id=caller().sees)
+    services().job_actions.delete(job_id, user_id=caller().owns)

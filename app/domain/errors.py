@@ -8,7 +8,7 @@ GatewayError
  |   |- NotFound, Gone, AlreadyFinished, NotFinished
  |   |- Unauthorized, Forbidden, RateLimited, MisdirectedRequest
  |   |   `- RegistrationClosed      (of Forbidden)
- |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded
+ |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded, ConfirmationNeeded
  |   |- ReferenceNotFound
  |   |- IdempotencyMismatch, EmailTaken, LastAdministrator
  |   |- TooLarge, QuotaExceeded, NotAnImage
@@ -137,6 +137,12 @@ class BudgetExceeded(CallerError):
 
 class MaxCostExceeded(CallerError):
     code = "max_cost_exceeded"
+
+
+class ConfirmationNeeded(CallerError):
+    """So much is only done by somebody who says how much it is."""
+
+    code = "confirmation_needed"
 
 
 class ReferenceNotFound(CallerError):

@@ -6,6 +6,7 @@ session once its token has expired.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,9 @@ from app.domain.ledger import Entry
 from app.stores.database import Database, Document, store
 from app.stores.ledger import LedgerStore, entry_document
 from app.stores.records import document_of, record_of
+
+#: Keys of one name that are looked at.
+MAX_NAMESAKES = 100
 
 
 @store
@@ -122,6 +126,10 @@ class KeyStore:
 
     def list(self) -> list[ApiKey]:
         return [_key(doc) for doc in self._keys.find({}).sort("_id")]
+
+    def named(self, name: str) -> builtins.list[ApiKey]:
+        """Return the keys of a name; it need not be unique."""
+        return [_key(doc) for doc in self._keys.find({"name": name}).sort("_id").limit(MAX_NAMESAKES)]
 
     def revoke(self, key_id: str, at: datetime) -> bool:
         """Revoke a key for good; False where there is none, or it was revoked before."""

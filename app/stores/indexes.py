@@ -33,6 +33,11 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("projectId", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("model", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("error.code", ASCENDING), ("_id", DESCENDING)], sparse=True),
+        IndexModel([("callerKey", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("settlement", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("cost.step", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("retryOf", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("batchSlot", ASCENDING)]),
         IndexModel([("attentionAt", ASCENDING)]),
         IndexModel([("requests.requestId", ASCENDING)]),
@@ -60,6 +65,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("outboxAt", ASCENDING)]),
         IndexModel([("holdsAt", ASCENDING)]),
     ],
+    "apiKeys": [IndexModel([("name", ASCENDING), ("_id", ASCENDING)])],
     "endedSessions": [IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0)],
     "ledger": [
         IndexModel([("userId", ASCENDING), ("sortId", DESCENDING)]),
@@ -91,6 +97,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     ],
     "usage": [IndexModel([("due", ASCENDING)], sparse=True)],
     "spendDays": [IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0)],
+    "retryRuns": [IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0)],
     "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]), IndexModel([("open.at", ASCENDING)])],
 }
 #: What makes two indexes on the same keys different ones.

@@ -26,6 +26,20 @@ def marks_of(*, favorite: bool | None, tags: Sequence[str]) -> list[str]:
     return [*([FAVORITE] if favorite else []), *(TAG + tag for tag in tags)]
 
 
+#: Far above what anything costs.
+MAX_STEP = 50
+
+
+def step_of(micros: int) -> int:
+    """Return the step of an amount, so that amounts can be looked for by equality: each is for twice as much as the one before."""
+    return min(micros.bit_length(), MAX_STEP)
+
+
+def steps_from(micros: int) -> list[int]:
+    """Return the steps of all amounts from one on; the first of them holds smaller ones, too."""
+    return list(range(step_of(micros), MAX_STEP + 1))
+
+
 def to_document(job: Job) -> Document:
     return {**_order_document(job), **state_document(job)}
 
@@ -75,6 +89,7 @@ def state_document(job: Job) -> Document:
         "images": [document_of(image) for image in job.images],
         "cost": {
             "chargedMicros": job.charged_micros,
+            "step": step_of(job.charged_micros),
             "estimatedMicros": job.quote.cost_micros,
             "actualMicros": job.actual.micros if job.actual else None,
             "source": job.cost_source.value,

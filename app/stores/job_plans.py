@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.domain.job import JobStatus
+from app.domain.job import JobStatus, Settlement
 from app.domain.job_filter import JobFilter
 from app.stores.database import Document
-from app.stores.job_documents import marks_of
+from app.stores.job_documents import marks_of, steps_from
 
 #: The equality fields of each index that ends in `_id`, in the index's order.
 INDEXED = (
     ("batchId",),
+    ("settlement",),
     ("userId", "projectId"),
     ("userId", "status"),
     ("userId", "model"),
     ("userId", "marks"),
     ("userId",),
+    ("error.code",),
+    ("callerKey",),
     ("projectId",),
+    ("cost.step",),
     ("model",),
     ("status",),
     (),
 )
 #: How much a field narrows a list. Finished well is what nearly all jobs are, so that status is worth least.
-WORTH = {"batchId": 100, "userId": 20, "marks": 10, "projectId": 6, "status": 5, "model": 4}
+WORTH = {
+    "batchId": 100,
+    "settlement": 50,
+    "userId": 20,
+    "marks": 10,
+    "error.code": 9,
+    "callerKey": 7,
+    "projectId": 6,
+    "status": 5,
+    "model": 4,
+    "cost.step": 3,
+}
 COMPLETED_WORTH = 1
+#: Of all jobs only those that are not over and done.
+UNSETTLED = [Settlement.NONE.value, Settlement.DUE.value]
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,16 @@ def plan(wanted: JobFilter) -> Plan:
     if ids := _id_range(wanted):
         query["_id"] = ids
     both = wanted.tag is not None and wanted.favorite
-    unindexed = both or wanted.favorite is False or wanted.operation is not None or wanted.metadata or wanted.prompt is not None
+    unindexed = (
+        both
+        or wanted.favorite is False
+        or wanted.operation is not None
+        or wanted.metadata
+        or wanted.prompt is not None
+        or wanted.words
+        or wanted.min_micros is not None  # Its index has steps.
+        or wanted.troubled_at is not None
+    )
     return Plan(query, is_exact=not unindexed and len(best) == len(equalities))
 
 
@@ -64,10 +90,18 @@ def _equalities(wanted: JobFilter) -> Document:
         "model": wanted.model,
         "projectId": wanted.project_id,
         "batchId": wanted.batch_id,
+        "error.code": wanted.code,
+        "callerKey": _one_or_any(wanted.key_ids),
+        "cost.step": _one_or_any(steps_from(wanted.min_micros)) if wanted.min_micros is not None else None,
+        "settlement": {"$in": UNSETTLED} if wanted.troubled_at is not None else None,
         # One of them: an index is walked for one value of an array.
         "marks": next(iter(marks_of(favorite=wanted.favorite and wanted.tag is None, tags=[wanted.tag] if wanted.tag else [])), None),
     }
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _one_or_any(values: Sequence[object]) -> object:
+    return None if not values else values[0] if len(values) == 1 else {"$in": list(values)}
 
 
 def _worth(name: str, value: object) -> int:
@@ -81,6 +115,8 @@ def _id_range(wanted: JobFilter) -> Document:
         ids["$gte"] = first_id_of(wanted.created_from)
     if wanted.created_to:
         ids["$lt"] = first_id_of(wanted.created_to)
+    if wanted.job_id is not None:
+        ids |= {"$gte": max(wanted.job_id, ids.get("$gte", wanted.job_id)), "$lte": wanted.job_id}
     return ids
 
 

@@ -106,6 +106,19 @@ class JobStore:
         doc = self._jobs.find_one({"requests.requestId": request_id})
         return from_document(doc, self._timeouts) if doc else None
 
+    def of(self, job_ids: Sequence[str]) -> list[Job]:
+        """Return the jobs there are of these ids, newest first; one that cannot be read is left out."""
+        return self._readable(list(self._jobs.find({"_id": {"$in": list(job_ids)}}).sort("_id", DESCENDING)))
+
+    def retried_among(self, job_ids: Sequence[str]) -> set[str]:
+        """Return those of the jobs that have been ordered again."""
+        return {doc["retryOf"] for doc in self._jobs.find({"retryOf": {"$in": list(job_ids)}}, {"retryOf": 1}).sort("_id", DESCENDING)}
+
+    def retries_of(self, job_ids: Sequence[str]) -> list[Job]:
+        """Return the jobs that ordered one of these again, newest first."""
+        found = self._jobs.find({"retryOf": {"$in": list(job_ids)}}).sort("_id", DESCENDING)
+        return self._readable(list(found))
+
     def of_equal_requests(self, fingerprint: str, *, since: datetime, by_retries: bool = False) -> list[Job]:
         """Return the newest jobs of equal requests, by their `Repeat`; `by_retries`: those that another try than the first has made."""
         first, end = repeat_key(fingerprint, first_id_of(since)), repeat_key(fingerprint, "g")

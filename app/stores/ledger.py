@@ -117,6 +117,12 @@ class LedgerStore:
             query["sortId"] = {"$lt": before_id}
         return [(doc["sortId"], _entry(doc)) for doc in self._ledger.find(query).sort("sortId", DESCENDING).limit(limit)]
 
+    def of_job(self, job_id: str) -> list[Entry]:
+        """Return what was held, captured and released for a job, in that order; what is still in an outbox is not."""
+        ids = [f"{job_id}:{kind.value}" for kind in (EntryType.HOLD, EntryType.CAPTURE, EntryType.RELEASE)]
+        found = {doc["_id"]: _entry(doc) for doc in self._ledger.find({"_id": {"$in": ids}})}
+        return [found[entry_id] for entry_id in ids if entry_id in found]
+
     def drain(self, *, before: datetime, limit: int) -> int:
         """Copy to the ledger what a crash left in outboxes; returns how many accounts."""
         found = list(self._accounts.find({"outboxAt": {"$lte": before}}, {"outbox": 1}).limit(limit))

@@ -92,11 +92,19 @@ def test_the_log_is_listed_page_by_page_and_exported(services: Services, client:
     assert '{""monthly"": 2.5}' in table
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["cursor=forged", "actor=", "action=anything", "subject[$ne]=1", "from=2026-02-01&to=2026-01-01", "limit=101", "from=1026-01-01"],
-)
-def test_a_forged_question_to_the_log_is_refused(services: Services, client: FlaskClient, query: str) -> None:
-    answer = client.get(f"/api/admin/audit?{query}", headers=key(services, Scope.ADMIN))
+def test_forged_questions_to_the_log_are_refused(services: Services, client: FlaskClient) -> None:
+    headers = key(services, Scope.ADMIN)
+    queries = (
+        "cursor=forged",
+        "actor=",
+        "action=anything",
+        "subject[$ne]=1",
+        "from=2026-02-01&to=2026-01-01",
+        "limit=101",
+        "from=1026-01-01",
+    )
 
-    assert (answer.status_code, answer.json and answer.json["code"]) == (400, "invalid_request")
+    for query in queries:
+        answer = client.get(f"/api/admin/audit?{query}", headers=headers)
+
+        assert (answer.status_code, answer.json and answer.json["code"]) == (400, "invalid_request"), query

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from app.domain import clock
+from app.domain.fal_request import Failure
 from app.domain.job import Job, JobStatus, Operation, SweepTimeouts
 from app.domain.job_filter import JobFilter
 from app.domain.usage import GroupBy, Period
@@ -36,6 +37,17 @@ EQUALITIES: list[dict[str, Any]] = [
     {"batch_id": "b"},
     {"favorite": True},
     {"tag": "spring"},
+]
+#: What an operator's search may name beside; two of all at once stand for any number.
+SEARCHED: list[dict[str, Any]] = [
+    {"code": "content_policy_violation"},
+    {"key_ids": ("k",)},
+    {"key_ids": ("k", "l")},
+    {"min_micros": 1_000_000},
+    {"troubled_at": NOON},
+    {"job_id": A_JOB},
+    {"words": ("red", "bicycle")},
+    {"user_id": ("user-1", "user-2")},
 ]
 TIMES: list[dict[str, Any]] = [{}, {"created_from": NOON}, {"created_to": NOON}, {"created_from": NOON, "created_to": NOON}]
 OTHERS: list[dict[str, Any]] = [
@@ -90,6 +102,12 @@ def filters() -> Iterator[JobFilter]:
                 yield JobFilter(**{name: value for part in (*parts, times, others) for name, value in part.items()})
 
 
+def searches() -> Iterator[JobFilter]:
+    """What operators search for, alone and beside any one other filter."""
+    for part, other, times in product(SEARCHED, [{}, *SEARCHED, *EQUALITIES], TIMES):
+        yield JobFilter(**{**other, **part, **times})
+
+
 def keys_of(collection: str) -> list[list[tuple[str, int]]]:
     """Return the declared indexes of a collection, and that of `_id`, which every collection has."""
     return [[("_id", 1)], *([(name, way) for name, way in model.document["key"].items()] for model in INDEXES[collection])]
@@ -126,7 +144,7 @@ def read_lists(jobs: JobStore, wanted: JobFilter) -> None:
 def test_every_combination_of_filters_is_one_walk_along_a_declared_index(listened: Database, heard: Heard) -> None:
     jobs = JobStore(listened, SweepTimeouts())
 
-    for wanted in filters():
+    for wanted in chain(filters(), searches()):
         read_lists(jobs, wanted)
 
     assert len(heard.commands) > 1500
@@ -155,6 +173,13 @@ def test_every_combination_of_filters_is_one_walk_along_a_declared_index(listene
         (JobFilter(user_id="u", favorite=True), ["userId", "marks", "_id"]),
         (JobFilter(user_id="u", favorite=True, tag="t", status=JobStatus.COMPLETED), ["userId", "marks", "_id"]),
         (JobFilter(favorite=False, tag="t"), ["_id"]),
+        (JobFilter(words=("red",)), ["_id"]),
+        (JobFilter(code="x", status=JobStatus.FAILED), ["error.code", "_id"]),
+        (JobFilter(key_ids=("k",), model="flux-dev"), ["callerKey", "_id"]),
+        (JobFilter(min_micros=1_000_000), ["cost.step", "_id"]),
+        (JobFilter(min_micros=1_000_000, status=JobStatus.FAILED), ["status", "_id"]),
+        (JobFilter(troubled_at=NOON, user_id="u"), ["settlement", "_id"]),
+        (JobFilter(job_id=A_JOB), ["_id"]),
         # Nearly all jobs end well: the model narrows more. A rare status narrows more than a model.
         (JobFilter(user_id="u", model="flux-dev", status=JobStatus.COMPLETED), ["userId", "model", "_id"]),
         (JobFilter(user_id="u", model="flux-dev", status=JobStatus.FAILED), ["userId", "status", "_id"]),
@@ -169,9 +194,10 @@ def test_a_list_goes_by_the_index_that_narrows_it_most(listened: Database, heard
 
 def test_every_declared_index_serves_a_query(listened: Database, heard: Heard) -> None:
     jobs, usage = JobStore(listened, SweepTimeouts()), Usage(days=UsageDayStore(listened))
-    for wanted in filters():
+    for wanted in chain(filters(), searches()):
         jobs.page(wanted, before_id=None, limit=1)
     jobs.by_order_key("k")
+    jobs.retries_of([A_JOB])
     jobs.by_request_id("r")
     jobs.of_equal_requests("f", since=NOON)
     jobs.due(now=NOON, limit=1)
@@ -328,3 +354,34 @@ def test_a_filter_accepts_what_it_names(wanted: JobFilter, passes: bool) -> None
     job = dataclasses.replace(completed_job(), metadata={"count": 7, "note": "spring", "flag": True, "ratio": 1.5})
 
     assert wanted.accepts(job) is passes
+
+
+def test_jobs_are_found_by_what_they_cost_at_least_and_no_cheaper_one_of_the_same_step(jobs: JobStore) -> None:
+    for micros in (0, 1, 700_000, 999_999, 1_000_000, 1_000_001, 5_000_000_000):
+        assert jobs.insert(dataclasses.replace(completed_job(), id=clock.new_id(), order_key=None, charged_micros=micros))
+    history = History(jobs=jobs)
+
+    found = {
+        least: [job.charged_micros for job in history.page(JobFilter(min_micros=least), cursor=None, limit=9).jobs]
+        for least in (1_000_000, 1)
+    }
+
+    assert found[1_000_000] == [5_000_000_000, 1_000_001, 1_000_000]
+    assert len(found[1]) == 6
+
+
+def test_a_search_finds_what_one_of_its_names_means(jobs: JobStore) -> None:
+    failed = dataclasses.replace(make_job(user_id="user-2"), failure=Failure("timeout", "too late"), caller_key="k")
+    for job in (failed, *(make_job() for _ in range(3))):
+        jobs.insert(job)
+    history = History(jobs=jobs)
+
+    for wanted in (
+        JobFilter(code="timeout"),
+        JobFilter(key_ids=("k", "l")),
+        JobFilter(job_id=failed.id),
+        JobFilter(user_id=("user-2", "x")),
+    ):
+        page = history.page(wanted, cursor=None, limit=9)
+        assert (ids(page.jobs), page.next, history.total(wanted)) == ([failed.id], None, Total(1, is_exact=True))
+    assert ids(history.page(JobFilter(job_id="none"), cursor=None, limit=9).jobs) == []

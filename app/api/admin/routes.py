@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from app.api.admin import audit, spend, status
+from app.api.admin import audit, jobs, spend, status
 
-BLUEPRINTS = (audit.blueprint, status.blueprint, spend.blueprint)
+BLUEPRINTS = (jobs.blueprint, audit.blueprint, status.blueprint, spend.blueprint)

@@ -139,7 +139,7 @@ undocumented.add_url_rule(f"{REQUESTS}/response", "response", result)
 def cancel(app: str, request_id: str) -> Response:  # noqa: ARG001 - fal's path
     """Cancel a request. Of one that fal is working on, fal's answer decides; only what is delivered is charged."""
     job = job_of(request_id)
-    services().job_actions.cancel(job.id, user_id=caller().sees)
+    services().job_actions.cancel(job.id, user_id=caller().owns)
     response = jsonify({"status": "CANCELLATION_REQUESTED"})
     response.status_code = 202
     return response

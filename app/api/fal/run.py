@@ -91,7 +91,7 @@ def _too_late(job: Job, *, is_given_up: bool) -> Response:
     if is_given_up:
         what = "was cancelled; should fal finish it all the same, its result will be"
         with contextlib.suppress(AlreadyFinished):
-            services().job_actions.cancel(job.id, user_id=caller().sees)
+            services().job_actions.cancel(job.id, user_id=caller().owns)
     response = refused(504, f"No output in time. The request {what} at /requests/{job.id} of the queue", "request_timeout")
     response.headers["X-Fal-Request-Timeout-Type"] = "user"
     return response

@@ -38,11 +38,22 @@ class Caller:
         return self.session or self.key_id
 
     @property
-    def sees(self) -> Whose:
-        """Whose things this caller may see."""
+    def is_administrator(self) -> bool:
+        return (self.account is not None and self.account.is_administrator) or (
+            self.key is not None and Scope.ADMIN in self.key.terms.scopes
+        )
+
+    @property
+    def owns(self) -> Whose:
+        """Whose things this caller may change."""
         if self.account:
             return self.account.id
         return self.key.terms.users or None if self.key else None
+
+    @property
+    def sees(self) -> Whose:
+        """Whose things this caller may see: administrators see everybody's, and change them by the administrators' own calls."""
+        return None if self.account and self.account.is_administrator else self.owns
 
     @property
     def identity(self) -> str:
@@ -73,6 +84,8 @@ class Caller:
 
     def reads(self, user_id: str | None) -> Whose:
         """Return whose things a request reads: the named user's, or all that the caller sees. Raises Forbidden for another."""
+        if self.sees is None:
+            return user_id
         return self.sees if user_id is None else self.acts_for(user_id)
 
     def acts_for(self, user_id: str | None) -> str:

@@ -30,6 +30,7 @@ ROUTE_BYTES = {
     "jobs.retry_job": PROMPT_BYTES,
     "jobs.note_job": PROMPT_BYTES,
     "pictures.archive_pictures": PROMPT_BYTES,
+    "admin-jobs.retry_jobs": PROMPT_BYTES,
     "deliveries.create_webhook": PROMPT_BYTES,
     "deliveries.change_webhook": PROMPT_BYTES,
     "batches.create_batch": ORDER_BYTES,

@@ -53,6 +53,9 @@ GENERATE = {
     ),
 }
 
+RETRIES = {"say": _example("Say what it would cost", {"filter": {"q": "code:provider_unavailable"}, "maxCost": 5.0})}
+ADMIN_RETRY = {"operator": _example("At the operator's expense", {"payer": "operator"})}
+
 ESTIMATE = {
     "tenImages": _example("Ten images", {"model": "flux-pro", "options": {"num_images": 10}}),
 }

@@ -112,7 +112,7 @@ def get_job(given: dict[str, Any]) -> Result | Wait:
 )
 def cancel_job(given: dict[str, Any]) -> Result:
     """Cancel a job that has not finished. What has not begun is free; what is being painted may still be finished, and is then charged."""
-    return job_result(services().job_actions.cancel(_spelled(given["job_id"]), user_id=caller().sees))
+    return job_result(services().job_actions.cancel(_spelled(given["job_id"]), user_id=caller().owns))
 
 
 @tool("List jobs", Scope.READ, arguments.ListJobsArguments, answers.AgentJobs, **READS)

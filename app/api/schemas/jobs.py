@@ -17,9 +17,11 @@ from app.api.http.requests import BodySchema
 from app.api.schemas.fields import MAX_METADATA_KEYS, metadata_key, no_nul, text_field, user_id_field
 from app.api.schemas.hooks import HookBody
 from app.api.schemas.images import ImageAnswer
+from app.domain.budget import MAX_MONTHLY_USD
 from app.domain.costs import CostSource
 from app.domain.job import Job, JobStatus, Operation
 from app.domain.job_filter import JOB_TYPE, prompt_of
+from app.domain.job_search import MAX_CHARS
 from app.domain.pricing import usd
 from app.services.pictures.links import PictureLinks
 
@@ -86,6 +88,24 @@ class JobFilterQuery(BodySchema):
     metadata = ma.fields.Raw(
         data_key=f"{METADATA}<key>",
         metadata={"type": "string", "description": "The value of a metadata key, as text: `metadata.campaign=spring`."},
+    )
+    q = ma.fields.String(
+        load_default=None,
+        validate=[ma.validate.Length(1, MAX_CHARS), no_nul],
+        metadata={
+            "description": "`user:` `model:` `status:` `code:` `key:` `batch:` `fal:` (fal's request id) `id:`, and words of the prompt; "
+            'values and words with spaces in double quotes: `user:ada status:failed "red bicycle"`.'
+        },
+    )
+    min_cost = ma.fields.Decimal(
+        data_key="minCost",
+        load_default=None,
+        validate=ma.validate.Range(0, MAX_MONTHLY_USD),
+        metadata={"description": "USD, what the user is charged, at least."},
+    )
+    attention = ma.fields.Boolean(
+        load_default=False,
+        metadata={"description": "Only those that do not go on by themselves: `unknown_outcome`, `uncollected`, `overdue` and the like."},
     )
     favorite = ma.fields.Boolean(load_default=None, metadata={"description": "Those that were noted as favorites, or the others."})
     tag = text_field("tag", MAX_TAG_CHARS)

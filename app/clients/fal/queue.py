@@ -23,6 +23,7 @@ import fal_client.client
 import httpx
 
 from app.clients.fal.errors import error_beside_nothing, result_failure, submit_refusal
+from app.clients.fal.status import MAX_BODY_BYTES, NO_STATUS, STATUS_TIMEOUT_S, FalStatus, status_of
 from app.domain.errors import ProviderBusy, ResultUnavailable, ResultUnusable, SubmitOutcomeUnknown
 from app.domain.fal_request import Receipt
 from app.domain.outside_text import storable_text
@@ -131,6 +132,14 @@ class FalQueue:
         if not output.pictures and (failure := error_beside_nothing(body, response.headers)):
             raise failure
         return output
+
+    def status(self, receipt: Receipt) -> FalStatus:
+        """Ask for one request's state, for somebody who waits. Raises ProviderBusy where no usable answer came."""
+        try:
+            with self._results.stream("GET", receipt.status_url, timeout=STATUS_TIMEOUT_S) as response:
+                return status_of(response.status_code, parsed(read_bounded(response, MAX_BODY_BYTES)))
+        except (*NO_ANSWER, TooLong, *NO_STATUS) as exc:
+            raise ProviderBusy("fal does not tell the request's state right now") from exc
 
     def _ended_in_error(self, receipt: Receipt) -> bool:
         """Ask the request's own state whether it failed; False where nobody tells."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import httpx
@@ -38,6 +38,17 @@ class FalStatus:
     queue_position: int | None = None
 
 
+#: What comes of an answer that is no state.
+NO_STATUS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+def status_of(status: int, body: Any) -> FalStatus:
+    """Return what an answer says of a request's state. Raises one of NO_STATUS where it says nothing."""
+    if status == 404:
+        return FalStatus(FalState.GONE)
+    return FalStatus(FalState(body["status"]), _position(body.get("queue_position")))
+
+
 class FalStatusClient:
     """An async context manager bound to one event loop; connections are bounded and kept."""
 
@@ -62,11 +73,8 @@ class FalStatusClient:
             raise RuntimeError("use FalStatusClient as an async context manager")
         try:
             async with self._session.get(receipt.status_url, allow_redirects=False) as response:
-                if response.status == 404:
-                    return FalStatus(FalState.GONE)
-                body = json.loads(await _body(response))
-                return FalStatus(FalState(body["status"]), _position(body.get("queue_position")))
-        except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+                return status_of(response.status, None if response.status == 404 else json.loads(await _body(response)))
+        except (TimeoutError, aiohttp.ClientError, *NO_STATUS) as exc:
             raise ProviderBusy("fal does not tell the request's state right now") from exc
 
 

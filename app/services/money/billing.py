@@ -97,6 +97,10 @@ class Billing:
     def history(self, user_id: str, *, kind: EntryType | None, before_id: str | None, limit: int) -> list[tuple[str, Entry]]:
         return self._ledger.history(user_id, kind=kind, before_id=before_id, limit=limit)
 
+    def of_job(self, job_id: str) -> list[Entry]:
+        """Return what was held, captured and released for a job."""
+        return self._ledger.of_job(job_id)
+
     def verify(self) -> tuple[int, list[Difference]]:
         """Prove every account; returns how many were checked, and those that do not add up."""
         checked, differences, last = 0, [], ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from attrs import define
@@ -110,25 +111,8 @@ class JobActions:
     ) -> Order:
         """Return the order that asks for an ended job's pictures again. Raises NotFinished, NotFound, Gone."""
         job = self.job(job_id, user_id=user_id)
-        if not job.is_terminal:
-            raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
-        return Order(
-            model=job.model,
-            inputs=_restored(job.inputs),
-            options=_restored(job.options),
-            user_id=job.user_id,
-            operation=job.operation,
-            project_id=job.project_id,
-            metadata=job.metadata,
-            retain_days=job.retain_days,
-            web=job.web,
-            caller_key=caller_key or job.caller_key,
-            limits=limits,
-            key=key,
-            retry_of=job.id,
-            hook=hook or job.hook,
-            pays_tokens=bool(job.tokens_per_image) or isinstance(user_id, str),
-        )
+        order = order_again(job, pays_tokens=bool(job.tokens_per_image) or isinstance(user_id, str))
+        return replace(order, caller_key=caller_key or job.caller_key, limits=limits, key=key, hook=hook or job.hook)
 
     def delete(self, job_id: str, *, user_id: Whose) -> None:
         """Remove a finished job and its images for good; what it cost stays on record. Raises NotFinished for a live one.
@@ -139,6 +123,27 @@ class JobActions:
         if not may_be_deleted(job):
             raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
         self._eraser.erase(job, Reason.ASKED)
+
+
+def order_again(job: Job, *, pays_tokens: bool) -> Order:
+    """Return the order that asks for an ended job's pictures again. Raises NotFinished for a live one."""
+    if not job.is_terminal:
+        raise NotFinished("The job is still being worked on; cancel it first, or wait for it")
+    return Order(
+        model=job.model,
+        inputs=_restored(job.inputs),
+        options=_restored(job.options),
+        user_id=job.user_id,
+        operation=job.operation,
+        project_id=job.project_id,
+        metadata=job.metadata,
+        retain_days=job.retain_days,
+        web=job.web,
+        caller_key=job.caller_key,
+        retry_of=job.id,
+        hook=job.hook,
+        pays_tokens=pays_tokens,
+    )
 
 
 def _restored(values: dict[str, object]) -> dict[str, object]:

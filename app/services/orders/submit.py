@@ -61,9 +61,9 @@ class Orders:
     _deadline: timedelta
     _now: Callable[[], datetime] = clock.now
 
-    def check(self, order: Order) -> None:
-        """Refuse an order whose words or price are wrong, before anything is stored for it. Raises as `submit` does."""
-        self._prices.price(order, self._now())
+    def check(self, order: Order) -> PricedOrder:
+        """Price an order, or refuse it where its words or its price are wrong; nothing is stored for it. Raises as `submit` does."""
+        return self._prices.price(order, self._now())
 
     def submit(self, order: Order) -> Accepted:
         """Accept an order: check, price, write the job, hold what pays for it, leave it to the workers.
