@@ -93,7 +93,7 @@ class Person:
     def generation(self, generation_id: str) -> Answer:
         return self.data(f"/api/generate/queue/{generation_id}")
 
-    def ended(self, generation_id: str, *, within_s: float = 20.0) -> Answer:
+    def ended(self, generation_id: str, *, within_s: float = 60.0) -> Answer:
         """Return a generation once it has ended and is settled."""
         wait_until(lambda: self.service.document(generation_id)["settlement"] == "done", within_s, f"the end of {generation_id}")
         return self.generation(generation_id)

@@ -53,7 +53,7 @@ class Service:
         found: Answer = answer.json()
         return found
 
-    def ended(self, job_id: str, *, within_s: float = 20.0) -> Answer:
+    def ended(self, job_id: str, *, within_s: float = 60.0) -> Answer:
         """Return the job once it has ended."""
         return wait_until(lambda: job if (job := self.job(job_id))["completedAt"] else None, within_s, f"the end of {job_id}")
 
@@ -70,7 +70,7 @@ class Service:
     def footprint(self) -> tuple[int, int, int]:
         """Return what a refused request must not change: submits at the emulator, jobs, uploads. Waits for what is still on its way."""
         unsettled = {"settlement": {"$ne": "done"}}
-        wait_until(lambda: self.database["jobs"].count_documents(unsettled) == 0, 20, "the end of all jobs")
+        wait_until(lambda: self.database["jobs"].count_documents(unsettled) == 0, 30, "the end of all jobs")
         jobs, uploads = (self.database[name].count_documents({}) for name in ("jobs", "uploads"))
         return self.emulator.stats()["submits"], jobs, uploads
 

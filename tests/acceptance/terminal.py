@@ -69,7 +69,7 @@ class Terminal:
         def found() -> dict[str, Any] | None:
             return next((order for order in self.open_orders() if order["job_ids"]), None)
 
-        return wait_until(found, 15, "an accepted order")
+        return wait_until(found, 30, "an accepted order")
 
     def pictures(self) -> list[str]:
         return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())

@@ -193,7 +193,7 @@ def test_failed_jobs_are_ordered_again_as_a_batch_by_their_ids(client: httpx.Cli
     service.emulator.outcome("content_policy", promptContains=bad)
     first = post(client, {"items": [item(bad, options={"image_size": "square", "seed": 7})]}, **ada).json()
     failed = first["jobIds"][0]
-    wait_until(lambda: service.document(failed)["settlement"] == "done", 20, "the end of the first")
+    wait_until(lambda: service.document(failed)["settlement"] == "done", 30, "the end of the first")
     service.emulator.clear()
 
     told = estimate(client, {"items": [{"jobId": failed}]}, **ada).json()
@@ -220,7 +220,7 @@ def test_jobs_that_cannot_be_ordered_again_are_named_by_their_place(client: http
 
 def test_a_batchs_user_cannot_be_another_than_its_jobs(client: httpx.Client) -> None:
     job_id = post(client, body(1)).json()["jobIds"][0]
-    wait_until(lambda: client.get(f"/api/jobs/{job_id}").json()["completedAt"], 20, "the end of the job")
+    wait_until(lambda: client.get(f"/api/jobs/{job_id}").json()["completedAt"], 30, "the end of the job")
 
     refused = post(client, {"items": [{"jobId": job_id}], "userId": "somebody-else"})
 

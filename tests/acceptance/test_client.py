@@ -107,12 +107,12 @@ def test_an_order_can_be_left_and_canceled(terminal: Terminal) -> None:
     terminal.service.emulator.settings(seconds=60)
     prompt = f"{a_prompt()} [emulator: cancel=stop]"
     left = terminal.document("generate", "flux-pro", prompt, "--async")
-    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in terminal.service.posts(prompt)), 20, "fal to begin")
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in terminal.service.posts(prompt)), 30, "fal to begin")
 
     said, _ = terminal.run("cancel", left["orderId"])
 
     assert said.strip().endswith("fal has been asked to stop; what it finishes all the same is delivered and charged")
-    wait_until(lambda: terminal.service.job(left["jobId"])["status"] != "processing", 20, "the cancel")
+    wait_until(lambda: terminal.service.job(left["jobId"])["status"] != "processing", 30, "the cancel")
     assert terminal.service.job(left["jobId"])["status"] == "canceled"
     assert terminal.document("resume", left["orderId"], code=1)["status"] == "canceled"
 

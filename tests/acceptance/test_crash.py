@@ -50,7 +50,7 @@ def test_a_worker_killed_while_pictures_are_in_the_making_loses_none(service: Se
         service.submit(prompt, options={"num_images": 6, "image_size": "square"}): prompt for prompt in (a_prompt() for _ in range(4))
     }
     for job_id in prompts:
-        wait_until(in_flight(service, job_id), 10, "the submits")
+        wait_until(in_flight(service, job_id), 30, "the submits")
     family = service.stack.pids("worker")
 
     service.stack.kill("worker")
@@ -67,9 +67,9 @@ def test_a_worker_killed_while_pictures_are_in_the_making_loses_none(service: Se
 def test_a_worker_that_is_dead_when_the_pictures_are_done_collects_them_later(service: Service) -> None:
     service.emulator.settings(seconds=0.5)
     job_id = service.submit(prompt := a_prompt())
-    wait_until(in_flight(service, job_id), 10, "the submit")
+    wait_until(in_flight(service, job_id), 30, "the submit")
     service.stack.kill("worker")
-    wait_until(lambda: service.posts(prompt)[0]["state"] == "COMPLETED", 10, "the end at fal")
+    wait_until(lambda: service.posts(prompt)[0]["state"] == "COMPLETED", 30, "the end at fal")
 
     status_without_worker = service.job(job_id)["status"]
     service.stack.start("worker")
@@ -95,7 +95,7 @@ def test_workers_told_to_stop_while_they_start_end(service: Service) -> None:
 
     for after_s in (0.0, 0.05, 0.3):
         parent.start()
-        wait_until(lambda: len(parent.pids()) > 1, 10, "the first worker")
+        wait_until(lambda: len(parent.pids()) > 1, 30, "the first worker")
         time.sleep(after_s)
         parent.kill(signal.SIGTERM)
         endings.append(parent.process.wait(30))
@@ -107,12 +107,12 @@ def test_a_killed_watcher_is_replaced_by_one_that_finds_what_was_ordered_before_
     service.emulator.settings(seconds=1.0)
     prompts = {service.submit(prompt): prompt for prompt in (a_prompt() for _ in range(4))}
     for job_id in prompts:
-        wait_until(in_flight(service, job_id), 10, "the submits")
+        wait_until(in_flight(service, job_id), 30, "the submits")
 
     service.stack.kill("watcher")
     meanwhile = a_prompt()
     prompts[service.submit(meanwhile)] = meanwhile
-    wait_until(lambda: service.posts(meanwhile), 10, "the submit without a watcher")
+    wait_until(lambda: service.posts(meanwhile), 30, "the submit without a watcher")
     service.stack.start("watcher")
 
     for job_id, prompt in prompts.items():
@@ -123,11 +123,11 @@ def test_all_processes_killed_at_once_go_on_with_what_is_ordered_what_is_painted
     ordered, painted, fetched = a_prompt(), a_prompt(), a_prompt()
     service.emulator.fault("file", "hang", promptContains=fetched)
     prompts = {service.submit(fetched): fetched}
-    wait_until(lambda: any(post["fileFetches"] for post in service.posts(fetched)), 10, "the download")
+    wait_until(lambda: any(post["fileFetches"] for post in service.posts(fetched)), 30, "the download")
     service.emulator.settings(seconds=1.0)
     painted_id = service.submit(painted)
     prompts[painted_id] = painted
-    wait_until(in_flight(service, painted_id), 10, "the submit")
+    wait_until(in_flight(service, painted_id), 30, "the submit")
 
     service.stack.kill("worker")
     prompts[service.submit(ordered)] = ordered
@@ -145,7 +145,7 @@ def test_a_script_with_fals_own_client_has_its_picture_though_the_worker_dies_me
     prompt = a_prompt()
     key = accounts_of(service).make_key("a script")[1]
     story = start_story(LOCKED, {}, prompt=prompt, picture=tmp_path / "none", use=(service.stack.base_url, key), steps=["subscribe"])
-    wait_until(lambda: service.posts(f"{prompt} subscribe"), 20, "the submit")
+    wait_until(lambda: service.posts(f"{prompt} subscribe"), 30, "the submit")
 
     service.stack.kill("worker")
     service.stack.start("worker")
@@ -178,7 +178,7 @@ def test_a_web_process_killed_while_a_client_waits_does_not_end_the_work(service
 
     client = threading.Thread(target=wait_in_vain)
     client.start()
-    wait_until(lambda: service.posts(prompt), 10, "the submit")
+    wait_until(lambda: service.posts(prompt), 30, "the submit")
     service.stack.kill("web")
     client.join(10)
     service.stack.start("web")

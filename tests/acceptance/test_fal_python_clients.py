@@ -163,7 +163,7 @@ def outward() -> Iterator[tuple[str, list[str]]]:
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(30)
 
 
 def test_by_environment_alone_an_upload_would_go_to_fal_as_the_page_warns(
@@ -173,7 +173,7 @@ def test_by_environment_alone_an_upload_would_go_to_fal_as_the_page_warns(
     environment = {**fal_environment, "HTTPS_PROXY": proxy, "NO_PROXY": "localhost"}
 
     with start_story(LOCKED, environment, prompt=a_prompt(), picture=portrait, steps=["upload_file"]) as started:
-        wait_until(lambda: asked, 20, "the way out")
+        wait_until(lambda: asked, 30, "the way out")
         started.kill()
 
     assert asked[0] == "CONNECT rest.fal.ai:443 HTTP/1.1"

@@ -192,7 +192,7 @@ def test_a_client_that_hangs_up_does_not_end_the_work(service: Service) -> None:
     head = f"POST {request.url.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     with socket.create_connection((request.url.host, request.url.port or 80)) as wire:
         wire.sendall(head.encode() + b"\r\n" + request.read())
-        wait_until(lambda: service.posts(prompt), 5, "the submit")
+        wait_until(lambda: service.posts(prompt), 30, "the submit")
 
     jobs = wait_until(
         lambda: service.client.get("/api/jobs", params={"userId": user, "status": "completed"}).json()["jobs"], 10, "the job's completion"
@@ -294,10 +294,10 @@ def test_a_picture_in_the_body_is_kept_as_an_upload_and_reaches_fal_as_bytes(ser
 def test_a_cancel_of_what_fal_works_on_is_asked_for_and_told_until_fal_has_decided(service: Service) -> None:
     prompt = f"{a_prompt()} [emulator: seconds=60, cancel=stop]"
     job_id = service.generate({**order(prompt), "async": True}).json()["jobId"]
-    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in service.posts(prompt)), 20, "fal to begin")
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in service.posts(prompt)), 30, "fal to begin")
 
     asked = service.client.post(f"/api/jobs/{job_id}/cancel")
-    wait_until(lambda: service.job(job_id)["status"] == "canceled", 20, "the cancel")
+    wait_until(lambda: service.job(job_id)["status"] == "canceled", 30, "the cancel")
     over = service.client.post(f"/api/jobs/{job_id}/cancel")
 
     assert (asked.status_code, asked.json()["cancelRequested"], asked.json()["message"][:9]) == (202, True, "Canceling")

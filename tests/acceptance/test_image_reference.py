@@ -220,7 +220,7 @@ def test_each_focus_mode_preserves_what_the_document_says(ada: Person, mode: str
 
     ada.ordered(ada.reference_form(prompt=words, referenceType=mode))
 
-    (sent,) = wait_until(lambda: submits_about(ada.service, words), 10, "the submit")
+    (sent,) = wait_until(lambda: submits_about(ada.service, words), 30, "the submit")
     assert kept in sent["arguments"]["prompt"]
 
 

@@ -347,7 +347,7 @@ def test_a_job_that_ends_without_images_is_never_bought_again_by_the_sdk(service
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(sdk.with_options(max_retries=2).images.generate, model="dall-e-3", prompt=prompt)
-        wait_until(lambda: service.posts(prompt), 20, "the order")
+        wait_until(lambda: service.posts(prompt), 30, "the order")
         ordered = service.database["jobs"].find_one({"config.inputs.prompt": prompt}) or {}
         service.client.post(f"/api/jobs/{ordered['_id']}/cancel")
         with pytest.raises(openai.InternalServerError) as failure:

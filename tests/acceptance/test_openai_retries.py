@@ -120,7 +120,7 @@ def test_a_web_process_killed_while_the_sdk_waits_costs_no_second_picture(servic
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(sdk(service, key, max_retries=15).images.generate, prompt=prompt)
-        wait_until(lambda: service.posts(prompt), 20, "the first try")
+        wait_until(lambda: service.posts(prompt), 30, "the first try")
         service.stack.kill("web")
         service.stack.start("web")
         made = waiting.result(90)

@@ -171,7 +171,7 @@ def test_every_operation_that_takes_json_has_an_example(spec: Spec) -> None:
 def test_every_example_is_carried_out_and_answered_as_documented(service: Service, spec: Spec, admin: Answer) -> None:
     wrong, job_id = [], service.submit("a red bicycle")
     pictures = {"imageIds": [image["imageId"] for image in service.ended(job_id)["images"]]}
-    wait_until(lambda: service.document(job_id)["settlement"] == "done", 20, "settlement")
+    wait_until(lambda: service.document(job_id)["settlement"] == "done", 30, "settlement")
     endpoint = {"url": "http://localhost:8099/hooks", "events": ["*"]}
     endpoint_id = service.client.post("/api/webhooks", json=endpoint).json()["id"]
 

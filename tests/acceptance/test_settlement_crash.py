@@ -63,7 +63,7 @@ class Crash:
 
 
 def settled(service: Service, job: Job) -> bool:
-    return bool(wait_until(lambda: service.document(job.id)["settlement"] == "done", 10, "the sweep"))
+    return bool(wait_until(lambda: service.document(job.id)["settlement"] == "done", 30, "the sweep"))
 
 
 def test_the_sweep_captures_what_a_dead_worker_had_delivered(ada: Person) -> None:

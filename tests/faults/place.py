@@ -108,7 +108,7 @@ class Place(Service):
             return [repr(error)]
 
 
-def until_all(place: Place, job_ids: list[str], state: str, within_s: float = 20) -> None:
+def until_all(place: Place, job_ids: list[str], state: str, within_s: float = 60) -> None:
     """Wait until every request of these jobs is in a state."""
     wanted = {"_id": {"$in": job_ids}, "requests": {"$not": {"$elemMatch": {"state": {"$ne": state}}}}}
     wait_until(lambda: place.database["jobs"].count_documents(wanted) == len(job_ids), within_s, f"{state} of {len(job_ids)} jobs")

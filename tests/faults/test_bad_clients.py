@@ -38,7 +38,7 @@ def impatient(shared_place: Place) -> Iterator[Web]:
 
 @pytest.fixture
 def web(place: Place, impatient: Web) -> Web:
-    wait_until(lambda: not impatient.connections(), 5, "the end of earlier connections")
+    wait_until(lambda: not impatient.connections(), 30, "the end of earlier connections")
     return impatient
 
 
@@ -109,7 +109,7 @@ def test_whoever_reads_no_answer_is_dropped(web: Web) -> None:
         client.connect(("127.0.0.1", web.port))
         client.sendall(GET.replace(b"healthz", b"openapi.json") * 100)
 
-        wait_until(web.connections, 5, "the connection")
+        wait_until(web.connections, 30, "the connection")
         wait_until(lambda: not web.connections(), 15, "the end of the connection")
 
 

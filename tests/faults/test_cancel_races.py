@@ -44,7 +44,7 @@ def test_a_hundred_cancels_of_one_job_are_one_cancel(place: Place) -> None:
     place.emulator.settings(seconds=60.0)
     customer, prompt = place.customer(), a_prompt()
     job_id = customer.order(prompt)
-    wait_until(lambda: place.posts(prompt), 20, "the submit")
+    wait_until(lambda: place.posts(prompt), 30, "the submit")
 
     with ThreadPoolExecutor(20) as pool:
         answers = Counter(pool.map(lambda _: customer.cancel(job_id), range(100)))
@@ -60,7 +60,7 @@ def test_a_job_that_fal_finishes_in_spite_of_its_cancel_is_delivered_and_paid_fo
     place.emulator.settings(seconds=2.0)
     customer, prompt = place.customer(), a_prompt()
     job_id = customer.order(prompt)
-    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in place.posts(prompt)), 20, "fal to begin")
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in place.posts(prompt)), 30, "fal to begin")
 
     canceled = customer.cancel(job_id)
     meanwhile = (place.document(job_id)["status"], customer.balance())
@@ -78,7 +78,7 @@ def test_a_cancel_outlives_every_process_and_a_fal_that_does_not_answer(place: P
     place.emulator.settings(seconds=60.0)
     customer, prompt = place.customer(), a_prompt()
     job_id = customer.order(prompt)
-    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in place.posts(prompt)), 20, "fal to begin")
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in place.posts(prompt)), 30, "fal to begin")
 
     place.stack.kill("worker", signal.SIGKILL)
     canceled = customer.cancel(job_id)

@@ -81,7 +81,7 @@ def killed_in_the_middle_of_submits(place: Place, customer: Customer) -> set[str
     prompts = [a_prompt() for _ in range(CUT_OFF)]
     place.emulator.fault("submit", "slow", times=CUT_OFF, seconds=3.0)
     job_ids = {customer.order(prompt) for prompt in prompts}
-    wait_until(lambda: all(place.posts(prompt) for prompt in prompts), 20, "the submits")
+    wait_until(lambda: all(place.posts(prompt) for prompt in prompts), 30, "the submits")
     place.stack.kill("worker")
     place.stack.start("worker")
     return job_ids

@@ -38,7 +38,7 @@ def everything_is_lost_after_a_purchase() -> Told:
         place.stack.start("mongo")
         place.stack.start("worker")
         place.settle_down(90)
-        wait_until(lambda: not receipts(place), 10, "the file's removal")
+        wait_until(lambda: not receipts(place), 30, "the file's removal")
         return Told(kept, in_redis, customer.job(job_id), bought(place, prompt), receipts(place), problems(place))
 
 

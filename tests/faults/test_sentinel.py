@@ -41,13 +41,13 @@ def the_leader_dies() -> Told:
     ):
         before = generated(place)
         waiting = pool.submit(generated, place, f"{a_prompt()} [emulator: seconds=5]")
-        wait_until(lambda: place.database["jobs"].count_documents({"requests.state": "submitted"}) == 1, 20, "a request at fal")
+        wait_until(lambda: place.database["jobs"].count_documents({"requests.state": "submitted"}) == 1, 30, "a request at fal")
         redis.servers[0].end()
         meanwhile = place.client.post("/api/images/generate", json=order(a_prompt())).json()
         wait_until(lambda: leads(redis, 1) and place.readiness()["checks"]["redis"] == "ok", 60, "another leader")
         with listening(place.stack.base_url, {"userId": "user-2"}) as heard:
             after = answered(place, user="user-2")
-            wait_until(lambda: any(name == "generation_completed" for name, _ in heard.events), 20, "the event over Socket.IO")
+            wait_until(lambda: any(name == "generation_completed" for name, _ in heard.events), 30, "the event over Socket.IO")
             names = {name for name, _ in heard.events}
         place.settle_down(SETTLED_S)
         return Told(

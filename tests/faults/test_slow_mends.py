@@ -41,7 +41,7 @@ def a_lock_a_hang_and_a_dead_watcher() -> Told:
         hung = unlucky.order(hang)
         watched = patient.order(a_prompt())
         until_all(place, [watched], "submitted")
-        wait_until(lambda: place.posts(hang), 10, "the submit that hangs")
+        wait_until(lambda: place.posts(hang), 30, "the submit that hangs")
         killed_at = time.monotonic()
         place.stack.kill("watcher")
         jobs = locked_out(place, told, [a_prompt() for _ in range(LOCKED_JOBS)])
@@ -65,7 +65,7 @@ def locked_out(place: Place, told: Told, prompts: list[str]) -> list[str]:
     place.emulator.fault("submit", "locked_403", times=None)
     customer = place.customer()
     jobs = [customer.order(prompt) for prompt in prompts]
-    told.locked = wait_until(lambda: ready if "paused" in (ready := place.readiness())["details"]["provider"] else None, 20, "the pause")
+    told.locked = wait_until(lambda: ready if "paused" in (ready := place.readiness())["details"]["provider"] else None, 30, "the pause")
     time.sleep(1)
     told.while_locked = {place.document(job_id)["status"] for job_id in jobs}
     told.posts_refused = sum(1 for prompt in prompts for post in place.posts(prompt) if post["refusal"])

@@ -74,7 +74,7 @@ def unique_indexes(uri: str) -> set[tuple[str, str]]:
     with client:
         database = client.get_default_database()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: found() >= UNIQUE, 5, "the indexes")
+            wait_until(lambda: found() >= UNIQUE, 30, "the indexes")
         return found()
 
 
@@ -94,7 +94,7 @@ def test_a_web_process_told_to_stop_answers_who_waits_and_the_picture_is_made_al
     prompt = a_prompt()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(post_and_wait, place, prompt)
-        wait_until(lambda: place.posts(prompt), 10, "the submit")
+        wait_until(lambda: place.posts(prompt), 30, "the submit")
 
         place.stack.kill("web", signal.SIGTERM)
         answer = waiting.result(20)
@@ -110,7 +110,7 @@ def test_workers_told_to_stop_finish_the_submit_they_are_in(place: Place) -> Non
     customer, prompt = place.customer(), a_prompt()
     place.emulator.fault("submit", "slow", seconds=2.0, promptContains=prompt)
     job_id = customer.order(prompt)
-    wait_until(lambda: place.posts(prompt), 10, "the submit")
+    wait_until(lambda: place.posts(prompt), 30, "the submit")
 
     place.stack.kill("worker", signal.SIGTERM)
     status = place.stack.process("worker").wait(20)
@@ -125,7 +125,7 @@ def test_workers_told_to_stop_finish_the_submit_they_are_in(place: Place) -> Non
 def test_workers_told_to_stop_finish_the_picture_they_are_fetching(place: Place) -> None:
     customer, prompt = place.customer(), f"{a_prompt()} [emulator: fail=slow_file]"
     job_id = customer.order(prompt)
-    wait_until(lambda: any(post["fileFetches"] for post in place.posts(prompt)), 20, "the download")
+    wait_until(lambda: any(post["fileFetches"] for post in place.posts(prompt)), 30, "the download")
 
     place.stack.kill("worker", signal.SIGTERM)
     status = place.stack.process("worker").wait(30)
@@ -139,7 +139,7 @@ def test_workers_told_to_stop_finish_the_picture_they_are_fetching(place: Place)
 def test_a_watcher_told_to_stop_hands_its_lease_on_at_once(place: Place) -> None:
     place.emulator.settings(seconds=1.0)
     job_id = place.customer().order(a_prompt())
-    wait_until(lambda: place.document(job_id)["requests"][0]["requestId"], 10, "the submit")
+    wait_until(lambda: place.document(job_id)["requests"][0]["requestId"], 30, "the submit")
 
     place.stack.kill("watcher", signal.SIGTERM)
     status = place.stack.process("watcher").wait(20)

@@ -34,7 +34,7 @@ def redis_comes_back_empty() -> Told:
         late = [customer.order(f"{a_prompt()} [emulator: seconds=6]") for _ in range(2)]
         until_all(place, [*early, *late], "submitted")
         waiting = pool.submit(waited_for, place, f"{a_prompt()} [emulator: seconds=8]")
-        wait_until(lambda: place.database["jobs"].count_documents({"status": "processing"}) == 6, 20, "the client's own picture")
+        wait_until(lambda: place.database["jobs"].count_documents({"status": "processing"}) == 6, 30, "the client's own picture")
         with redis_lost(place.stack):
             while_away = place.readiness()
             unsent = [pool.submit(customer.order, a_prompt()) for _ in range(3)]

@@ -74,7 +74,7 @@ def test_a_webhook_five_times_is_one_completion_and_one_charge(place: Place) -> 
     job_id = customer.order(prompt)
 
     place.settle_down(20)
-    wait_until(lambda: len(place.posts(prompt)[0]["deliveries"]) == 5, 20, "five calls")
+    wait_until(lambda: len(place.posts(prompt)[0]["deliveries"]) == 5, 30, "five calls")
     before = place.document(job_id)
     assert [call["status"] for call in place.posts(prompt)[0]["deliveries"]] == [200] * 5
     assert (before["status"], place.document(job_id)["rev"]) == ("completed", before["rev"])
@@ -157,7 +157,7 @@ def test_a_late_call_for_a_canceled_job_brings_nothing_back(place: Place, signer
     place.emulator.fault("webhook", "delayed", seconds=2.0)
     customer, prompt = place.customer(), a_prompt()
     job_id = customer.order(prompt)
-    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in place.posts(prompt)), 20, "fal to begin")
+    wait_until(lambda: any(post["state"] == "IN_PROGRESS" for post in place.posts(prompt)), 30, "fal to begin")
 
     canceled = customer.cancel(job_id)
 
@@ -175,7 +175,7 @@ def an_unknown_job(place: Place) -> tuple[Answer, str]:
     place.emulator.fault("submit", "drop_after_read", times=None, promptContains=prompt)
     place.emulator.fault("webhook", "withheld", times=None, promptContains=prompt)
     job_id = customer.order(prompt)
-    wait_until(lambda: place.document(job_id)["requests"][0]["state"] == "unknown", 10, "the lost answer")
+    wait_until(lambda: place.document(job_id)["requests"][0]["state"] == "unknown", 30, "the lost answer")
     return place.document(job_id), prompt
 
 

@@ -93,7 +93,7 @@ def test_what_is_raised_is_answered_like_an_error_of_the_view(site: Site, where:
 def test_it_is_logged_once_with_its_final_status_and_the_whole_time(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     done = threading.Event()
     threading.Timer(0.35, done.set).start()
-    site.wait = lambda: str(done.wait(5))
+    site.wait = lambda: str(done.wait(30))
 
     with caplog.at_level(logging.INFO, "http"):
         site.client().post("/wait", json=BODY)

@@ -55,12 +55,12 @@ def heard(redis: Redis, channel: str) -> Iterator[list[dict[str, Any]]]:
     thread = threading.Thread(target=hear_one_by_one)
     thread.start()
     try:
-        assert ready.wait(5)
+        assert ready.wait(30)
         yield messages
     finally:
         stop.set()
         redis.publish(channel, b"wake up")
-        thread.join(5)
+        thread.join(30)
 
 
 def tasks(redis: Redis, name: str) -> list[Task]:
@@ -160,7 +160,7 @@ def test_a_socket_event_reaches_the_servers_on_the_message_queue(redis: Redis, p
     event = SocketEvent("generation_progress", room_of("user-1"), {"jobId": "job-1", "progress": 20})
     publisher.publish(publisher.socket_message(event))
 
-    thread.join(5)
+    thread.join(30)
     message = messages[0]
     assert (message["method"], message["event"], message["room"], message["namespace"]) == (
         "emit",

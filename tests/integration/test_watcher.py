@@ -53,7 +53,7 @@ def watching(services: Services) -> Iterator[None]:
 
     with ThreadPoolExecutor(1) as thread:
         ended = thread.submit(asyncio.run, watch())
-        assert is_ready.wait(5)
+        assert is_ready.wait(30)
         try:
             yield
         finally:
@@ -63,7 +63,7 @@ def watching(services: Services) -> Iterator[None]:
             ended.result(timeout=10)
             # In a process of its own it ends with that; it looks every second.
             for hearing in (one for one in threading.enumerate() if one.name == "in-flight"):
-                hearing.join(timeout=5)
+                hearing.join(timeout=30)
 
 
 def in_flight(services: Services, receipts: list[Receipt]) -> set[str]:
@@ -158,6 +158,6 @@ def test_a_new_request_is_noticed_at_once_while_others_hang(gateway: Gateway) ->
 
     with watching(services):
         job = gateway.dispatch(gateway.order())
-        wait_until(lambda: job.id in queued(services, COLLECT_QUEUE), 3)
+        wait_until(lambda: job.id in queued(services, COLLECT_QUEUE), 30)
 
     assert queued(services, COLLECT_QUEUE) == [job.id]

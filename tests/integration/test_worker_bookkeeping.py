@@ -96,7 +96,7 @@ def running_worker(redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def the_worker(redis: Redis) -> Worker:
     """Return the one worker as RQ's tools see it, once it is there."""
-    (found,) = wait_until(lambda: Worker.all(connection=redis, serializer=JSONSerializer), 15)
+    (found,) = wait_until(lambda: Worker.all(connection=redis, serializer=JSONSerializer), 30)
     return found  # type: ignore[no-any-return]
 
 
@@ -191,7 +191,7 @@ def test_rqs_tools_see_the_worker_what_it_is_at_and_what_it_has_done(backing: Ba
 def test_an_idle_worker_does_not_count_as_gone_before_its_next_sign_of_life(backing: Backing, redis: Redis) -> None:
     with running_worker(backing.redis_url):
         enqueued(redis, NOTHING)
-        wait_until(lambda: done(redis) == 1, 15)
+        wait_until(lambda: done(redis) == 1, 30)
 
         worker = the_worker(redis)
         assert redis.ttl(worker.key) > worker.dequeue_timeout
@@ -201,14 +201,14 @@ def test_suspend_stops_a_worker_within_seconds_and_resume_lets_it_go_on(backing:
     enqueued(redis, SLEEP, 400)
 
     with running_worker(backing.redis_url):
-        wait_until(lambda: done(redis) > 0, 15)
+        wait_until(lambda: done(redis) > 0, 30)
         suspend(redis)
-        wait_until(lambda: the_worker(redis).get_state() == "suspended", 4)
+        wait_until(lambda: the_worker(redis).get_state() == "suspended", 30)
         at_rest = done(redis)
         with pytest.raises(AssertionError):
             wait_until(lambda: done(redis) > at_rest, 0.5)
         resume(redis)
-        wait_until(lambda: done(redis) > at_rest, 4)
+        wait_until(lambda: done(redis) > at_rest, 30)
 
     assert 0 < at_rest < 400
 
@@ -218,7 +218,7 @@ def test_a_task_that_was_killed_is_known_and_counts_as_failed_when_its_time_is_o
     started = StartedJobRegistry(queue=queue_in(redis))
 
     with running_worker(backing.redis_url) as process:
-        wait_until(lambda: job.id in started.get_job_ids(), 15)
+        wait_until(lambda: job.id in started.get_job_ids(), 30)
         wait_until(lambda: the_worker(redis).get_current_job_id() == job.id)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)

@@ -92,7 +92,7 @@ def running_emulator(tls_dir: Path, *options: str) -> Iterator[Emulator]:
         finally:
             process.terminate()
             try:
-                process.wait(timeout=5)
+                process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
 

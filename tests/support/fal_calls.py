@@ -23,7 +23,7 @@ def submit(fal: Emulator, endpoint: str = FLUX, *, webhook: str | None = None, *
     return fal.http.post(f"/{endpoint}", json=body, headers=KEY, params={"fal_webhook": webhook} if webhook else None)
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():

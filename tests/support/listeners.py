@@ -63,7 +63,7 @@ def listening(
         client.on(name, lambda data, name=name: heard.add(name, data), namespace=namespace)
     client.on("connect_error", lambda data=None: heard.add("connect_error", data), namespace=namespace)
     try:
-        client.connect(address, auth=dict(auth), transports=list(transports), namespaces=[namespace], wait_timeout=5)
+        client.connect(address, auth=dict(auth), transports=list(transports), namespaces=[namespace], wait_timeout=30)
         yield heard
     finally:
         client.disconnect()
@@ -85,10 +85,10 @@ def listening_in_javascript(address: str, auth: Mapping[str, Any], *, transports
         finally:
             process.stdin.close()
             try:
-                process.wait(timeout=5)
+                process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
-            reader.join(timeout=5)
+            reader.join(timeout=30)
 
 
 def _read(process: subprocess.Popen[str], heard: Heard) -> None:

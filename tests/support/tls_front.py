@@ -32,7 +32,7 @@ def tls_front(target: tuple[str, int], folder: Path, *names: str) -> Iterator[tu
             yield listener.getsockname()[1], folder / "ca.pem"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            accepting.join(5)
+            accepting.join(30)
 
 
 def _accept(listener: socket.socket, context: ssl.SSLContext, target: tuple[str, int]) -> None:

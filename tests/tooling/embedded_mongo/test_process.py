@@ -246,14 +246,14 @@ def test_garbage_closes_its_own_connection_only(tmp_path: Path) -> None:
         address = ("127.0.0.1", int(server.uri.rsplit(":", 1)[1]))
 
         for what, data in GARBAGE.items():
-            with socket.create_connection(address, timeout=5) as connection:
+            with socket.create_connection(address, timeout=30) as connection:
                 connection.sendall(data)
                 try:
                     answer = connection.recv(100)
                 except ConnectionResetError:
                     answer = b""
                 assert answer == b"", what
-        with socket.create_connection(address, timeout=5) as half:
+        with socket.create_connection(address, timeout=30) as half:
             half.sendall(message(b"\0\0\0\0", length=1000))
 
             assert client.test_process.records.find_one() == {"_id": 1}
@@ -264,7 +264,7 @@ def test_a_message_that_arrives_in_pieces_is_answered(tmp_path: Path) -> None:
 
     with mongo_server(tmp_path / "data") as server:
         address = ("127.0.0.1", int(server.uri.rsplit(":", 1)[1]))
-        with socket.create_connection(address, timeout=5) as connection:
+        with socket.create_connection(address, timeout=30) as connection:
             for byte in ping + ping:
                 connection.sendall(bytes([byte]))
             received = b""

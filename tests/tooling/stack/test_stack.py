@@ -104,7 +104,7 @@ def start_parent(tmp_path: Path) -> Iterator[StartParent]:
 
 
 def get(url: str) -> str:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=5)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
     connection.request("GET", "/")
     body = connection.getresponse().read().decode()
     connection.close()
