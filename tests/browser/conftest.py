@@ -35,7 +35,8 @@ class Visitor:
     def __init__(self, service: Service, page: Page, errors: list[str]) -> None:
         self.service = service
         self.page = page
-        self.base_url = service.stack.base_url
+        # As the service names itself in links to pictures: another name would be another host.
+        self.base_url = service.stack.base_url.replace("127.0.0.1", "localhost")
         self.expected: set[int] = set()
         self.offline = False
         self.hosts: set[str] = set()

@@ -34,6 +34,7 @@ export function useAddresses(base) {
       if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
       const target = new URL(link.href);
       if (link.target || link.hasAttribute("download") || target.origin !== location.origin || !isBelow(target.pathname, base)) return;
+      if (target.hash && target.pathname === location.pathname) return; // Within the page, as the skip link.
       event.preventDefault();
       go(target.pathname, Object.fromEntries(target.searchParams));
     };

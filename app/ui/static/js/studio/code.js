@@ -23,8 +23,9 @@ export function Code({ body, problems }) {
   const copied = () => copy(text).then(() => toast("Copied"), tell);
   return html`<div class="stack tight code">
     <div class="chips" role="group" aria-label="Language">${Object.entries(found).map(([name, each]) => html`<button type="button" class="chip" key=${name} aria-pressed=${String(name === language)} onClick=${() => setLanguage(name)}>${each.title}</button>`)}</div>
-    ${text === null ? html`<p class="hint">${why}</p>` : html`<div class="snippet"><pre tabindex="0" aria-label=${`The order in ${found[language].title}`}><code>${text}</code></pre>
-      <button type="button" class="square" aria-label="Copy the code" title="Copy" onClick=${copied}><${Icon} name="copy" /></button></div>`}
+    ${text === null ? html`<p class="hint">${why}</p>` : html`<div class="snippet">
+      <button type="button" class="quiet" aria-label="Copy the code" onClick=${copied}><${Icon} name="copy" />Copy</button>
+      <pre tabindex="0" role="region" aria-label=${`The order in ${found[language].title}`}><code>${text}</code></pre></div>`}
     <p class="hint small">${CREDENTIALS[who?.kind] || ""} Run twice with the same <code>Idempotency-Key</code>, it is one order.${Object.keys(problems).length > 0 && " The form is not complete yet."}</p>
   </div>`;
 }

@@ -28,7 +28,7 @@ export function Create() {
   return html`<h1 class="unseen">Create</h1><div class="create">
     ${models ? html`<${ModelPicker} models=${models} chosen=${chosen} mode=${mode} hasReference=${hasReference}
       onModel=${(name) => edit({ mode: "model", model: name })} onReference=${() => edit({ mode: "reference" })} />` : html`<div class="picker skeleton"></div>`}
-    <section class="making" aria-label="What to make">
+    <section class="making" key=${mode + chosen} aria-label="What to make">
       ${mode === "reference" ? html`<${ReferenceForm} />` : chosen && html`<${ModelForm} key=${chosen} name=${chosen} />`}
     </section>
     <${Strip} />

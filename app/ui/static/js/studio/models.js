@@ -1,10 +1,9 @@
 /** The models of this service: their list, and what each takes. */
 
-import { html, useEffect, useState } from "../../vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { get } from "../api.js";
 import { Icon } from "../parts/icon.js";
 import { usdText } from "../parts/money.js";
-import { secondsText } from "../parts/time.js";
 
 const CATEGORIES = { "text-to-image": "From words", "image-to-image": "From pictures" };
 const PICTURE = /(^|_)images?_urls?$/;
@@ -74,11 +73,13 @@ export function ModelPicker({ models, chosen, mode, hasReference, onModel, onRef
 }
 
 function factsOf(model) {
-  return [usdText(model.costPerImage), model.usualSeconds ? `about ${secondsText(model.usualSeconds)}` : "", needsText(model)].filter(Boolean);
+  return [usdText(model.costPerImage), model.usualSeconds >= 1 ? `about ${Math.round(model.usualSeconds)} s` : "", needsText(model)].filter(Boolean);
 }
 
 function Card({ name, checked, onChoose, title, text, facts, icon }) {
-  return html`<label class="model"><input class="unseen" type="radio" name="model" value=${name} checked=${checked} onChange=${onChoose} />
+  const ref = useRef(null);
+  useEffect(() => void (checked && ref.current?.scrollIntoView({ block: "nearest", inline: "nearest" })), [checked]);
+  return html`<label class="model" ref=${ref}><input type="radio" name="model" value=${name} checked=${checked} onChange=${onChoose} />
     <span class="inner"><strong>${icon && html`<${Icon} name=${icon} />`}${title}</strong><span class="hint">${text}</span><span class="facts number">${facts.map((fact) => html`<span>${fact}</span>`)}</span></span>
   </label>`;
 }

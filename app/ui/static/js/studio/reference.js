@@ -57,7 +57,7 @@ export function ReferenceForm() {
 
 function Focus({ chosen }) {
   return html`<fieldset class="field"><legend>What to keep</legend><div class="focuses">${FOCUSES.map(
-    (focus) => html`<label class="focus" key=${focus.name}><input class="unseen" type="radio" name="focus" value=${focus.name} checked=${chosen === focus.name} onChange=${() => edit({ focus: focus.name })} />
+    (focus) => html`<label class="focus" key=${focus.name}><input type="radio" name="focus" value=${focus.name} checked=${chosen === focus.name} onChange=${() => edit({ focus: focus.name })} />
       <span class="inner"><span class="badge"><${Icon} name=${focus.icon} /></span><strong>${focus.title}</strong><span class="hint">${focus.text}</span></span></label>`,
   )}</div></fieldset>`;
 }

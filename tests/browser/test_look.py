@@ -1,0 +1,111 @@
+"""What every screen owes to everybody: to be read by a screen reader, to fit on a telephone, to be there at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.people import Person
+from tests.acceptance.service import Service, a_prompt
+from tests.support.node import node_folder
+
+SERIOUS = ("serious", "critical")
+#: What somebody would have to scroll for, sideways; what scrolls by itself is meant to.
+BEYOND = """() => [...document.querySelectorAll('main *')]
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.picker, pre, .table-frame, .unseen'))
+  .map((each) => each.outerHTML.slice(0, 120))"""
+FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+LOADED = """() => [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]
+  .reduce((sum, each) => sum + each.transferSize, 0)"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return Path(node_folder() / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def faults(page: Page, axe: str) -> list[str]:
+    """Return what is seriously wrong for somebody who cannot see, or sees little."""
+    page.evaluate(axe)
+    found = json.loads(page.evaluate("axe.run().then((found) => JSON.stringify(found.violations))"))
+    return [
+        f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes']]}" for each in found if each["impact"] in SERIOUS
+    ] + page.evaluate(BEYOND)
+
+
+def running(page: Page) -> None:
+    page.get_by_label("Prompt", exact=True).fill(f"{a_prompt()} [emulator: seconds=60]")
+    page.locator(".order button[type=submit]").click()
+    expect(page.locator(".tile.coming")).to_have_count(1)
+
+
+def failed(page: Page) -> None:
+    page.get_by_label("Prompt", exact=True).fill(f"{a_prompt()} [emulator: fail=content_policy]")
+    page.locator(".order button[type=submit]").click()
+    expect(page.locator(".ended.wrong")).to_have_count(1)
+
+
+def with_options(page: Page) -> None:
+    page.get_by_role("radio", name="flux-lora").check()
+    page.locator("summary").click()
+    page.get_by_role("button", name="Add").click()
+
+
+def as_code(page: Page) -> None:
+    page.get_by_role("button", name="Code").click()
+
+
+def after_a_reference(page: Page) -> None:
+    page.get_by_role("radio", name="After a reference").check()
+
+
+def with_the_menu(page: Page) -> None:
+    page.get_by_role("button", name="Account:").click()
+
+
+def nothing(page: Page) -> None:
+    """Look at the screen as it opens."""
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_the_create_screen_is_fit_for_everybody(visit: Any, service: Service, axe: str, width: int, dark: bool) -> None:
+    visitor = visit(width=width, height=900, dark=dark)
+    page = visitor.open(as_=Person(service))
+    expect(page.locator(".order button[type=submit]")).to_have_text("Generate · 100 tokens")
+
+    found = {}
+    for act in (nothing, running, failed, with_options, as_code, after_a_reference, with_the_menu):
+        act(page)
+        found[act.__name__] = faults(page, axe)
+
+    assert not any(found.values()), found
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, True), (360, False)])
+def test_the_door_is_fit_for_everybody(visit: Any, axe: str, width: int, dark: bool) -> None:
+    visitor = visit(width=width, height=780, dark=dark)
+    options = {"registration": "open", "anonymous": False, "signupTokens": 1000, "tokensPerUsd": 1000}
+    visitor.page.route("**/api/auth/options", lambda route: route.fulfill(json=options))
+    page = visitor.open()
+    expect(page.get_by_label("Email")).to_be_visible()
+
+    at_first = faults(page, axe)
+    page.get_by_role("button", name="Use an API key").click()
+
+    assert at_first == []
+    assert faults(page, axe) == []
+
+
+def test_the_first_screen_is_small_and_soon_there(visitor: Any, ada: Person) -> None:
+    page = visitor.open(as_=ada)
+    expect(page.locator(".order button[type=submit]")).to_have_text("Generate · 100 tokens")
+
+    paint_ms, loaded_bytes = page.evaluate(FIRST_PAINT), page.evaluate(LOADED)
+
+    print(f"first contentful paint {paint_ms:.0f} ms, {loaded_bytes / 1000:.1f} kB in all")
+    assert loaded_bytes < 100_000
+    assert paint_ms < 1_000 * 3  # Two cores are shared by all tests.
