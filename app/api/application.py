@@ -29,7 +29,7 @@ from app.api import (
 from app.api.admin import routes as admin
 from app.api.documents import documented
 from app.api.fal import doors as fal
-from app.api.http import access, bodies, errors, limits, origins, requests
+from app.api.http import access, bodies, errors, limits, not_found, origins, requests
 from app.api.mcp import routes as mcp
 from app.api.openai import routes as openai
 from app.bootstrap import Services
@@ -50,6 +50,7 @@ def build(settings: Settings, services: Services) -> Flask:
     origins.init_app(app, settings.cors_origins, local=not settings.is_production)
     requests.init_app(app)
     errors.init_app(app)
+    not_found.init_app(app)
     mcp.init_app(app)
     origins.check_hosts(app)
     access.init_app(app)

@@ -75,6 +75,15 @@ def ping(redis: Redis) -> None:
         raise QueueUnavailable(_reason(exc)) from exc
 
 
+def eviction_policy(redis: Redis) -> str | None:
+    """Return what Redis does when it is full; None where it does not tell."""
+    try:
+        policy = redis.info("memory").get("maxmemory_policy")
+    except RedisError:
+        return None
+    return None if policy is None else str(policy)
+
+
 def _reason(error: RedisError) -> str:
     """Return why a write failed, for an operator; nothing of what Redis says itself but the first word, its code."""
     if isinstance(error, OutOfMemoryError):

@@ -62,19 +62,19 @@ def month_of(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m")
 
 
-def limit_of(monthly: Decimal | float | str) -> int:
-    """Return a monthly amount in USD as micro-USD. Raises InvalidRequest for a negative, unending, absurd or too fine one."""
+def limit_of(monthly: Decimal | float | str, *, field: str = FIELD) -> int:
+    """Return an amount in USD as micro-USD. Raises InvalidRequest, naming the field, for a negative, unending, absurd or too fine one."""
     try:
         amount = Decimal(str(monthly))
     except InvalidOperation:
-        raise _refused("Must be an amount in USD, such as 25.00") from None
+        raise _refused(field, "Must be an amount in USD, such as 25.00") from None
     if not amount.is_finite() or not 0 <= amount <= MAX_MONTHLY_USD:
-        raise _refused(f"Must be from 0 to {MAX_MONTHLY_USD} USD")
+        raise _refused(field, f"Must be from 0 to {MAX_MONTHLY_USD} USD")
     micros = limit_micros(amount)
     if abs(amount * MICROS_PER_USD - micros) > FLOAT_NOISE_MICROS:
-        raise _refused("Must have 6 decimals at most")
+        raise _refused(field, "Must have 6 decimals at most")
     return micros
 
 
-def _refused(detail: str) -> InvalidRequest:
-    return InvalidRequest(f"{FIELD}: {detail}", [FieldError(f"/{FIELD}", detail)])
+def _refused(field: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {detail}", [FieldError(f"/{field}", detail)])

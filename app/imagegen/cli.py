@@ -19,12 +19,13 @@ import click
 from imagegen import __version__
 from imagegen.bridge import mcp
 from imagegen.collecting import fetch, resume, retry
+from imagegen.doctor import doctor
 from imagegen.fal_env import fal_env
 from imagegen.jobs import cancel, delete, jobs, show
 from imagegen.ordering import batch, generate
 from imagegen.outcomes import Exit, WrongCall
 from imagegen.reading import estimate, models, usage
-from imagegen.session import AS_JSON, OPTIONS, shared_options
+from imagegen.session import AMOUNT, AS_JSON, OPTIONS, shared_options
 from imagegen.showing import show_error
 from imagegen.webhooks import webhook_listen, webhook_verify
 
@@ -66,10 +67,12 @@ def _from(environment: Mapping[str, str]) -> dict[str, Any]:
         name = option.removeprefix("--")
         if text := environment.get(f"IMAGEGEN_{name.upper()}", "").strip():
             found[name] = text
-    try:
-        return {**found, "patience": float(found["patience"])} if "patience" in found else found
-    except ValueError as exc:
-        raise click.UsageError(f"IMAGEGEN_PATIENCE: {found['patience']!r} is no number of seconds") from exc
+    if "patience" in found:
+        try:
+            found["patience"] = AMOUNT.convert(found["patience"], None, None)
+        except click.BadParameter as exc:
+            raise click.UsageError(f"IMAGEGEN_PATIENCE: {exc.message}") from exc
+    return found
 
 
 def _state_folder(environment: Mapping[str, str]) -> Path:
@@ -81,7 +84,7 @@ def _state_folder(environment: Mapping[str, str]) -> Path:
 #: As they are used: to order, to get, to look, to connect.
 COMMANDS = (
     *(generate, batch, resume, fetch, retry),
-    *(jobs, show, cancel, delete, models, estimate, usage),
+    *(jobs, show, cancel, delete, models, estimate, usage, doctor),
     *(mcp, fal_env, webhook_listen, webhook_verify),
 )
 for command in COMMANDS:

@@ -61,6 +61,9 @@ class Gateway:
         params = {name: value for name, value in query.items() if value is not None}
         return _body(self._sent("GET", path, params=params))
 
+    def ask(self, path: str) -> httpx.Response:
+        return self._sent("GET", path)
+
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, key: str | None = None) -> Answer:
         headers = {"Idempotency-Key": key} if key else {}
         if body is None:

@@ -17,7 +17,7 @@ from imagegen.items import explained, sheet_of
 from imagegen.orders import BATCH_PATH, GENERATE_PATH
 from imagegen.outcomes import WrongCall
 from imagegen.placing import place
-from imagegen.session import Session, with_session
+from imagegen.session import AMOUNT, Session, with_session
 from imagegen.sheets import read_rows
 
 FORCE = click.option("--force", is_flag=True, help="Overwrite files that exist.")
@@ -87,7 +87,7 @@ def generate(session: Session, model: str, output: str, *, force: bool, leave: b
 @click.argument("sheet", type=click.Path(path_type=Path), metavar="SHEET")
 @output_option(USUAL_ROW_NAME, " {row} counts the rows from 1, {column} is a cell of the row.")
 @click.option("--model", help="The model of rows that name none.")
-@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Order nothing if it may cost more.")
+@click.option("--max-cost", type=AMOUNT, metavar="USD", help="Order nothing if it may cost more.")
 @FORCE
 @ASYNC
 @with_session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,18 @@ from imagegen.orders import Order, OrderFiles, caller_mark
 from imagegen.outcomes import ClientError, WrongCall
 from imagegen.showing import notice, show_error
 
+
+class Amount(click.FloatRange):
+    """A number of 0 or more that ends: with NaN as patience a command would wait for ever."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no amount", param, ctx)
+        return number
+
+
+AMOUNT = Amount(0)
 DEFAULT_SERVER = "http://localhost:5000"
 DEFAULT_PATIENCE_S = 60.0
 #: Options of `imagegen` itself and of each of its commands; those of a command win.
@@ -25,7 +38,7 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--key", {"metavar": "KEY", "help": "An API key.  [IMAGEGEN_KEY]"}),
     ("--token", {"metavar": "TOKEN", "help": "A user's token, instead of a key.  [IMAGEGEN_TOKEN]"}),
     ("--user", {"metavar": "ID", "help": "Whom orders are for.  [IMAGEGEN_USER; your login name; a token's own user]"}),
-    ("--patience", {"type": click.FloatRange(0), "metavar": "SECONDS", "help": "How long to retry.  [IMAGEGEN_PATIENCE; 60]"}),
+    ("--patience", {"type": AMOUNT, "metavar": "SECONDS", "help": "How long to retry.  [IMAGEGEN_PATIENCE; 60]"}),
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one on each line for lists.")
 
@@ -55,7 +68,7 @@ class Session:
             raise WrongCall("Say whom this is for: --user or IMAGEGEN_USER") from exc
 
     @contextmanager
-    def gateway(self, server: str | None = None) -> Iterator[Gateway]:
+    def gateway(self, server: str | None = None, *, patience_s: float | None = None) -> Iterator[Gateway]:
         headers = {"User-Agent": "imagegen"}
         if self.key:
             headers["X-API-Key"] = self.key.strip()
@@ -63,7 +76,9 @@ class Session:
             headers["Authorization"] = f"Bearer {self.token.strip()}"
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             raise WrongCall("The key or token has characters that none has")
-        with closing(Gateway(server or self.server, headers, patience_s=self.patience_s, tell=notice)) as gateway:
+        with closing(
+            Gateway(server or self.server, headers, patience_s=self.patience_s if patience_s is None else patience_s, tell=notice)
+        ) as gateway:
             yield gateway
 
     def order(self, path: str, body: dict[str, Any], output: str, *, force: bool, **known: Any) -> Order:

@@ -14,7 +14,7 @@ from typing import IO, Any
 import click
 
 from imagegen.outcomes import ClientError, Exit, WrongCall
-from imagegen.session import Session, with_session
+from imagegen.session import AMOUNT, Session, with_session
 from imagegen.showing import emit, notice, say
 from imagegen.signatures import Forged, key_of, verify
 
@@ -125,7 +125,7 @@ def webhook_listen(session: Session, *, port: int, host: str, status: int, secre
 @click.option("--id", "message_id", required=True, metavar="ID", help="The header webhook-id.")
 @click.option("--timestamp", required=True, metavar="SECONDS", help="The header webhook-timestamp.")
 @click.option("--signature", required=True, metavar="V1", help="The header webhook-signature.")
-@click.option("--tolerance", type=click.FloatRange(0), help="How many seconds old it may be; of any age unless given.", metavar="SECONDS")
+@click.option("--tolerance", type=AMOUNT, help="How many seconds old it may be; of any age unless given.", metavar="SECONDS")
 @SECRET_OPTION
 @with_session
 def webhook_verify(

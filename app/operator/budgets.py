@@ -8,10 +8,10 @@ from rich.table import Table
 from app.bootstrap import Services
 from app.domain import budget
 from app.domain.pricing import usd
-from app.operator.running import actor, console, with_services
+from app.operator.running import FILLED, actor, console, with_services
 
-whose_user = click.option("--user", "user_id", metavar="USER_ID", help="The user whose budget it is.")
-whose_key = click.option("--key", "key_id", metavar="KEY_ID", help="The API key whose budget it is.")
+whose_user = click.option("--user", "user_id", type=FILLED, metavar="USER_ID", help="The user whose budget it is.")
+whose_key = click.option("--key", "key_id", type=FILLED, metavar="KEY_ID", help="The API key whose budget it is.")
 
 
 @click.group()

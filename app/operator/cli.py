@@ -1,7 +1,7 @@
 """The operator's commands: `python -m app [COMMAND]`. Without a command it serves.
 
-Exit codes: 0 done, 1 the ledger does not add up or a model is not what fal has, 2 the call or the settings are wrong, or fal or a store
-does not answer.
+Exit codes: 0 done, 1 the ledger does not add up, a model is not what fal has, or the doctor has found something, 2 the call or the settings
+are wrong, or fal or a store does not answer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from app.domain.errors import GatewayError
 from app.operator.audit import audit
 from app.operator.budgets import budgets
 from app.operator.costs import costs
+from app.operator.doctor import doctor
 from app.operator.keys import keys
 from app.operator.registry import registry
 from app.operator.running import settings, with_services
@@ -54,6 +55,7 @@ def cli(context: click.Context) -> None:
 cli.add_command(audit)
 cli.add_command(budgets)
 cli.add_command(costs)
+cli.add_command(doctor)
 cli.add_command(keys)
 cli.add_command(registry)
 cli.add_command(users)

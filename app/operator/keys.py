@@ -15,7 +15,7 @@ from app.domain.api_key import USUAL_SCOPES, ApiKey, KeyTerms, OrderLimits, Scop
 from app.domain.budget import Budget
 from app.domain.clock import rfc3339
 from app.domain.pricing import usd
-from app.operator.running import actor, console, with_services
+from app.operator.running import FILLED, actor, console, with_services
 
 WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
@@ -27,7 +27,14 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--name", required=True, help="What the key is for.")
-@click.option("--user", "users", multiple=True, metavar="USER_ID", help="Only for this userId; may be repeated. The first is the default.")
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    type=FILLED,
+    metavar="USER_ID",
+    help="Only for this userId; may be repeated. The first is the default.",
+)
 @click.option(
     "--scope",
     "scopes",
@@ -36,7 +43,12 @@ def keys() -> None:
     help="May be repeated; generate and read unless given.",
 )
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="Only this model, or those a glob such as 'flux-*' fits; may be repeated."
+    "--model",
+    "models",
+    multiple=True,
+    type=FILLED,
+    metavar="NAME",
+    help="Only this model, or those a glob such as 'flux-*' fits; may be repeated.",
 )
 @click.option("--expires-at", type=WHEN, metavar="TIME", help="When it ends, in UTC: 2027-01-31, or 2027-01-31T12:00:00Z.")
 @click.option("--rate-per-minute", type=click.IntRange(min=1), metavar="N", help="How many requests it may make in a minute.")
@@ -88,13 +100,14 @@ def _terms(
     max_cost_per_order: str | None,
     ip_ranges: tuple[str, ...],
 ) -> KeyTerms:
+    max_micros = None if max_cost_per_order is None else budget.limit_of(max_cost_per_order, field="max-cost-per-order")
     return KeyTerms(
         users=users,
         scopes=tuple(Scope(scope) for scope in dict.fromkeys(scopes)) or USUAL_SCOPES,
         expires_at=expires_at.replace(tzinfo=UTC) if expires_at else None,
         rate_per_minute=rate_per_minute,
         ip_ranges=ip_ranges,
-        orders=OrderLimits(models=models, max_micros=None if max_cost_per_order is None else budget.limit_of(max_cost_per_order)),
+        orders=OrderLimits(models=models, max_micros=max_micros),
     )
 
 

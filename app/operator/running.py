@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import click
 from rich.console import Console
 
 from app.bootstrap import Services
@@ -17,6 +18,20 @@ from app.domain.audit import Actor
 from app.domain.errors import StoreNotReady
 
 console = Console()
+
+
+class Filled(click.ParamType[str]):
+    """A text that is not blank: an empty "$USER_ID" names nobody, and must not become somebody's name."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip():
+            self.fail("is blank; leave it out, or fill it in", param, ctx)
+        return value
+
+
+FILLED = Filled()
 
 
 def settings() -> Settings:

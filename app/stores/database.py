@@ -6,7 +6,8 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import bson
@@ -17,6 +18,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import split_options
 
 from app.config import BadSettings
+from app.domain import clock
 from app.domain.errors import StoreUnavailable
 
 Document = dict[str, Any]
@@ -70,6 +72,25 @@ def ping(database: Database) -> None:
         database.command("ping")
     except PyMongoError as exc:
         raise StoreUnavailable("The database does not answer") from exc
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What a server says of itself; `replica_set` is the name of its set, None without one."""
+
+    version: str
+    replica_set: str | None
+    now: datetime
+
+
+def server_facts(database: Database) -> ServerFacts:
+    """Ask a server for its kind and its clock. Raises StoreUnavailable."""
+    try:
+        hello, build = database.command("hello"), database.command("buildInfo")
+    except PyMongoError as exc:
+        raise StoreUnavailable("The database does not answer") from exc
+    now = hello.get("localTime", clock.now())  # A command's answer has times without a zone; they are UTC.
+    return ServerFacts(str(build.get("version", "?")), hello.get("setName"), now.replace(tzinfo=UTC))
 
 
 def storable(value: Any) -> Any:

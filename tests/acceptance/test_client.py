@@ -149,6 +149,8 @@ def test_a_failed_generation_is_told(terminal: Terminal) -> None:
         (["jobs", "--key", ""], 2, "--key is blank"),
         (["jobs", "--user", " "], 2, "--user is blank"),
         (["--token", "", "jobs"], 2, "--token is blank"),
+        (["jobs", "--patience", "nan"], 2, "nan is no amount"),
+        (["batch", "nowhere.csv", "--max-cost", "nan"], 2, "nan is no amount"),
         (["generate", "flux-pro", "x", "-o", "-"], 2, "give a file name or a folder"),
     ],
 )
@@ -303,6 +305,16 @@ def test_models_prices_jobs_and_usage_are_shown(terminal: Terminal) -> None:
     assert jobs[0] == made["jobId"]
     assert table.splitlines()[0].split("\t")[:3] == ["created UTC", "job", "model"]
     assert terminal.document("usage", "--by", "status")["totals"]["images"] >= 1
+
+
+def test_the_doctor_tells_what_to_do(terminal: Terminal) -> None:
+    well, _ = terminal.run("doctor")
+    away, _ = terminal.run("doctor", "--server", "http://127.0.0.1:9", code=1)
+    unknown, _ = terminal.run("doctor", "--key", "no-such-key", code=1)
+
+    assert [line[:3] for line in well.splitlines()] == ["ok "] * 5
+    assert "start it with scripts/dev" in away
+    assert "python -m app keys create" in unknown
 
 
 def test_a_signed_in_user_orders_for_itself(terminal: Terminal) -> None:

@@ -73,6 +73,7 @@ def test_a_key_is_made_as_narrow_as_it_is_asked_for(run: Operator, accounts: Acc
 
     made = run("keys", "create", "--name", "narrow", *limits, *more)
     wrong = run("keys", "create", "--name", "wrong", "--ip-range=nonsense")
+    nobody = [run("keys", "create", "--name", "wrong", option) for option in ("--user= ", "--model=", "--max-cost-per-order=nan")]
     listed = run("keys", "list")
 
     assert made.returncode == 0, made
@@ -85,6 +86,8 @@ def test_a_key_is_made_as_narrow_as_it_is_asked_for(run: Operator, accounts: Acc
         orders=OrderLimits(models=("flux-*",), max_micros=200_000),
     )
     assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert [(done.returncode, done.stdout) for done in nobody] == [(2, "")] * 3
+    assert "max-cost-per-order: Must be from" in nobody[2].stderr
     for limit in ("users: ada, grace", "scopes: read", "models: flux-*", "60", "USD an order: 0.2", "USD a month: 25.5", "203.0.113.0/24"):
         assert limit in listed.stdout
 

@@ -113,9 +113,17 @@ def job_fault(job: Job) -> Fault:
 
 def told(fault: Fault) -> Response:
     """Return the answer that tells of an error, in the shape that the clients of this path know."""
+    return (_other_shape() or _usual)(fault)
+
+
+def is_of_another_shape() -> bool:
+    """Tell whether errors of this path are told in the shape of somebody else's API."""
+    return _other_shape() is not None
+
+
+def _other_shape() -> Shape | None:
     shapes: Mapping[str, Shape] = current_app.extensions[SHAPES]
-    shape = next((shape for prefix, shape in shapes.items() if request.path.startswith(prefix)), _usual)
-    return shape(fault)
+    return next((shape for prefix, shape in shapes.items() if request.path.startswith(prefix)), None)
 
 
 def body_of(fault: Fault) -> dict[str, Any]:
