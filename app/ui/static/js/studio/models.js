@@ -63,7 +63,7 @@ export function needsText(model) {
  */
 export function ModelPicker({ models, chosen, mode, hasReference, onModel, onReference }) {
   return html`<fieldset class="picker"><legend class="unseen">How to make it</legend>
-    ${byCategory(models).map((group) => html`<div class="group" key=${group.title}><h3>${group.title}</h3>
+    ${byCategory(models).map((group) => html`<div class="group" key=${group.title}><h2>${group.title}</h2>
       ${group.title === CATEGORIES["image-to-image"] && hasReference && html`<${Card} name="after a reference" checked=${mode === "reference"} onChoose=${onReference}
         title="After a reference" text="Keep a subject, a face or the whole picture of yours." facts=${["guided"]} icon="frame" />`}
       ${group.models.map((model) => html`<${Card} key=${model.name} name=${model.name} checked=${mode === "model" && chosen === model.name} onChoose=${() => onModel(model.name)}

@@ -145,7 +145,7 @@ function openai({ server, order, caller, orderKey }) {
     ...(count > 1 ? [`    n=${count},`] : []),
     '    response_format="url",',
     ...(Object.keys(extra).length ? [`    extra_body=${written(extra, PYTHON_WORDS).replaceAll("\n", "\n    ")},`] : []),
-    ...(caller.kind === "user" || names.length ? [] : [`    user=${JSON.stringify(caller.userId)},`]),
+    ...(caller.kind === "user" ? [] : [`    user=${JSON.stringify(caller.userId)},`]),
     `    extra_headers={"Idempotency-Key": "${orderKey}"},`,
   ];
   const variable = caller.kind === "user" ? "IMAGEGEN_TOKEN" : "IMAGEGEN_KEY";
