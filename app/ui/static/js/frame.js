@@ -11,34 +11,35 @@ import { SignIn, SignInAgain } from "./sign_in.js";
 import { useStore } from "./store.js";
 
 /**
- * @param {{name: string, base: string, screens: object[], footer: {href: string, text: string}[], ready: Promise<void>,
+ * @param {{name: string, lead: string, base: string, screens: object[], footer: {href: string, text: string}[], ready: Promise<void>,
  *   allowed?: (who: object) => any}} props `ready`: when it is known who uses the page; `allowed` returns what to show to somebody whom
  *   the page is not for, or nothing
  */
-export function Frame({ name, base, screens, footer, ready, allowed }) {
+export function Frame({ name, lead, base, screens, footer, ready, allowed }) {
   useAddresses(base);
   const who = useStore(session);
   const [begun, setBegun] = useState("waiting");
   const begin = (promise) => promise.then(() => setBegun("ready"), setBegun);
   useEffect(() => void begin(ready), []);
+  const barred = who && allowed?.(who);
   return html`
     <a class="skip" href="#main">Skip to the content</a>
     <header class="top">
       <a class="brand" href=${base}><${Mark} />${name}</a>
-      ${who && html`<${Navigation} screens=${screens} />`}
+      ${who && !barred && html`<${Navigation} screens=${screens} />`}
       ${who && html`<${Account} />`}
     </header>
-    <main id="main" tabindex="-1"><${Inside} ...${{ begun, who, screens, base, name, allowed }} onRetry=${() => location.reload()} /></main>
+    <main id="main" tabindex="-1"><${Inside} ...${{ begun, who, screens, base, name, lead, barred }} onRetry=${() => location.reload()} /></main>
     <footer class="bottom">${footer.map((link) => html`<a href=${link.href}>${link.text}</a>`)}</footer>
     ${who?.ended && html`<${SignInAgain} />`}
     <${Toasts} />`;
 }
 
-function Inside({ begun, who, screens, base, name, allowed, onRetry }) {
+function Inside({ begun, who, screens, base, name, lead, barred, onRetry }) {
   if (begun === "waiting") return null;
   if (begun !== "ready") return html`<${Failure} error=${begun} onRetry=${onRetry} />`;
-  if (!who) return html`<${SignIn} name=${name} />`;
-  return allowed?.(who) || html`<${Screen} key=${who.kind + who.userId} screens=${screens} base=${base} name=${name} />`;
+  if (!who) return html`<${SignIn} name=${name} lead=${lead} />`;
+  return barred || html`<${Screen} key=${who.kind + who.userId} screens=${screens} base=${base} name=${name} />`;
 }
 
 function Mark() {

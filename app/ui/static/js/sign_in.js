@@ -14,8 +14,8 @@ const SENTENCES = {
 };
 
 /** The first screen of somebody whom the page does not know. */
-export function SignIn({ name }) {
-  return html`<section class="door"><h1>${name}</h1><p class="lead">Make pictures, watch them come, and find them again.</p><div class="card"><${SignInForm} /></div></section>`;
+export function SignIn({ name, lead }) {
+  return html`<section class="door"><h1>${name}</h1><p class="lead">${lead}</p><div class="card"><${SignInForm} /></div></section>`;
 }
 
 /** Asked for in the middle of something: what is behind the dialog stays as it is. */

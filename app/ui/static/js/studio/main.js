@@ -9,5 +9,6 @@ const FOOTER = [
   { href: "/operator", text: "Operator" },
   { href: "/api-docs/", text: "API" },
 ];
+const LEAD = "Make pictures, watch them come, and find them again.";
 
-render(html`<${Frame} name="Studio" base="/studio" screens=${screens} footer=${FOOTER} ready=${resume()} />`, document.getElementById("page"));
+render(html`<${Frame} name="Studio" lead=${LEAD} base="/studio" screens=${screens} footer=${FOOTER} ready=${resume()} />`, document.getElementById("page"));
