@@ -76,6 +76,7 @@ from app.services.orders.repeats import Repeats
 from app.services.orders.submit import Orders
 from app.services.orders.web_generation import WebGeneration
 from app.services.people.accounts import Accounts, run_inline
+from app.services.people.former import FormerLogins
 from app.services.people.sessions import BearerTokens, Sessions
 from app.services.people.tickets import Tickets
 from app.services.people.uploads import MEGABYTE, Uploads
@@ -85,6 +86,8 @@ from app.services.pictures.gallery import Gallery
 from app.services.pictures.links import PictureLinks
 from app.services.pictures.previews import Previews
 from app.services.pictures.thumbnails import Thumbnails
+from app.services.privacy.departures import Departures
+from app.services.privacy.export import UserExport
 from app.services.reports.history import History
 from app.services.reports.search import Search
 from app.services.reports.spend import Spend
@@ -95,6 +98,7 @@ from app.stores.batches import BatchStore
 from app.stores.budgets import BudgetStore
 from app.stores.database import Database, connect
 from app.stores.deliveries import DeliveryStore, EndpointStore
+from app.stores.departures import DepartureStore
 from app.stores.fal import DurationStore, FalUserStore
 from app.stores.jobs import BatchJobStore, JobStore
 from app.stores.ledger import LedgerStore
@@ -188,7 +192,7 @@ class Services:
 
     def forget(self) -> int:
         """Delete what has been kept long enough, and finish deletions that were cut off; returns how much. May be repeated."""
-        return self.eraser.sweep() + self.retention.sweep()
+        return self.eraser.sweep() + self.retention.sweep() + self.departures.sweep()
 
     def _take(self, models: Models) -> None:
         self.registry.become(models.registry)
@@ -262,11 +266,15 @@ class Services:
 
     # People and their money
 
+    _departure_store = part(DepartureStore)
+    _former_logins = part(FormerLogins, departures="_departure_store", secret="settings.jwt_secret")  # noqa: S106 - a name, no secret
+
     @built_once
     def accounts(self) -> Accounts:
         return Accounts(
             accounts=self._account_store,
             keys=self._keys,
+            former=self._former_logins,
             is_open=self.settings.registration == "open",
             signup_tokens=self.settings.signup_tokens,
             offload=self.offload,
@@ -413,6 +421,8 @@ class Services:
     history = part(History)
     search = part(Search, accounts="_account_store")
     usage = part(Usage, days="_usage_days")
+    departures = part(Departures, departures="_departure_store", former="_former_logins")
+    user_export = part(UserExport, accounts="_account_store", uploads="_upload_store")
     spend = part(Spend, sums="_spend_store")
 
     # The operator's side

@@ -18,6 +18,7 @@ from app.api import (
     images,
     jobs,
     monitoring,
+    people,
     pictures,
     streams,
     tokens,
@@ -61,7 +62,7 @@ def build(settings: Settings, services: Services) -> Flask:
     for part in (images, pictures, jobs, streams, accounts, generations, tokens):
         api.register_blueprint(part.blueprint)
     api.register_blueprint(generations.templates)
-    for part in (uploads, usage, batches, budgets, endpoints, mcp):
+    for part in (people, uploads, usage, batches, budgets, endpoints, mcp):
         api.register_blueprint(part.blueprint)
     for blueprint in admin.BLUEPRINTS:
         api.register_blueprint(blueprint)

@@ -32,6 +32,8 @@ class Account:
     tokens: int
     created_at: datetime
     disabled: bool = False
+    departing: bool = False
+    """All that is kept of it is being deleted."""
     session_generation: int = 0
     """How often all its sessions have been ended."""
     kept_session: str | None = None

@@ -14,6 +14,7 @@ class Action(StrEnum):
 
     USER_CREATE = "user.create"
     USER_CHANGE = "user.change"
+    USER_DATA_DELETE = "user.data_delete"
     TOKENS_TOPUP = "tokens.topup"
     BUDGET_SET = "budget.set"
     BUDGET_REMOVE = "budget.remove"

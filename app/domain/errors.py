@@ -89,6 +89,12 @@ class Gone(CallerError):
     code = "gone"
 
 
+class BeingDeleted(CallerError):
+    """All that is kept of the user is being deleted."""
+
+    code = "being_deleted"
+
+
 class AlreadyFinished(CallerError):
     code = "already_finished"
 

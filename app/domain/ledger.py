@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -59,3 +60,9 @@ def settlement(user_id: str, job_id: str, *, held: int, used: int, at: datetime)
     if rest := held - used:
         entries.append(entry(id=f"{job_id}:release", type=EntryType.RELEASE, balance=rest, held=-rest))
     return entries
+
+
+def renamed(entry: Entry, name: str) -> Entry:
+    """Return an entry that no job has caused under another name of its user, without anybody's words: its id follows from the one before."""
+    entry_id = f"{name}:signup" if entry.type is EntryType.SIGNUP else f"topup:{hashlib.sha256(f'{name} {entry.id}'.encode()).hexdigest()}"
+    return replace(entry, id=entry_id, user_id=name, notes=None)

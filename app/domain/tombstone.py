@@ -41,6 +41,8 @@ class Tombstone:
     at: datetime
     reason: Reason = Reason.ASKED
     attention_at: datetime | None = None
+    is_cleared: bool = False
+    """Nothing of it is left here; somebody else may still have to be asked."""
     batch_id: str | None = None
     model: str | None = None
     status: JobStatus | None = None

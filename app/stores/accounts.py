@@ -85,6 +85,34 @@ class AccountStore:
         query = {"role": Role.ADMIN.value, "_id": {"$ne": user_id}, "disabled": {"$ne": True}}
         return self._accounts.find_one(query, {"_id": 1}) is not None
 
+    def depart(self, user_id: str, at: datetime, *, kept_session: str | None) -> None:
+        """Begin to delete an account: no token moves any more, and all its sessions end but one. Repeating it changes nothing."""
+        change = _ending_sessions(at, kept=kept_session)
+        change["$set"]["departing"] = True
+        self._accounts.update_one({"_id": user_id, "departing": {"$ne": True}}, change)
+
+    def rename(self, user_id: str, name: str) -> bool:
+        """Put an account without a login in the place of a departing one, with its tokens and nothing else of it.
+
+        False where something is still held in it, or not in the ledger yet. Repeatable.
+        """
+        settled: Document = {"_id": user_id, "departing": True, "holds": {}, "outbox": []}
+        doc = self._accounts.find_one(settled)
+        if doc is None:
+            return self._accounts.find_one({"_id": user_id}, {"_id": 1}) is None
+        empty: Document = {
+            "email": None,
+            "passwordHash": None,
+            "role": Role.USER.value,
+            "disabled": True,
+            "holds": {},
+            "outbox": [],
+            "topups": [],
+        }
+        kept = {"login": f"former:{name}", "tokens": doc["tokens"], "createdAt": doc["createdAt"]}
+        self._accounts.update_one({"_id": name}, {"$setOnInsert": {**empty, **kept}}, upsert=True)
+        return bool(self._accounts.delete_one(settled).deleted_count)
+
     def end_sessions(self, user_id: str, at: datetime) -> None:
         """End all sessions of an account."""
         self._accounts.update_one({"_id": user_id}, _ending_sessions(at, kept=None))
@@ -100,12 +128,17 @@ class AccountStore:
         return bool(self._accounts.update_one({"_id": user_id, "passwordHash": old_hash}, change).matched_count)
 
     def ids_after(self, last_id: str, *, limit: int) -> list[str]:
-        found = self._accounts.find({"_id": {"$gt": last_id}}, {"_id": 1}).sort("_id").limit(limit)
+        """Return accounts by ascending id; a departing one is on its way to another name."""
+        found = self._accounts.find({"_id": {"$gt": last_id}, "departing": {"$ne": True}}, {"_id": 1}).sort("_id").limit(limit)
         return [doc["_id"] for doc in found]
 
 
 def _ending_sessions(at: datetime, *, kept: str | None) -> Document:
     return {"$set": {"sessionsEndedAt": at, "keptSession": kept}, "$inc": {"sessionGeneration": 1}}
+
+
+#: Stands in a revoked key for a user whose data were deleted.
+NOBODY = "former"
 
 
 @store
@@ -130,6 +163,13 @@ class KeyStore:
     def named(self, name: str) -> builtins.list[ApiKey]:
         """Return the keys of a name; it need not be unique."""
         return [_key(doc) for doc in self._keys.find({"name": name}).sort("_id").limit(MAX_NAMESAKES)]
+
+    def release_user(self, user_id: str, at: datetime) -> None:
+        """Revoke the keys that act for this user only, and take it from those of others. Repeatable."""
+        self._keys.update_many({"users": [user_id], "revokedAt": None}, {"$set": {"revokedAt": at}})
+        self._keys.update_many({"users": [user_id]}, {"$set": {"users": [NOBODY]}})
+        # Never the last one: a key without users acts for everybody.
+        self._keys.update_many({"users": user_id, "users.1": {"$exists": True}}, {"$pull": {"users": user_id}})
 
     def revoke(self, key_id: str, at: datetime) -> bool:
         """Revoke a key for good; False where there is none, or it was revoked before."""
@@ -165,6 +205,10 @@ class EndedSessionStore:
         """End a session for good. Repeatable."""
         fields = {"userId": session.user_id, "endedAt": at, "expiresAt": session.expires_at}
         self._ended.update_one({"_id": session.id}, {"$setOnInsert": fields}, upsert=True)
+
+    def forget_user(self, user_id: str) -> None:
+        """Forget which sessions of a user were ended alone: without its account none is good."""
+        self._ended.delete_many({"userId": user_id})
 
     def has(self, session_id: str) -> bool:
         return self._ended.find_one({"_id": session_id}, {"_id": 1}) is not None

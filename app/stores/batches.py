@@ -64,6 +64,12 @@ class BatchStore:
         undone = [BatchState.ACCEPTING.value, BatchState.UNDOING.value]
         self._batches.delete_one({"_id": batch_id, "state": {"$in": undone}})
 
+    def remove_accepted(self, user_id: str) -> bool:
+        """Remove all batches of a user; False where one is just being accepted, or undone."""
+        accepted = [BatchState.OPEN.value, BatchState.CANCELING.value, BatchState.CLOSED.value]
+        self._batches.delete_many({"userId": user_id, "state": {"$in": accepted}})
+        return self._batches.find_one({"userId": user_id}, {"_id": 1}) is None
+
     def due(self, *, now: datetime, limit: int) -> list[Batch]:
         """Return batches that were left in the middle of something, longest waiting first."""
         found = self._batches.find({"attentionAt": {"$lte": now}}).sort("attentionAt").limit(limit)

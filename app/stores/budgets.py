@@ -14,7 +14,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.budget import Budget
-from app.domain.errors import StoreUnavailable
+from app.domain.errors import BeingDeleted, StoreUnavailable
 from app.stores.database import Database, Document, store
 
 #: Jobs whose holds have ended, remembered so that a late repeat of their request does not hold again.
@@ -55,9 +55,21 @@ class BudgetStore:
                 return True
         raise StoreUnavailable("The budget changes too fast to be removed; try again")
 
+    def close(self, budget_id: str, *, month: str) -> None:
+        """Have no order draw on a budget any more, whether it limits anything or not. Repeatable."""
+        self._insert(budget_id, month)
+        self._budgets.update_one({"_id": budget_id}, {"$set": {"closed": True}})
+
+    def forget(self, budget_id: str) -> bool:
+        """Remove a closed budget in which nothing is held; False where something is."""
+        self._budgets.delete_one({"_id": budget_id, "closed": True, "holds": {}})
+        return self._budgets.find_one({"_id": budget_id}, {"_id": 1}) is None
+
     def in_force(self, budget_ids: Iterable[str], *, month: str) -> list[Budget]:
-        """Return those of the named budgets that are in force: one indexed read."""
-        found = self._budgets.find({"_id": {"$in": list(budget_ids)}}, _SHOWN)
+        """Return those of the named budgets that are in force: one indexed read. Raises BeingDeleted where one is closed."""
+        found = list(self._budgets.find({"_id": {"$in": list(budget_ids)}}, {**_SHOWN, "closed": 1}))
+        if any(doc.get("closed") for doc in found):
+            raise BeingDeleted("All that is kept of this user is being deleted: nothing can be ordered for it until that is done")
         return [_budget(doc, month) for doc in found if doc["limitMicros"] is not None]
 
     def after(self, last_id: str, *, month: str, limit: int, without: Iterable[Mapping[str, Any]] = ()) -> list[Budget]:

@@ -134,6 +134,9 @@ class EndpointStore:
         self._secrets.insert(OwnSecrets(id=owner, secrets=(secret,)))
         return self.own_secrets(owner)
 
+    def remove_secrets(self, owner: str) -> None:
+        self._secrets.collection.delete_one({"_id": owner})
+
     def change_secrets(self, owner: str, evolve: Callable[[tuple[Secret, ...]], tuple[Secret, ...]]) -> None:
         self._secrets.change(owner, lambda own: replace(own, secrets=evolve(own.secrets)))
 
@@ -225,6 +228,13 @@ class DeliveryStore:
     def remove_of_job(self, job_id: str) -> None:
         """Remove what was sent of a job, and what was to be."""
         self._deliveries.collection.delete_many({"jobId": job_id})
+
+    def remove_of_owner(self, owner: str) -> None:
+        """Remove what the hooks of an owner's orders were sent, and were to be."""
+        self._deliveries.collection.delete_many({"lane": {"$gte": f"{owner} ", "$lt": f"{owner}!"}, "owner": owner})
+
+    def remove_of_endpoint(self, endpoint_id: str) -> None:
+        self._deliveries.collection.delete_many({"endpointId": endpoint_id})
 
     def end_pending(self, endpoint_id: str, status: DeliveryStatus, reason: str, *, now: datetime, log_days: int) -> None:
         """Give up what an endpoint was to be sent yet; what is being sent just now ends by itself."""

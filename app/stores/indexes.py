@@ -45,6 +45,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("uploadIds", ASCENDING)], sparse=True),
         IndexModel([("retainUntil", ASCENDING)], sparse=True),
     ],
+    "departures": [IndexModel([("attentionAt", ASCENDING)])],
     "deletedJobs": [
         IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("batchId", ASCENDING)], sparse=True),

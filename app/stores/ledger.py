@@ -17,7 +17,7 @@ from typing import Any
 from pymongo import DESCENDING, ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.domain.ledger import Balance, Entry, EntryType
+from app.domain.ledger import Balance, Entry, EntryType, renamed
 from app.stores.database import Database, Document, store
 from app.stores.records import document_of, record_of
 
@@ -25,6 +25,8 @@ from app.stores.records import document_of, record_of
 REMEMBERED_TOPUPS = 200
 STILL_TRIES = 40
 DUPLICATE_KEY = 11000
+#: An account that is being deleted takes nothing new.
+STAYING: Document = {"departing": {"$ne": True}}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class LedgerStore:
         if self.is_written(first.id):
             return None  # Its hold may have ended meanwhile; a late repeat must not take the tokens again.
         return self._apply(
-            {"_id": first.user_id, "tokens": {"$gte": total}, f"holds.{first.job_id}": {"$exists": False}},
+            {"_id": first.user_id, "tokens": {"$gte": total}, f"holds.{first.job_id}": {"$exists": False}, **STAYING},
             {
                 "$inc": {"tokens": -total},
                 "$set": {f"holds.{entry.job_id}": entry.held for entry in entries},
@@ -91,12 +93,14 @@ class LedgerStore:
         """Add tokens once per entry id; returns the entry as first asked for, which a repeat must match. Raises KeyError: no such user."""
         if known := self._ledger.find_one({"_id": entry.id}):
             return _entry(known)
-        if self._accounts.find_one({"_id": entry.user_id}, {"_id": 1}) is None:
+        if self._accounts.find_one({"_id": entry.user_id, **STAYING}, {"_id": 1}) is None:
             raise KeyError(entry.user_id)
         first = self._first_topup(entry)
         if (first.user_id, first.balance) == (entry.user_id, entry.balance):
             remember = {"$push": {"topups": {"$each": [entry.id], "$slice": -REMEMBERED_TOPUPS}}}
-            self._apply({"_id": entry.user_id, "topups": {"$ne": entry.id}}, {"$inc": {"tokens": entry.balance}, **remember}, [first])
+            self._apply(
+                {"_id": entry.user_id, "topups": {"$ne": entry.id}, **STAYING}, {"$inc": {"tokens": entry.balance}, **remember}, [first]
+            )
         return first
 
     def _first_topup(self, entry: Entry) -> Entry:
@@ -123,6 +127,24 @@ class LedgerStore:
         found = {doc["_id"]: _entry(doc) for doc in self._ledger.find({"_id": {"$in": ids}})}
         return [found[entry_id] for entry_id in ids if entry_id in found]
 
+    def rename(self, user_id: str, name: str, *, limit: int) -> int:
+        """Move up to `limit` entries of a user to another name, without what somebody wrote into them; returns how many. Repeatable."""
+        docs = list(self._ledger.find({"userId": user_id}).limit(limit))
+        of_jobs = [doc["_id"] for doc in docs if doc["jobId"] is not None]
+        self._ledger.update_many({"_id": {"$in": of_jobs}}, {"$set": {"userId": name, "notes": None}})
+        for doc in docs:
+            if doc["jobId"] is None:  # The ids of sign-ups and top-ups hold the user's, or what their key says.
+                moved = entry_document(renamed(_entry(doc), name))
+                self._ledger.update_one({"_id": moved.pop("_id")}, {"$setOnInsert": moved}, upsert=True)
+                self._ledger.delete_one({"_id": doc["_id"]})
+                self._topups.delete_one({"_id": doc["_id"]})
+        return len(docs)
+
+    def drain_account(self, user_id: str) -> None:
+        """Copy to the ledger what an account's outbox still has."""
+        if (doc := self._accounts.find_one({"_id": user_id}, {"outbox": 1})) and doc["outbox"]:
+            self._copied(user_id, doc["outbox"])
+
     def drain(self, *, before: datetime, limit: int) -> int:
         """Copy to the ledger what a crash left in outboxes; returns how many accounts."""
         found = list(self._accounts.find({"outboxAt": {"$lte": before}}, {"outbox": 1}).limit(limit))
@@ -148,7 +170,7 @@ class LedgerStore:
         found = None
         for attempt in range(STILL_TRIES):
             account = self._accounts.find_one({"_id": user_id})
-            if account is None or (found := self._difference(account)) is None:
+            if account is None or account.get("departing") or (found := self._difference(account)) is None:
                 return None
             if self._accounts.find_one({"_id": user_id}) == account:
                 return found

@@ -37,11 +37,20 @@ class Tombstones:
         found = self._deleted.find({"attentionAt": {"$lte": now}}).sort("attentionAt").limit(limit)
         return [record_of(Tombstone, doc) for doc in found]
 
-    def attend(self, stone: Tombstone, until: datetime | None) -> bool:
-        """Put off the next look at a tombstone, or, with None, say that nothing is left; False where another was faster."""
+    def attend(self, stone: Tombstone, until: datetime | None, *, is_cleared: bool) -> bool:
+        """Put off the next look at a tombstone, or, with None, say that nothing is left; False where another was faster.
+
+        `is_cleared`: nothing of it is left here.
+        """
         unchanged = {"_id": stone.id, "attentionAt": stone.attention_at}
-        change: Document = {"$set": {"attentionAt": until}} if until else {"$unset": {"attentionAt": ""}}
+        noted = {"isCleared": is_cleared}
+        change: Document = {"$set": {**noted, "attentionAt": until}} if until else {"$set": noted, "$unset": {"attentionAt": ""}}
         return bool(self._deleted.update_one(unchanged, change).matched_count)
+
+    def is_any_open(self, user_id: str) -> bool:
+        """Tell whether something of a user's deleted jobs is still here."""
+        query = {"userId": user_id, "attentionAt": {"$exists": True}, "isCleared": {"$ne": True}}
+        return self._deleted.find_one(query, {"_id": 1}) is not None
 
     def of_user(self, user_id: str, *, limit: int) -> list[Tombstone]:
         return [record_of(Tombstone, doc) for doc in self._deleted.find({"userId": user_id}).sort("_id").limit(limit)]

@@ -145,6 +145,14 @@ class UploadStore:
         """Return what a dead process left half stored or half removed: records nobody worked on since `before`."""
         return [_upload(doc) for doc in self._uploads.find(_stale(before)).limit(limit)]
 
+    def of_user(self, user_id: str, limit: int) -> list[Upload]:
+        """Return uploads of a user in whatever state."""
+        return [_upload(doc) for doc in self._uploads.find({"userId": user_id}).limit(limit)]
+
+    def claim_any(self, upload_id: str, *, now: datetime) -> Upload | None:
+        """Begin the removal of an upload in whatever state, one that is being stored or removed as well."""
+        return self._claimed({"_id": upload_id}, now)
+
     def release(self, upload_id: str) -> None:
         """Give up a claimed removal for now: whoever comes next may go on with it at once."""
         self._uploads.update_one({"_id": upload_id, "state": State.REMOVING}, {"$set": {"changedAt": NEVER}})

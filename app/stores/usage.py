@@ -7,7 +7,7 @@ and `open`: the counts that are not confirmed yet. A record's `countedBy` says w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -60,6 +60,13 @@ class UsageStore:
         changed = {"_id": job_id, "version": {"$gte": 1}, "billedMicros": {"$ne": micros}}
         update = {"$set": {"billedMicros": micros, "paidMicros": micros, "due": 1}, "$inc": {"version": 1}}
         self._usage.update_one(changed, update)
+
+    def rename(self, job_ids: Sequence[str], name: str) -> bool:
+        """Move the records of jobs to another name of their user; False where one is still to be counted for the operator's sums."""
+        if self._usage.find_one({"_id": {"$in": list(job_ids)}, "due": 1}, {"_id": 1}):
+            return False
+        self._usage.update_many({"_id": {"$in": list(job_ids)}}, {"$set": {"userId": name}})
+        return True
 
 
 #: In the order of `JobStatus`, so that rows always come in the same.
@@ -138,6 +145,20 @@ class UsageDayStore:
         if by is GroupBy.STATUS:
             return [(status.value, tally) for _, tallies in found for status, tally in tallies.items() if tally.jobs]
         return [(str(key), sum(tallies.values(), Tally())) for key, tallies in found]
+
+    def rename(self, user_id: str, name: str, *, limit: int) -> int | None:
+        """Move up to `limit` days of a user to another name; returns how many, or None where one has a count that is not confirmed.
+
+        Repeatable. For a moment a day stands under both names: it is never lost.
+        """
+        docs = list(self._days.find({"userId": user_id}).limit(limit))
+        if any(doc.get("open") for doc in docs):
+            return None
+        for doc in docs:
+            moved = {**doc, "_id": id_of(doc["day"], name, doc["model"]), "userId": name}
+            self._days.replace_one({"_id": moved["_id"]}, moved, upsert=True)
+            self._days.delete_one({"_id": doc["_id"]})
+        return len(docs)
 
     def page(self, user_id: Whose, period: Period, *, after_id: str | None, limit: int) -> tuple[list[UsageRow], str | None]:
         """Return the rows of up to `limit` documents by ascending day, and the id the next page is after; None at the end."""

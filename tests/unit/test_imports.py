@@ -42,6 +42,7 @@ ROOMS = {
     "reports": {"reports"},
     "pictures": {"pictures", "reports"},
     "erasure": {"erasure", "people"},
+    "privacy": {"privacy", "erasure", "orders", "people", "reports"},
     "orders": {"orders", "money", "people", "events", "erasure"},
     "deliveries": {"deliveries", "pictures"},
     # What operators ask and do, by the services that there are: it may use all of them, and none knows of it.

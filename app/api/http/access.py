@@ -11,6 +11,7 @@ from flask import Flask, current_app, request
 from app.api.http.auth import caller
 from app.api.http.limits import spend_request_of
 from app.domain.api_key import Scope
+from app.domain.errors import BeingDeleted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,12 +29,14 @@ SECURITY_SCHEMES = {
 class Access:
     """`scope` None: a route for everybody, without any credential. `user`: only for somebody who has signed in.
 
-    `any_scope`: for every caller; the view itself asks for the scope of what it is told to do.
+    `any_scope`: for every caller; the view itself asks for the scope of what it is told to do. `departing`: also for a user whose data are
+    being deleted.
     """
 
     scope: Scope | None
     user: bool = False
     any_scope: bool = False
+    departing: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -53,6 +56,11 @@ def needs_user(scope: Scope) -> Callable[[F], F]:
 def needs_caller(view: F) -> F:
     """Let every caller in; the view asks for scopes, each of its tools for another."""
     return _stating(Access(None, any_scope=True))(view)
+
+
+def needs_caller_even_departing(view: F) -> F:
+    """Let every caller in, also one whose data are being deleted."""
+    return _stating(Access(None, any_scope=True, departing=True))(view)
 
 
 def open_to_all(view: F) -> F:
@@ -95,6 +103,8 @@ def _let_in() -> None:
     who = caller()
     if access.user:
         who.require_account()
+    if who.account and who.account.departing and not access.departing:
+        raise BeingDeleted("This account is being deleted")
     if access.scope is not None:
         who.require_scope(access.scope)
     spend_request_of(who)

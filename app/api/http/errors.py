@@ -23,6 +23,7 @@ log = logging.getLogger("http")
 STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.NotFound, 404),
     (errors.Gone, 410),
+    (errors.BeingDeleted, 409),
     (errors.AlreadyFinished, 409),
     (errors.NotFinished, 409),
     (errors.EmailTaken, 409),

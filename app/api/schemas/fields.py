@@ -6,6 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.domain.errors import FieldError, InvalidRequest
+
 MAX_USER_ID_CHARS = 256
 MAX_METADATA_KEYS = 50
 MAX_RETAIN_DAYS = 36500
@@ -40,6 +42,14 @@ def user_id_field(**kwargs: Any) -> ma.fields.String:
 
 def text_field(key: str, longest: int = 128) -> ma.fields.String:
     return ma.fields.String(data_key=key, load_default=None, validate=[ma.validate.Length(1, longest), no_nul])
+
+
+def checked_user_id(user_id: str) -> str:
+    """Return a user's id out of an address. Raises InvalidRequest for what cannot be one."""
+    try:
+        return str(user_id_field().deserialize(user_id))
+    except ma.ValidationError as exc:
+        raise InvalidRequest(f"userId: {exc.messages[0]}", [FieldError("/userId", str(exc.messages[0]))]) from exc
 
 
 class WholeNumber(ma.fields.Integer):

@@ -63,7 +63,7 @@ class Eraser:
         except ServiceError:
             log.warning("a job is deleted, what is left of it goes later", extra={"job_id": job.id}, exc_info=True)
             return False
-        self._tombstones.attend(stone, self._now() if self._has_more(stone) else None)
+        self._tombstones.attend(stone, self._now() if self._has_more(stone) else None, is_cleared=True)
         return True
 
     def sweep(self) -> int:
@@ -77,14 +77,14 @@ class Eraser:
         return len(due)
 
     def _go_on(self, stone: Tombstone) -> None:
-        if not self._tombstones.attend(stone, until := self._now() + LOST_AFTER):
+        if not self._tombstones.attend(stone, until := self._now() + LOST_AFTER, is_cleared=stone.is_cleared):
             return
         job = self._jobs.get(stone.id)
         stone = self._buried(job, stone.reason) if job else replace(stone, attention_at=until)
         self._remove(stone)
         waits = [self._has_asked_fal(stone), self._has_dropped_uploads(stone)]
         again = max((wait for wait in waits if wait), default=None)
-        self._tombstones.attend(stone, self._now() + again if again else None)
+        self._tombstones.attend(stone, self._now() + again if again else None, is_cleared=True)
 
     def _buried(self, job: Job, reason: Reason) -> Tombstone:
         """Write a job's tombstone, then remove the job; where it changes in between (its cost, say), both anew."""

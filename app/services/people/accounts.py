@@ -46,6 +46,13 @@ class Guesses(Protocol):
         """Count one more."""
 
 
+class FormerUsers(Protocol):
+    """Knows again who has had an account that was deleted."""
+
+    def left_at(self, login: str) -> datetime | None:
+        """Return when; None for somebody new."""
+
+
 def run_inline(call: Callable[..., Any], *args: Any) -> Any:
     """Run a call here and now: the offload of processes that nobody waits for."""
     return call(*args)
@@ -62,6 +69,7 @@ class Accounts:
 
     _accounts: AccountStore
     _keys: KeyStore
+    _former: FormerUsers | None = None
     _is_open: bool = True
     _signup_tokens: int = 1000
     _offload: Callable[..., Any] = run_inline
@@ -97,6 +105,8 @@ class Accounts:
             raise Unauthorized(WRONG_LOGIN)
         if found[0].disabled:
             raise Unauthorized("This account is disabled")
+        if found[0].departing:
+            raise Unauthorized("This account is being deleted")
         return found[0]
 
     def change_password(self, account: Account, current: str, new: str, *, kept_session: str, guesses: Guesses | None = None) -> None:
@@ -111,14 +121,18 @@ class Accounts:
         if not self._accounts.change_password(account.id, old_hash, new_hash, kept_session=kept_session, at=self._now()):
             raise Unauthorized(WRONG_CURRENT)  # Changed by somebody else in this moment.
 
-    def outside_user(self, subject: str, email: str | None) -> Account:
+    def outside_user(self, subject: str, email: str | None, *, issued_at: datetime | None) -> Account:
         """Return the account of an outside identity provider's user, opened at the first sight of it. Its id is the subject.
 
-        Raises Unauthorized where the subject is the id of one of our own accounts: the provider must not speak for those.
+        Raises Unauthorized where the subject is the id of one of our own accounts: the provider must not speak for those. So it does where
+        the user's data were deleted since its token was issued, or where that does not say when.
         """
         login = f"sub:{subject}"
         account = self._accounts.get(subject)
         if account is None:
+            left_at = self._former.left_at(login) if self._former else None
+            if left_at is not None and (issued_at is None or issued_at <= left_at):
+                raise Unauthorized("What was kept of this user is deleted; sign in again to begin anew")
             try:
                 return self._opened(subject, login, email, None)
             except EmailTaken:
@@ -191,9 +205,11 @@ class Accounts:
             raise NotFound("No such key, or it was revoked before")
 
     def _opened(self, user_id: str, login: str, email: str | None, password_hash: str | None) -> Account:
+        """Open an account; whoever had one before, and had it deleted, has had its free tokens."""
         now = self._now()
-        account = Account(id=user_id, login=login, email=email, role=Role.USER, tokens=self._signup_tokens, created_at=now)
-        self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, self._signup_tokens, now))
+        tokens = 0 if self._former and self._former.left_at(login) else self._signup_tokens
+        account = Account(id=user_id, login=login, email=email, role=Role.USER, tokens=tokens, created_at=now)
+        self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, tokens, now))
         return account
 
     def _found(self, email: str) -> tuple[Account, str | None] | None:

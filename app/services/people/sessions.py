@@ -94,7 +94,8 @@ class BearerTokens:
         subject, email = claims["sub"], claims.get("email")
         if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or "\0" in subject:
             raise Unauthorized("The token's subject cannot be used")
-        account = self._accounts.outside_user(subject, email if isinstance(email, str) else None)
+        issued_at = _moment(claims["iat"]) if "iat" in claims else None
+        account = self._accounts.outside_user(subject, email if isinstance(email, str) else None, issued_at=issued_at)
         return account, _session(token, account, claims, generation=None)
 
 

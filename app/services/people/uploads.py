@@ -207,6 +207,14 @@ class Uploads:
             self._remove(claimed)
         return claimed is not None
 
+    def drop_all(self, user_id: str, *, limit: int) -> int:
+        """Remove up to `limit` uploads of a user, whoever is just storing them; returns how many. Raises StorageUnavailable."""
+        found = self._store.of_user(user_id, limit)
+        for upload in found:
+            if claimed := self._store.claim_any(upload.id, now=self._now()):
+                self._remove(claimed)
+        return len(found)
+
     def sweep(self, *, older_than: timedelta = ABANDONED_AFTER, limit: int = 100) -> int:
         """Remove what dead processes left half stored or half removed; returns how many. Safe to repeat and to race."""
         before, removed = self._now() - older_than, 0
