@@ -63,6 +63,6 @@ def settlement(user_id: str, job_id: str, *, held: int, used: int, at: datetime)
 
 
 def renamed(entry: Entry, name: str) -> Entry:
-    """Return an entry that no job has caused under another name of its user, without anybody's words: its id follows from the one before."""
+    """Return an entry that no job has caused under another name, without anybody's words. Its id follows from the one before."""
     entry_id = f"{name}:signup" if entry.type is EntryType.SIGNUP else f"topup:{hashlib.sha256(f'{name} {entry.id}'.encode()).hexdigest()}"
     return replace(entry, id=entry_id, user_id=name, notes=None)

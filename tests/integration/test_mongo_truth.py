@@ -236,7 +236,7 @@ def call(method: Callable[..., Any], known: dict[str, Any]) -> None:
     asked = {name: parameter for name, parameter in inspect.signature(method).parameters.items() if parameter.default is parameter.empty}
     kinds: dict[str, Any] = {"str": "x", "int": 1, "bool": True, "datetime": clock.now(), "Sequence[str]": ["x"], "Iterable[str]": ["x"]}
     values = {name: known[name] if name in known else kinds.get(str(parameter.annotation)) for name, parameter in asked.items()}
-    with contextlib.suppress(StoreUnavailable, EmailTaken):  # What a race or a missing document leads to is not asked here.
+    with contextlib.suppress(StoreUnavailable, EmailTaken, KeyError):  # What a race or a missing document leads to is not asked here.
         method(**values)
 
 

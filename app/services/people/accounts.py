@@ -121,7 +121,7 @@ class Accounts:
         if not self._accounts.change_password(account.id, old_hash, new_hash, kept_session=kept_session, at=self._now()):
             raise Unauthorized(WRONG_CURRENT)  # Changed by somebody else in this moment.
 
-    def outside_user(self, subject: str, email: str | None, *, issued_at: datetime | None) -> Account:
+    def outside_user(self, subject: str, email: str | None, *, issued_at: datetime | None = None) -> Account:
         """Return the account of an outside identity provider's user, opened at the first sight of it. Its id is the subject.
 
         Raises Unauthorized where the subject is the id of one of our own accounts: the provider must not speak for those. So it does where
