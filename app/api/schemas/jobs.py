@@ -218,6 +218,9 @@ class JobAnswer(Answer):
     config = shows(ma.fields.Dict(), config_of)
     images = ma.fields.List(ma.fields.Nested(ImageAnswer))
     charged_micros = Usd(data_key="cost", metadata={"description": "USD, what the user is charged."})
+    tokens_used = ma.fields.Integer(
+        data_key="tokensUsed", metadata={"description": "Tokens, what a signed-in user is charged; 0 for others."}
+    )
     cost_detail = shows(ma.fields.Nested(CostDetailAnswer, data_key="costDetail"), lambda job: job)
     failure = ma.fields.Nested(FailureAnswer, data_key="error", allow_none=True)
     project_id = ma.fields.String(data_key="projectId", allow_none=True)

@@ -10,7 +10,7 @@ from app.api.http.answers import Answer, DownloadLink, Link, ThumbnailLink, Usd,
 from app.api.http.paging import CursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.images import ProvenanceAnswer
-from app.api.schemas.jobs import JobFilterQuery, config_of
+from app.api.schemas.jobs import JobFilterQuery, config_of, processing_ms
 from app.domain.job_filter import prompt_of
 from app.pictures.inspect import EXTENSIONS
 from app.pictures.thumbnail import SIZES
@@ -48,6 +48,11 @@ class GeneratedPicture(Answer):
     seed = ma.fields.String(allow_none=True, metadata={"description": "The seed the model told, as text: it may exceed 64 bits."})
     config = shows(ma.fields.Dict(), lambda picture: config_of(picture.job))
     job_cost = Usd(data_key="jobCost", attribute="job.charged_micros", metadata={"description": "USD charged for its whole job."})
+    job_tokens = ma.fields.Integer(
+        data_key="jobTokens", attribute="job.tokens_used", metadata={"description": "Tokens charged for its whole job; 0 where USD are."}
+    )
+    request_id = ma.fields.String(data_key="requestId", allow_none=True, metadata={"description": "fal's id of the request that made it."})
+    processing_time_ms = shows(ma.fields.Integer(data_key="processingTimeMs", allow_none=True), lambda picture: processing_ms(picture.job))
     project_id = ma.fields.String(data_key="projectId", attribute="job.project_id", allow_none=True)
     metadata = ma.fields.Dict(attribute="job.metadata")
     batch_id = ma.fields.UUID(data_key="batchId", attribute="job.batch_id", allow_none=True)

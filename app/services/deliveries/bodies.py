@@ -32,6 +32,7 @@ def job_body(job: Job, links: PictureLinks, *, own_url: str) -> dict[str, Any]:
         "config": {"model": job.model, "inputs": job.inputs, "options": job.options, "estimatedCost": usd(job.quote.micros)},
         "images": [_image(image, links) for image in job.images],
         "cost": usd(job.charged_micros),
+        "tokensUsed": job.tokens_used,
         "costDetail": {
             "estimated": usd(job.quote.cost_micros),
             "actual": usd(job.actual.micros) if job.actual else None,

@@ -10,6 +10,7 @@ from attrs import define
 from app.domain import clock, keys
 from app.domain.account import Whose, is_among
 from app.domain.errors import Gone, NotFound
+from app.domain.fal_request import FalRequest
 from app.domain.job import Job, StoredImage
 from app.domain.job_filter import prompt_of
 from app.domain.tombstone import Tombstone
@@ -35,10 +36,19 @@ class Picture:
         return f"{name}.{self.image.key.rpartition('.')[2]}"
 
     @property
+    def request(self) -> FalRequest | None:
+        """Return the call to fal that made this picture."""
+        return next((r for r in reversed(self.job.requests) if self.job.first_image_number(r.index) <= self.image.number), None)
+
+    @property
+    def request_id(self) -> str | None:
+        """Return fal's id of that call."""
+        return self.request.receipt.request_id if self.request and self.request.receipt else None
+
+    @property
     def seed(self) -> str | None:
         """Return the seed that the model told for this picture's request."""
-        request = next((r for r in reversed(self.job.requests) if self.job.first_image_number(r.index) <= self.image.number), None)
-        return request.seed if request else None
+        return self.request.seed if self.request else None
 
 
 @define(eq=False, slots=False, kw_only=True)

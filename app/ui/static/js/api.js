@@ -56,38 +56,52 @@ export async function call(method, path, options = {}) {
   return (await answerOf(method, path, options)).body;
 }
 
+/** Return what is answered as a file: its bytes are no business of the page. */
+export async function fileOf(method, path, { query, body, signal, proof = credential.current } = {}) {
+  const response = await sent(method, addressOf(path, query), { body, signal, proof, headers: { Accept: "*/*" } });
+  if (!response.ok) throw failure(response, await bodyOf(response), proof);
+  try {
+    return await response.blob();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { message: "The file was cut off on its way. Try again." });
+  }
+}
+
 /** Like `call`, with the answer's status and headers. */
 export async function answerOf(method, path, { query, body, headers = {}, signal, keep = false, proof = credential.current } = {}) {
   const address = addressOf(path, query);
   const known = keep ? kept.get(address) : undefined;
-  const isRaw = body instanceof FormData || body instanceof Blob;
-  const sent = {
-    method,
-    signal,
-    cache: "no-store",
-    credentials: "omit",
-    headers: {
-      Accept: "application/json",
-      ...headersOf(proof),
-      ...(body !== undefined && !isRaw ? { "Content-Type": "application/json" } : {}),
-      ...(known && known.proof === proof ? { "If-None-Match": known.tag } : {}),
-      ...headers,
-    },
-    body: body === undefined || isRaw ? body : JSON.stringify(body),
-  };
-  let response;
-  try {
-    response = await fetch(address, sent);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0);
-  }
+  const tagged = known && known.proof === proof ? { "If-None-Match": known.tag } : {};
+  const response = await sent(method, address, { body, signal, proof, headers: { Accept: "application/json", ...tagged, ...headers } });
   if (response.status === 304 && known) return { status: 200, headers: response.headers, body: known.body, isSame: true };
   const found = await bodyOf(response);
   if (!response.ok) throw failure(response, found, proof);
   const tag = response.headers.get("ETag");
   if (keep && tag) remember(address, { tag, proof, body: found });
   return { status: response.status, headers: response.headers, body: found, isSame: false };
+}
+
+async function sent(method, address, { body, signal, proof, headers }) {
+  const isRaw = body instanceof FormData || body instanceof Blob;
+  const request = {
+    method,
+    signal,
+    cache: "no-store",
+    credentials: "omit",
+    headers: {
+      ...headersOf(proof),
+      ...(body !== undefined && !isRaw ? { "Content-Type": "application/json" } : {}),
+      ...headers,
+    },
+    body: body === undefined || isRaw ? body : JSON.stringify(body),
+  };
+  try {
+    return await fetch(address, request);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0);
+  }
 }
 
 export const get = (path, query, options = {}) => call("GET", path, { query, ...options });

@@ -46,8 +46,9 @@ function sentOf(field, value) {
       return field.choices.includes(value) ? value : undefined;
     case "size":
       return sizeOf(field, value);
-    case "number":
     case "seed":
+      return wholeOf(value);
+    case "number":
       return Number.isFinite(Number(value)) ? Number(value) : undefined;
     case "switch":
       return Boolean(value) === Boolean(field.default) ? undefined : Boolean(value);
@@ -56,6 +57,12 @@ function sentOf(field, value) {
     default:
       return String(value);
   }
+}
+
+/** Return a whole number with all its digits, also where it is beyond what a number holds exactly, as seeds of some models are. */
+function wholeOf(value) {
+  if (Number.isSafeInteger(Number(value)) || !JSON.rawJSON || !/^\d+$/.test(String(value))) return Number.isFinite(Number(value)) ? Number(value) : undefined;
+  return JSON.rawJSON(String(value));
 }
 
 function rowOf(field, row) {

@@ -31,6 +31,11 @@ export function counted(count, word) {
   return `${COUNT.format(count)} ${word}${count === 1 ? "" : "s"}`;
 }
 
+/** Return what somebody pays: tokens where they pay by tokens, else money. @param {{cost: number, tokens?: number}} price */
+export function priceText({ cost, tokens }) {
+  return tokens ? tokensText(tokens) : usdText(cost);
+}
+
 export function Money({ usd }) {
   return html`<span class="number">${usdText(usd)}</span>`;
 }

@@ -6,4 +6,5 @@
 
 export const screens = [
   { path: "/studio", title: "Create", icon: "spark", load: () => import("./create.js").then((module) => module.Create) },
+  { path: "/studio/gallery", title: "Gallery", icon: "grid", load: () => import("./gallery.js").then((module) => module.Gallery) },
 ];

@@ -180,6 +180,7 @@ const SCRIPT_WORDS = {
 function written(value, words, depth = 0) {
   if (value instanceof File) return words.file(value);
   if (typeof value === "string") return words.text(value);
+  if (JSON.isRawJSON?.(value)) return value.rawJSON; // A seed too large for a number.
   if (!value || typeof value !== "object") return words.word(value);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   const entries = Array.isArray(value) ? value.map((each) => written(each, words, depth + 1)) : Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${written(each, words, depth + 1)}`);
