@@ -8,7 +8,8 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.acceptance.people import PASSWORD, Person
+from app.domain.api_key import KeyTerms, Scope
+from tests.acceptance.people import PASSWORD, Person, accounts_of
 from tests.acceptance.service import Service, a_prompt, wait_until
 from tests.support.factories import picture
 
@@ -410,3 +411,36 @@ def test_who_signs_out_leaves_nothing_for_the_next(service: Service, visitor: An
     expect(page.get_by_text("Your pictures appear here")).to_be_visible()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("")
     assert prompt not in page.content()
+
+
+def test_a_picture_from_before_is_taken_for_the_next_order(service: Service, visitor: Any, ada: Person) -> None:
+    first, second = a_prompt(), a_prompt()
+    page = visitor.open(as_=ada)
+    delivered(ordered(page, first))
+    page.get_by_role("radio", name="flux-dev-image-to-image").check()
+
+    page.get_by_role("button", name="Take one of my pictures").click()
+    page.get_by_role("button", name="Take picture 1").click()
+    expect(page.locator(".chosen img")).to_be_visible()
+    job = ordered(page, second, "150 tokens")
+
+    delivered(job)
+    before, after = ada.get("/api/jobs").json()["jobs"][::-1]
+    assert after["config"]["inputs"]["image_url"] == f"upload:{before['images'][0]['imageId']}"
+
+
+def test_a_key_that_may_only_read_is_told_so_on_the_button(service: Service, visitor: Any) -> None:
+    _, key = accounts_of(service).make_key("somebody's eyes", KeyTerms(scopes=(Scope.READ,)))
+    page = visitor.open()
+    page.get_by_role("button", name="Account: Guest").click()
+    page.get_by_role("button", name="Sign in").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Use an API key").click()
+    dialog.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+
+    page.get_by_label("Prompt", exact=True).fill(a_prompt())
+
+    expect(page.locator("#order-reason")).to_have_text("This key may look, and not order.")
+    expect(button(page)).to_be_disabled()

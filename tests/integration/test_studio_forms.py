@@ -17,9 +17,35 @@ from tests.support.node import run_node
 FORM = Path(__file__).resolve().parents[2] / "app" / "ui" / "static" / "js" / "form"
 
 
+#: A model of an operator's own, with a parameter of every kind that a file can describe.
+ODD = """
+falEndpoint = "fal-ai/odd"
+category = "image-to-image"
+description = "Every kind of parameter"
+requiredInputs = ["picture", "strength", "words"]
+optionalInputs = ["seed", "steps", "anything", "settings", "marks", "faces", "level", "note", "control"]
+costPerImage = 0.01
+
+[inputs]
+picture = { type = "image" }
+strength = { type = "number", exclusiveMinimum = 0, maximum = 1 }
+words = { type = "array", items = { type = "string", minLength = 1 }, minItems = 1, maxItems = 3 }
+steps = { type = "integer", minimum = 5, maximum = 9, default = 7 }
+anything = { type = "any" }
+settings = { type = "object" }
+marks = { type = "array", maxItems = 4 }
+faces = { type = "array", items = { type = "image" }, maxItems = 2 }
+level = { type = "integer", enum = [1, 2, 3, 4, 5, 6, 7, 8], default = 3 }
+note = { type = "string", minLength = 2, maxLength = 20 }
+control = { type = "array", items = { type = "object", required = ["path"], properties = { path = { type = "string" }, weight = { type = "number", minimum = 0, maximum = 2 }, on = { type = "boolean" } } } }
+"""
+
+
 @pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry(default_folder())
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "odd.toml").write_text(ODD)
+    return load_registry(default_folder(), folder)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +68,8 @@ def test_every_body_that_a_form_makes_is_one_that_its_model_takes(registry: Regi
 
 
 def test_a_price_is_asked_for_without_pictures_and_is_the_orders_own(services: Services, forms: dict[str, Any]) -> None:
-    for found in forms.values():
-        for made in found["bodies"]:
+    for model in services.registry.names:
+        for made in forms[model]["bodies"]:
             body, asked = made["body"], made["estimate"]
             assert "upload:" not in json.dumps(asked)
             assert "data:" not in json.dumps(asked)

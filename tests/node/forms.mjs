@@ -13,8 +13,8 @@ function triesOf(field) {
   switch (field.kind) {
     case "prompt":
     case "text": {
-      const text = 'a <b>red</b> bicycle & "دراجة" 🚲';
-      const least = text.padEnd(field.minLength || 1, "x");
+      const text = [...'a <b>🚲</b> & "دراجة" $x'].slice(0, field.maxLength).join("");
+      const least = text.padEnd((field.minLength || 1) + 1, "x");
       return [least, "x".repeat(Math.min(field.maxLength || 100, 2000)).padEnd(field.minLength || 1, "x")];
     }
     case "image":
@@ -35,7 +35,7 @@ function triesOf(field) {
     case "list":
       return [["a"]];
     default:
-      return ['"text"', "[1, 2]"];
+      return field.name === "settings" ? ['{"a": 1}', '{"b": ["x", true]}'] : ['"text"', "[1, 2]", "plain words"];
   }
 }
 

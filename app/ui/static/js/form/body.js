@@ -111,7 +111,7 @@ function problemOf(field, value) {
   if (field.kind === "image" && value?.busy) return "This picture is still on its way.";
   if (field.kind === "images" && Array.isArray(value) && value.some((each) => each?.busy)) return "A picture is still on its way.";
   if (isEmpty(value) || (field.kind === "image" && !refOf(value))) return field.required ? missing(field) : null;
-  if (field.minLength && typeof value === "string" && value.trim().length < field.minLength) return `At least ${field.minLength} characters.`;
+  if (field.minLength && typeof value === "string" && [...value.trim()].length < field.minLength) return `At least ${field.minLength} characters.`;
   if (field.maxLength && typeof value === "string" && [...value].length > field.maxLength) return `At most ${field.maxLength} characters.`;
   if (field.kind === "number" || field.kind === "seed") return numberProblem(field, Number(value));
   if (field.kind === "images") return countProblem(field, value.filter(refOf).length);

@@ -2,15 +2,22 @@
 
 import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { get } from "../api.js";
+import { Dialog } from "../parts/dialog.js";
+import { Empty } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
+import { Picture } from "../parts/picture.js";
+import { tell } from "../parts/toast.js";
 import { session } from "../session.js";
 import { refOf } from "./body.js";
 import { again, isKept, pictureOf } from "./uploading.js";
+
+const OWN = 60;
 
 /** @param {{field: {kind: "image" | "images", maxItems?: number, title: string}, value: any, onChange: (value: any) => void, id: string}} props */
 export function PictureField({ field, value, onChange, id }) {
   const isMany = field.kind === "images";
   const pictures = (isMany ? (Array.isArray(value) ? value : []) : value ? [value] : []).map(known);
+  const [picking, setPicking] = useState(false);
   const latest = useRef(pictures);
   latest.current = pictures;
   const set = (next) => {
@@ -32,7 +39,8 @@ export function PictureField({ field, value, onChange, id }) {
     ${pictures.map((picture, index) => html`<${Chosen} key=${picture.id || refOf(picture) || index} picture=${picture} number=${isMany ? index + 1 : 0}
       onAgain=${picture.error && isKept(picture) && (() => again(picture, put))} onRemove=${() => set(pictures.filter((_, each) => each !== index))}
       onLeft=${isMany && index > 0 && (() => move(index, -1))} onRight=${isMany && index < pictures.length - 1 && (() => move(index, 1))} />`)}
-    ${(isMany ? room > 0 : pictures.length === 0) && html`<${DropZone} id=${id} many=${isMany} small=${pictures.length > 0} title=${field.title} onFiles=${take} />`}
+    ${(isMany ? room > 0 : pictures.length === 0) && html`<${DropZone} id=${id} many=${isMany} small=${pictures.length > 0} title=${field.title} onFiles=${take} onOwn=${() => setPicking(true)} />`}
+    ${picking && html`<${OwnPictures} onClose=${() => setPicking(false)} onPick=${(image) => { setPicking(false); put(ownPicture(image), true); }} />`}
   </div>`;
 }
 
@@ -40,7 +48,7 @@ function known(picture) {
   return typeof picture === "string" ? { ref: picture, preview: picture.startsWith("http") ? picture : undefined } : picture;
 }
 
-function DropZone({ id, many, small, title, onFiles }) {
+function DropZone({ id, many, small, title, onFiles, onOwn }) {
   const [over, setOver] = useState(false);
   const input = useRef(null);
   const zone = useRef(null);
@@ -67,6 +75,7 @@ function DropZone({ id, many, small, title, onFiles }) {
   return html`<div data-drop ref=${zone} class=${`drop${over ? " over" : ""}${small ? " small" : ""}`} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${dropped}>
     <${Icon} name="upload" />
     <span><button type="button" class="link" aria-label=${`Choose a picture: ${title}`} onClick=${() => input.current.click()}>Choose</button>${small ? "" : ", drop or paste"}</span>
+    <button type="button" class="link" aria-label=${`Take one of my pictures: ${title}`} onClick=${onOwn}>${small ? "My pictures" : "Take one of my pictures"}</button>
     ${!small && html`<span class="hint">JPEG, PNG, WEBP, GIF or BMP, up to 10 MB</span>`}
     <input ref=${input} id=${`${id}-file`} type="file" accept="image/*" multiple=${many} hidden tabindex="-1" onChange=${picked} />
   </div>`;
@@ -97,4 +106,24 @@ function usePreview(picture) {
     get(`/api/uploads/${picture.ref.slice("upload:".length)}`).then(({ data }) => setFound(data.url), () => {});
   }, [picture.ref]);
   return picture.preview || found || (picture.ref?.startsWith("data:") ? picture.ref : null);
+}
+
+function ownPicture(image) {
+  return { id: image.imageId, ref: `upload:${image.imageId}`, preview: image.thumbnailUrl || image.url, name: "One of my pictures" };
+}
+
+/** The newest pictures of whoever uses the page, to take one. */
+function OwnPictures({ onPick, onClose }) {
+  const [images, setImages] = useState(null);
+  useEffect(() => {
+    const who = session.get();
+    get("/api/images", { limit: OWN, ...(who?.kind === "user" ? {} : { userId: who?.userId }) }).then((found) => setImages(found.images), (error) => {
+      tell(error);
+      onClose();
+    });
+  }, []);
+  return html`<${Dialog} title="My pictures" wide onClose=${onClose}>
+    ${images?.length === 0 && html`<${Empty} icon="image" title="No pictures yet" />`}
+    <ul class="own">${(images || []).map((image, index) => html`<li key=${image.imageId}><button type="button" aria-label=${`Take picture ${index + 1}`} onClick=${() => onPick(image)}><${Picture} image=${image} prompt=${image.prompt} /></button></li>`)}</ul>
+  </${Dialog}>`;
 }

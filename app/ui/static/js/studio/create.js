@@ -11,23 +11,26 @@ import { useStore } from "../store.js";
 import { Code } from "./code.js";
 import { draft, edit, setValue } from "./draft.js";
 import { add, prompts } from "./jobs.js";
-import { ModelPicker, modelDetail, modelList, useAsked } from "./models.js";
+import { ModelPicker, modelDetail, modelList, needsText, useAsked } from "./models.js";
 import { orderModel, useOrder, usePrice } from "./order.js";
 import { OrderBar } from "./order_bar.js";
 import { ReferenceForm } from "./reference.js";
 import { Strip } from "./strip.js";
 
+/** Who opens the page first sees one of these, where the service has them. */
+const FIRST = { "text-to-image": "flux-pro", "image-to-image": "nano-banana-edit" };
+
 export function Create() {
   const who = useStore(session);
   const now = useStore(draft);
   const { found: models, error, again } = useAsked(modelList, "models");
-  const chosen = models?.find((model) => model.name === now.model)?.name || usual(models);
+  const chosen = chosenIn(models, now);
   const hasReference = who?.kind === "user";
   const mode = hasReference ? now.mode : "model";
   if (error) return html`<${Failure} error=${error} onRetry=${again} />`;
   return html`<h1 class="unseen">Create</h1><div class="create">
     ${models ? html`<${ModelPicker} models=${models} chosen=${chosen} mode=${mode} hasReference=${hasReference}
-      onModel=${(name) => edit({ mode: "model", model: name })} onReference=${() => edit({ mode: "reference" })} />` : html`<div class="picker skeleton"></div>`}
+      onModel=${(name) => edit({ mode: "model", model: name, wantsPicture: false })} onReference=${() => edit({ mode: "reference" })} />` : html`<div class="picker skeleton"></div>`}
     <section class="making" key=${mode + chosen} aria-label="What to make">
       ${mode === "reference" ? html`<${ReferenceForm} />` : chosen && html`<${ModelForm} key=${chosen} name=${chosen} />`}
     </section>
@@ -35,9 +38,12 @@ export function Create() {
   </div>`;
 }
 
-/** Whoever has chosen nothing yet makes a picture from words. */
-function usual(models) {
-  return (models?.find((model) => model.category === "text-to-image" && model.name === "flux-pro") || models?.find((model) => model.category === "text-to-image") || models?.[0])?.name;
+/** Return the model of the form. Whoever has chosen none yet makes a picture from words, or from the one that was put in. */
+function chosenIn(models, { model: name, wantsPicture }) {
+  const known = models?.find((model) => model.name === name);
+  if (known && !(wantsPicture && !needsText(known))) return known.name;
+  const category = wantsPicture ? "image-to-image" : "text-to-image";
+  return (models?.find((model) => model.name === FIRST[category]) || models?.find((model) => model.category === category) || models?.[0])?.name;
 }
 
 function ModelForm({ name }) {

@@ -16,7 +16,9 @@ export const CREATE = "/studio";
 
 /**
  * `orderKey`: the idempotency key of the next order, made anew with every change and after every order. `focus`: of the reference mode.
- * @typedef {{mode: "model" | "reference", model: string, values: Record<string, any>, focus: string, orderKey: string}} Draft
+ * `wantsPicture`: a picture was put in from elsewhere, so the model should be one that takes some.
+ * @typedef {{mode: "model" | "reference", model: string, values: Record<string, any>, focus: string, wantsPicture?: boolean,
+ *   orderKey: string}} Draft
  */
 export const draft = store(/** @type {Draft} */ (remembered()));
 
@@ -57,9 +59,9 @@ export function useValue(name, value) {
 
 /** Make a new picture after one. @param {{imageId: string, url: string, thumbnailUrl?: string}} image */
 export function useReference(image) {
-  const isUser = session.get()?.kind === "user";
-  const picture = { ref: isUser || !image.url.startsWith("https:") ? `upload:${image.imageId}` : image.url, preview: image.thumbnailUrl || image.url };
-  edit({ mode: isUser ? "reference" : "model", values: { ...draft.get().values, reference: picture, image_url: picture, image_urls: [picture] } });
+  const picture = { ref: `upload:${image.imageId}`, preview: image.thumbnailUrl || image.url, name: "One of my pictures" };
+  const mode = session.get()?.kind === "user" ? "reference" : "model";
+  edit({ mode, wantsPicture: true, values: { ...draft.get().values, reference: picture, image_url: picture, image_urls: [picture] } });
   go(CREATE);
 }
 

@@ -3,7 +3,7 @@
 import { html } from "../../vendor/htm-preact.js";
 import { Icon } from "../parts/icon.js";
 import { countText, counted, tokensText, usdText } from "../parts/money.js";
-import { balance } from "../session.js";
+import { balance, session } from "../session.js";
 import { useStore } from "../store.js";
 import { priceText, shortage } from "./order.js";
 
@@ -17,20 +17,18 @@ export function OrderBar({ problems, price, error, known, busy, rests }) {
   const text = busy ? "Sending …" : rests ? "Ordered" : ["Generate", priceText(price.price)].filter(Boolean).join(" · ");
   const isReady = !reason && price.isCurrent && price.price && !busy && !rests;
   return html`<div class="order">
-    <button class="primary large" type="submit" disabled=${!isReady && !(hasProblem(problems) && !busy)} aria-describedby="order-reason"><${Icon} name=${rests ? "check" : "spark"} />${text}</button>
+    <button class="primary large" type="submit" disabled=${busy || rests || (reason ? reason.isWrong : !isReady)} aria-describedby="order-reason"><${Icon} name=${rests ? "check" : "spark"} />${text}</button>
     <p id="order-reason" class=${`small number ${reason?.isWrong ? "wrong" : "hint"}`} aria-live="polite">${reason ? reason.text : aboutOf(price)}</p>
     ${error && html`<${Refusal} error=${error} known=${known} />`}
   </div>`;
 }
 
-function hasProblem(problems) {
-  return Object.keys(problems).length > 0;
-}
-
 function reasonOf({ problems, price, error }) {
+  const { kind, scopes } = session.get() || {};
+  if (kind === "key" && scopes && !scopes.includes("generate")) return { text: "This key may look, and not order.", isWrong: true };
+  if (price.error) return { text: price.error.message, isWrong: true };
   const [first] = Object.values(problems);
   if (first) return { text: first, isWrong: false };
-  if (price.error) return { text: price.error.message, isWrong: true };
   const short = shortage(price.price);
   if (short) return { text: short, isWrong: true };
   return error?.code === "budget_exceeded" ? { text: "The budget of this month does not cover it.", isWrong: true } : null;
