@@ -34,6 +34,7 @@ from app.config import Settings
 from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
 from app.services.catalog.model_files import ModelFiles, Models
+from app.services.catalog.model_saving import ModelSaving
 from app.services.deliveries.alerts import Alerts, slack_body
 from app.services.deliveries.courier import Courier
 from app.services.deliveries.endpoints import Endpoints
@@ -64,8 +65,10 @@ from app.services.operator.audit import Audit
 from app.services.operator.forecast import Forecasts
 from app.services.operator.grants import Grants
 from app.services.operator.jobs import OperatorJobs
+from app.services.operator.models import ModelOverview
 from app.services.operator.now import Now
 from app.services.operator.retries import Retries
+from app.services.operator.runs import Runs
 from app.services.orders.batches import Batches
 from app.services.orders.fair_share import FairShare
 from app.services.orders.files import FileOrders
@@ -104,6 +107,7 @@ from app.stores.jobs import BatchJobStore, JobStore
 from app.stores.ledger import LedgerStore
 from app.stores.readiness import Readiness
 from app.stores.retries import RetryRunStore
+from app.stores.runs import RunStore
 from app.stores.spend import SpendStore
 from app.stores.steady_clock import SteadyClock
 from app.stores.tombstones import Tombstones
@@ -207,6 +211,7 @@ class Services:
         self.usage.mend()
         self.unreadable.sweep()
         self.courier.measure()
+        self.runs.sweep()
         self.endpoints.sweep()
         if (wrong := self.billing.audit()) is not None:
             self.metrics.set(LEDGER_IMBALANCE, wrong)
@@ -429,6 +434,10 @@ class Services:
 
     audit = part(Audit)
     grants = part(Grants)
+    _run_store = part(RunStore)
+    runs = part(Runs, runs="_run_store")
+    model_overview = part(ModelOverview, runs="_run_store")
+    model_saving = part(ModelSaving)
     forecasts = part(Forecasts, budgets="_budget_store")
     status_now = part(Now, fal_limit="settings.fal_concurrency")
     operator_jobs = part(OperatorJobs, deliveries="delivery_store")

@@ -16,6 +16,7 @@ from app.config import load_settings
 from app.domain.errors import ServiceError
 from app.domain.fal_request import FinishedNotice
 from app.domain.outside_text import said_of
+from app.domain.run import RunKind
 from app.services.catalog.model_files import Models
 from workers.couriers import Couriers
 
@@ -116,6 +117,11 @@ def settle(job_id: str) -> None:
 @task()
 def give_turns() -> None:
     services().fair_share.give_turns()
+
+
+@task()
+def operate(kind: str) -> None:
+    services().runs.go_on(RunKind(kind))
 
 
 @task()

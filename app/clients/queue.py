@@ -105,6 +105,10 @@ class TaskQueue:
         if fresh:
             self._enqueue(WEBHOOK_QUEUE, "workers.tasks.deliver", lane)
 
+    def enqueue_run(self, kind: str) -> None:
+        """Ask for a piece of an operator's long work. Raises QueueUnavailable."""
+        self._enqueue(BATCH_QUEUE, "workers.tasks.operate", kind)
+
     def lane_begun(self, lane: str) -> None:
         """Let a lane be asked for anew: whatever is written from now on, this courier may not see."""
         with _translated():

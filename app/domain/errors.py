@@ -5,7 +5,7 @@ GatewayError
  |   |- InvalidRequest       (fields, with JSON pointers)
  |   |   `- MissingInputs
  |   |- UnknownModelName
- |   |- NotFound, Gone, AlreadyFinished, NotFinished
+ |   |- NotFound, Gone, AlreadyFinished, NotFinished, AlreadyRunning
  |   |- Unauthorized, Forbidden, RateLimited, MisdirectedRequest
  |   |   `- RegistrationClosed      (of Forbidden)
  |   |- InsufficientTokens, BudgetExceeded, MaxCostExceeded, ConfirmationNeeded
@@ -101,6 +101,13 @@ class AlreadyFinished(CallerError):
 
 class NotFinished(CallerError):
     code = "not_finished"
+
+
+class AlreadyRunning(CallerError):
+    """Of what is asked for, one is done at a time."""
+
+    code = "already_running"
+    retryable = True
 
 
 class Unauthorized(CallerError):

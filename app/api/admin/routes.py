@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from app.api.admin import audit, jobs, spend, status
+from app.api.admin import audit, costs, jobs, models, spend, status
 
-BLUEPRINTS = (jobs.blueprint, audit.blueprint, status.blueprint, spend.blueprint)
+BLUEPRINTS = (jobs.blueprint, audit.blueprint, status.blueprint, spend.blueprint, costs.blueprint, models.blueprint)

@@ -26,6 +26,7 @@ STATUSES: tuple[tuple[type[GatewayError], int], ...] = (
     (errors.BeingDeleted, 409),
     (errors.AlreadyFinished, 409),
     (errors.NotFinished, 409),
+    (errors.AlreadyRunning, 409),
     (errors.EmailTaken, 409),
     (errors.LastAdministrator, 409),
     (errors.Unauthorized, 401),

@@ -126,6 +126,9 @@ RECOVERY = {"since": _example("What failed since October", {"since": "2026-10-01
 
 RETRY = {"asBefore": _example("With the webhook of the first, if it had one", {})}
 
+RECONCILE = {"november": _example("The orders of some days", {"since": "2026-11-01", "until": "2026-11-08"})}
+MODEL_IMPORT = {"krea": _example("Look at the file that would be made", {"endpoint": "fal-ai/flux/krea"})}
+
 BUDGET = {
     "user": _example("25 USD a month for a user", {"userId": "user123", "monthly": 25.0}),
 }

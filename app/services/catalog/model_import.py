@@ -67,10 +67,12 @@ def draft_model(platform: FalPlatform, endpoint: str, *, name: str, per_image: D
 def _fals_price(platform: FalPlatform, endpoint: str) -> dict[str, Any]:
     listed = platform.prices([endpoint]).get(endpoint)
     if listed is None:
-        raise InvalidRequest(f"fal names no price for {endpoint}; decide what an image costs and give --cost-per-image")
+        raise InvalidRequest(f"fal names no price for {endpoint}; decide what an image costs (costPerImage, or --cost-per-image)")
     if listed.registry_unit is None:
         said = f"{listed.amount.normalize():f} {listed.currency} / {listed.unit}"
-        raise InvalidRequest(f"fal bills {endpoint} by something else than images: {said}; decide what one costs and give --cost-per-image")
+        raise InvalidRequest(
+            f"fal bills {endpoint} by something else than images: {said}; decide what one costs (costPerImage, or --cost-per-image)"
+        )
     return {"unit": listed.registry_unit, "amount": listed.amount}
 
 

@@ -59,13 +59,17 @@ class Reconciliation:
 
         May be repeated. Where fal does not answer (ProviderError) it stops; jobs up to there are corrected and stay so.
         """
-        before_id: str | None = None
+        for findings in self.pages(since, until):
+            yield from findings
+
+    def pages(self, since: datetime, until: datetime, *, before_id: str | None = None) -> Iterator[list[Finding]]:
+        """Do the same, and yield the findings page by page; `before_id`: only for jobs older than this one."""
         while page := self._jobs.page(_ended(since, until), before_id=before_id, limit=PAGE):
             events = self._events(page)
-            for job in page:
-                finding = _finding(job, events)
+            findings = [_finding(job, events) for job in page]
+            for finding in findings:
                 self._correct(finding)
-                yield finding
+            yield findings
             before_id = page[-1].id
 
     def _events(self, page: Sequence[Job]) -> Events:
