@@ -77,8 +77,9 @@ def tried(service: Service, headers: dict[str, str], methods: list[str], mode: G
 def beyond_a_schema(case: Any) -> list[Any]:
     """Return the checks that cannot hold: no schema tells which cursors a list has given out, or that `from` comes before `to`.
 
-    Nor which addresses of fal's are answered by a proxy's one address, and how.
+    Nor which addresses of fal's are answered by a proxy's one address, and how; nor how long before now a period may begin.
     """
-    asked = set(case.query or {})
-    is_proxy = case.operation.path == "/api/fal/proxy"
-    return [positive_data_acceptance] if "cursor" in asked or asked >= {"from", "to"} or is_proxy else []
+    asked, path = set(case.query or {}), case.operation.path
+    is_proxy = path == "/api/fal/proxy"
+    is_period = path.startswith(("/api/admin/spend", "/api/admin/failures")) and "from" in asked
+    return [positive_data_acceptance] if "cursor" in asked or asked >= {"from", "to"} or is_proxy or is_period else []

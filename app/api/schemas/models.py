@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import marshmallow as ma
 
 from app.api.http.answers import Answer, Usd, shows
@@ -10,6 +12,13 @@ from app.api.schemas.fields import no_nul, text_field
 from app.api.schemas.jobs import format_field, moment_field
 from app.api.schemas.status import SumsAnswer
 from app.domain.run import RunState
+
+MAX_PRICE_USD = 1000
+
+
+def _price(amount: Decimal) -> None:
+    if not (amount.is_finite() and 0 <= amount <= MAX_PRICE_USD):
+        raise ma.ValidationError(f"Must be USD from 0 to {MAX_PRICE_USD}.")
 
 
 class ReconcileBody(BodySchema):
@@ -31,7 +40,8 @@ class ImportBody(BodySchema):
     cost_per_image = ma.fields.Decimal(
         data_key="costPerImage",
         load_default=None,
-        validate=ma.validate.Range(0, 1000),
+        allow_nan=True,
+        validate=_price,
         metadata={"description": "USD, in the place of fal's own price; needed where fal bills by something else than images."},
     )
     save = ma.fields.Boolean(
