@@ -13,6 +13,7 @@ from app.api.http.paging import TwoWayCursorAnswer
 from app.api.http.requests import BodySchema
 from app.api.schemas.accounts import EntryAnswer
 from app.api.schemas.endpoints import DeliveryAnswer
+from app.api.schemas.fields import usd_to
 from app.api.schemas.jobs import FailureAnswer, JobAnswer, JobFilterQuery
 from app.domain import clock
 from app.domain.budget import MAX_MONTHLY_USD
@@ -202,7 +203,7 @@ class RetriesBody(BodySchema):
 
     filter = ma.fields.Nested(RetryFilter, load_default=None)
     ids = ma.fields.List(ma.fields.UUID(), load_default=None, validate=ma.validate.Length(1, MAX_JOBS))
-    max_cost = ma.fields.Decimal(data_key="maxCost", load_default=None, validate=ma.validate.Range(0, MAX_MONTHLY_USD))
+    max_cost = ma.fields.Decimal(data_key="maxCost", load_default=None, allow_nan=True, validate=usd_to(MAX_MONTHLY_USD))
     confirm = ma.fields.Raw(
         load_default=None,
         validate=_confirmation,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import marshmallow as ma
@@ -67,6 +69,16 @@ def retain_days_field() -> ma.fields.Integer:
     return WholeNumber(
         data_key="retainDays", validate=ma.validate.Range(1, MAX_RETAIN_DAYS), metadata={"description": help_, "example": 30}
     )
+
+
+def usd_to(most: int) -> Callable[[Decimal], None]:
+    """Return the check of an amount in USD. marshmallow's own range of decimals cannot be written into OpenAPI."""
+
+    def check(amount: Decimal) -> None:
+        if not (amount.is_finite() and 0 <= amount <= most):
+            raise ma.ValidationError(f"Must be USD from 0 to {most}.")
+
+    return check
 
 
 def metadata_field() -> ma.fields.Dict:

@@ -14,7 +14,7 @@ import marshmallow as ma
 from app.api.http.answers import Answer, DownloadLink, Usd, shows
 from app.api.http.paging import TwoWayCursorAnswer, cursor_field, limit_field
 from app.api.http.requests import BodySchema
-from app.api.schemas.fields import MAX_METADATA_KEYS, metadata_key, no_nul, text_field, user_id_field
+from app.api.schemas.fields import MAX_METADATA_KEYS, metadata_key, no_nul, text_field, usd_to, user_id_field
 from app.api.schemas.hooks import HookBody
 from app.api.schemas.images import ImageAnswer
 from app.domain.budget import MAX_MONTHLY_USD
@@ -100,7 +100,8 @@ class JobFilterQuery(BodySchema):
     min_cost = ma.fields.Decimal(
         data_key="minCost",
         load_default=None,
-        validate=ma.validate.Range(0, MAX_MONTHLY_USD),
+        allow_nan=True,
+        validate=usd_to(MAX_MONTHLY_USD),
         metadata={"description": "USD, what the user is charged, at least."},
     )
     attention = ma.fields.Boolean(

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import marshmallow as ma
 
 from app.api.http.answers import Answer, Usd, shows
 from app.api.http.requests import BodySchema
-from app.api.schemas.fields import no_nul, text_field
+from app.api.schemas.fields import no_nul, text_field, usd_to
 from app.api.schemas.jobs import format_field, moment_field
 from app.api.schemas.status import SumsAnswer
 from app.domain.run import RunState
 
 MAX_PRICE_USD = 1000
-
-
-def _price(amount: Decimal) -> None:
-    if not (amount.is_finite() and 0 <= amount <= MAX_PRICE_USD):
-        raise ma.ValidationError(f"Must be USD from 0 to {MAX_PRICE_USD}.")
 
 
 class ReconcileBody(BodySchema):
@@ -41,7 +34,7 @@ class ImportBody(BodySchema):
         data_key="costPerImage",
         load_default=None,
         allow_nan=True,
-        validate=_price,
+        validate=usd_to(MAX_PRICE_USD),
         metadata={"description": "USD, in the place of fal's own price; needed where fal bills by something else than images."},
     )
     save = ma.fields.Boolean(
