@@ -43,7 +43,7 @@ class DocumentedApi(Api):  # type: ignore[misc]
     def _openapi_json(self) -> Response:
         """Answer what was written once: to write it anew costs as much as ten orders, and anybody may ask for it."""
         if self._written is None:
-            self._written = json.dumps(self.spec.to_dict(), indent=2)
+            self._written = json.dumps(self.spec.to_dict(), indent=2, default=float)  # Bounds of amounts are exact decimals.
         return Response(self._written, mimetype="application/json")
 
     def _register_error_handlers(self) -> None:
