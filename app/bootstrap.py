@@ -62,6 +62,7 @@ from app.services.money.budgets import Budgets
 from app.services.money.funds import Funds
 from app.services.money.reconciliation import Reconciliation
 from app.services.operator.audit import Audit
+from app.services.operator.directory import Directory
 from app.services.operator.forecast import Forecasts
 from app.services.operator.grants import Grants
 from app.services.operator.jobs import OperatorJobs
@@ -438,6 +439,7 @@ class Services:
     runs = part(Runs, runs="_run_store")
     model_overview = part(ModelOverview, runs="_run_store")
     model_saving = part(ModelSaving)
+    directory = part(Directory, accounts="_account_store", budgets="_budget_store")
     forecasts = part(Forecasts, budgets="_budget_store")
     status_now = part(Now, fal_limit="settings.fal_concurrency")
     operator_jobs = part(OperatorJobs, deliveries="delivery_store")

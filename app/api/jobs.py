@@ -81,7 +81,8 @@ def filter_of(query: Mapping[str, Any]) -> JobFilter:
 
 
 def _micros(cost: Decimal | None) -> int | None:
-    return None if cost is None else micros_of(cost)
+    """Return an amount that jobs may be asked to have cost at least; each has cost nothing at least."""
+    return micros_of(cost) if cost else None
 
 
 @blueprint.get("/<job_id>")

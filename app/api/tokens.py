@@ -57,13 +57,13 @@ def topup(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
     The key comes as `idempotencyKey` or in the header `Idempotency-Key`.
     """
-    user_id, key = body["user_id"], _key_of(body)
+    user_id, key = body["user_id"], topup_key_of(body)
     entry, replayed = services().grants.topup(caller().actor, user_id, body["amount"], key=key, notes=body["notes"])
     tokens = services().billing.balance(user_id).tokens
     return enveloped("Tokens added", {"entry": entry, "balance": tokens}), replay_headers(replayed=replayed)
 
 
-def _key_of(body: dict[str, Any]) -> str:
+def topup_key_of(body: dict[str, Any]) -> str:
     """Return the one key of a top-up. Raises InvalidRequest where it has none, or two."""
     keys = {key for key in (body["idempotency_key"], idempotency_key()) if key is not None}
     if len(keys) == 1:

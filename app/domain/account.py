@@ -73,3 +73,30 @@ class Session:
 def session_id_of(token: str) -> str:
     """Return what names a token's session: a hash of all that is signed. The signature itself can be spelled in more than one way."""
     return hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+
+
+class UserSort(StrEnum):
+    """`spend`: those who were charged most this month, users without an account among them; nobody who was charged nothing."""
+
+    NEWEST = "newest"
+    ADDRESS = "address"
+    BALANCE = "balance"
+    SPEND = "spend"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserFilter:
+    """`text` is a part of the address or the id, or the whole id."""
+
+    text: str | None = None
+    role: Role | None = None
+    disabled: bool | None = None
+    sort: UserSort = UserSort.NEWEST
+
+
+@dataclass(frozen=True)
+class UserPlace:
+    """Where a page of users ends: the value that is sorted by, and the id."""
+
+    value: str | int
+    id: str

@@ -17,6 +17,7 @@ from app.domain.clock import rfc3339
 from app.domain.pricing import usd
 from app.operator.running import FILLED, actor, console, with_services
 
+MAX_LISTED = 10_000
 WHEN = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
 
@@ -70,15 +71,35 @@ def create_key(services: Services, name: str, monthly_budget: str | None, **limi
 @keys.command("list")
 @with_services
 def list_keys(services: Services) -> None:
-    """List keys with what limits them, revoked ones too."""
-    budgets = {found.id: found for found in services.budgets.all() if found.key_id}
-    table = Table("id", "name", "created", "last used", "ends", "limits")
-    for key in services.accounts.all_keys():
+    """List keys with what limits them and what was charged this month, the newest first, revoked ones too."""
+    table = Table("id", "name", "created", "last used", "ends", "this month (USD)", "limits")
+    for entry in services.directory.keys(limit=MAX_LISTED)[0]:
+        key = entry.key
         used = rfc3339(key.last_used_at) if key.last_used_at else ""
-        limits = "\n".join(_limits(key, budgets.get(budget.of_key(key.id))))
+        cells = (key.id, key.name, rfc3339(key.created_at), used, _end(key), f"{usd(entry.month.charged):.2f}")
         # As Text: brackets in a name or a glob are no markup.
-        table.add_row(*(Text(cell) for cell in (key.id, key.name, rfc3339(key.created_at), used, _end(key), limits)))
+        table.add_row(*(Text(cell) for cell in (*cells, "\n".join(_limits(key, entry.budget)))))
     console.print(table)
+
+
+@keys.command("show")
+@click.argument("key_id")
+@with_services
+def show_key(services: Services, key_id: str) -> None:
+    """Show a key: its limits, its last use, and what was charged this month."""
+    entry = services.directory.key(key_id)
+    key, month = entry.key, entry.month
+    lines = [
+        f"id: {key.id}",
+        f"name: {key.name}",
+        f"created: {rfc3339(key.created_at)}",
+        f"last used: {rfc3339(key.last_used_at) if key.last_used_at else 'never'}",
+        f"ends: {_end(key) or 'never'}",
+        f"this month: {month.jobs} jobs, {month.images} images, {usd(month.charged):.2f} USD",
+        *_limits(key, entry.budget),
+    ]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
 
 
 @keys.command("revoke")

@@ -8,21 +8,33 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from pymongo import ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.account import Account, Role, Session
+from app.domain.account import Account, Role, Session, UserFilter, UserPlace, UserSort
 from app.domain.api_key import ApiKey, KeyTerms, OrderLimits
+from app.domain.clock import rfc3339
+from app.domain.credentials import login_of, plain_login_of
 from app.domain.errors import EmailTaken, StoreUnavailable
 from app.domain.ledger import Entry
 from app.stores.database import Database, Document, store
 from app.stores.ledger import LedgerStore, entry_document
 from app.stores.records import document_of, record_of
 
+#: By which field accounts may be sorted, and which way; each has its index.
+SORTS = {
+    UserSort.NEWEST: ("createdAt", DESCENDING),
+    UserSort.ADDRESS: ("login", ASCENDING),
+    UserSort.BALANCE: ("tokens", DESCENDING),
+}
+#: All but what is long, or secret.
+SHOWN = dict.fromkeys(("outbox", "passwordHash", "topups", "holds"), 0)
+MAX_TRIES = 30
 #: Keys of one name that are looked at.
 MAX_NAMESAKES = 100
 
@@ -64,9 +76,31 @@ class AccountStore:
         doc = self._accounts.find_one({"login": login})
         return (record_of(Account, doc), doc["passwordHash"]) if doc else None
 
+    def by_address(self, email: str) -> tuple[Account, str | None] | None:
+        """Return the account of an address with its password hash, also one whose login is older than normal addresses."""
+        login, plain = login_of(email), plain_login_of(email)
+        return self.by_login(login) or (self.by_login(plain) if plain != login else None)
+
     def of(self, user_ids: Sequence[str]) -> list[Account]:
         """Return the accounts there are of these ids, in no order."""
         found = self._accounts.find({"_id": {"$in": list(user_ids)}}, {"outbox": 0, "passwordHash": 0})
+        return [record_of(Account, doc) for doc in found]
+
+    def page(self, wanted: UserFilter, *, after: UserPlace | None, limit: int) -> list[Account]:
+        """Return up to `limit` accounts behind a place, by one of SORTS."""
+        name, way = SORTS[wanted.sort]
+        conditions: list[Document] = []
+        if wanted.text is not None:
+            conditions.append({"$or": [{"email": {"$regex": "(?i)" + re.escape(wanted.text)}}, {"_id": wanted.text}]})
+        if wanted.role is not None:
+            conditions.append({"role": wanted.role.value})
+        if wanted.disabled is not None:
+            conditions.append({"disabled": True} if wanted.disabled else {"disabled": {"$ne": True}})
+        if after is not None:
+            value, beyond = _value(name, after.value), "$gt" if way == ASCENDING else "$lt"
+            conditions.append({"$or": [{name: {beyond: value}}, {name: value, "_id": {beyond: after.id}}]})
+        query = {"$and": conditions} if conditions else {}
+        found = self._accounts.find(query, SHOWN).sort([(name, way), ("_id", way)]).limit(limit)
         return [record_of(Account, doc) for doc in found]
 
     def change(self, user_id: str, *, role: Role | None, disabled: bool | None) -> Account | None:
@@ -133,6 +167,16 @@ class AccountStore:
         return [doc["_id"] for doc in found]
 
 
+def place_of(account: Account, sort: UserSort) -> UserPlace:
+    """Return where an account stands in a sort."""
+    values: dict[str, str | int] = {"createdAt": rfc3339(account.created_at), "login": account.login, "tokens": account.tokens}
+    return UserPlace(values[SORTS[sort][0]], account.id)
+
+
+def _value(name: str, said: str | int) -> object:
+    return datetime.fromisoformat(str(said)) if name == "createdAt" else said
+
+
 def _ending_sessions(at: datetime, *, kept: str | None) -> Document:
     return {"$set": {"sessionsEndedAt": at, "keptSession": kept}, "$inc": {"sessionGeneration": 1}}
 
@@ -170,6 +214,23 @@ class KeyStore:
         self._keys.update_many({"users": [user_id]}, {"$set": {"users": [NOBODY]}})
         # Never the last one: a key without users acts for everybody.
         self._keys.update_many({"users": user_id, "users.1": {"$exists": True}}, {"$pull": {"users": user_id}})
+
+    def change(self, key_id: str, evolve: Callable[[ApiKey], ApiKey]) -> tuple[ApiKey, ApiKey] | None:
+        """Change what limits a key; return it as it was and as it is. None for one that is not there, or revoked.
+
+        Only what differs is written, unless somebody has changed the same meanwhile: of two changes at once both are made.
+        """
+        for _ in range(MAX_TRIES):
+            doc = self._keys.find_one({"_id": key_id, "revokedAt": None})
+            if doc is None:
+                return None
+            before, after = _key(doc), evolve(_key(doc))
+            old, new = _key_document(before), _key_document(after)
+            changes = {name: value for name, value in new.items() if value != old[name]}
+            unchanged = {name: doc.get(name) for name in changes}
+            if not changes or self._keys.update_one({"_id": key_id, "revokedAt": None, **unchanged}, {"$set": changes}).matched_count:
+                return before, after
+        raise StoreUnavailable("The key changes too fast to be changed; try again")
 
     def revoke(self, key_id: str, at: datetime) -> bool:
         """Revoke a key for good; False where there is none, or it was revoked before."""

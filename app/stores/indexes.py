@@ -63,6 +63,8 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "accounts": [
         IndexModel([("login", ASCENDING)], unique=True),
         IndexModel([("role", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel([("createdAt", DESCENDING), ("_id", DESCENDING)]),
+        IndexModel([("tokens", DESCENDING), ("_id", DESCENDING)]),
         IndexModel([("outboxAt", ASCENDING)]),
         IndexModel([("holdsAt", ASCENDING)]),
     ],

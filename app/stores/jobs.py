@@ -162,6 +162,11 @@ class JobStore:
         result = self._jobs.update_one(guard, update)
         return after if result.matched_count else None
 
+    def note_cost_step(self, job: Job) -> None:
+        """Let a job be found by what it costs that is older than this way of finding them."""
+        step = state_document(job)["cost"]["step"]
+        self._jobs.update_one({"_id": job.id, "cost.step": None}, {"$set": {"cost.step": step}})
+
     def remove_unstarted(self, job_id: str) -> None:
         """Take back a job that was refused right after its insert (no tokens), as if it had never been."""
         self._jobs.delete_one(self._unstarted(job_id))

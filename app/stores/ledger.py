@@ -55,6 +55,11 @@ class LedgerStore:
         doc = self._accounts.find_one({"_id": user_id}, {"tokens": 1, "holds": 1})
         return Balance(doc["tokens"], sum(doc["holds"].values())) if doc else None
 
+    def balances(self, user_ids: Sequence[str]) -> dict[str, Balance]:
+        """Return the balances of those of the users who have an account."""
+        found = self._accounts.find({"_id": {"$in": list(user_ids)}}, {"tokens": 1, "holds": 1})
+        return {doc["_id"]: Balance(doc["tokens"], sum(doc["holds"].values())) for doc in found}
+
     def hold(self, entries: Sequence[Entry]) -> int | None:
         """Move tokens from balance to a hold of each entry's job, all or none; the entries are one order of one user.
 

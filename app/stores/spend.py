@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from urllib.parse import quote, unquote
@@ -188,6 +188,16 @@ class SpendStore:
             for doc in self._range(by, period.first, period.end)
             for name, sums in doc.get("of", {}).items()
         ]
+
+    def sums_of(self, by: SpendBy, keys: Collection[str], days: Iterable[str]) -> dict[str, Figures]:
+        """Return what some values come to on some days; of each document no more is read than their sums."""
+        names = {_escaped(key): key for key in keys}
+        ids = {_doc_id(by, day, name) for day in days for name in names}
+        found: dict[str, Figures] = {}
+        for doc in self._days.find({"_id": {"$in": list(ids)}}, {f"of.{name}": 1 for name in names}) if names else ():
+            for name, sums in doc.get("of", {}).items():
+                found[names[name]] = found.get(names[name], Figures()) + _figures(sums)
+        return found
 
     def failures(self, period: Period) -> list[FailureRow]:
         return [

@@ -134,6 +134,10 @@ class UsageDayStore:
         guard = {"_id": day_id, "open": {"$elemMatch": entry}}
         self._days.update_one(guard, {"$inc": dict(amounts), "$pull": {"open": entry}})
 
+    def has(self, user_id: str) -> bool:
+        """Tell whether a user has ever used anything."""
+        return self._days.find_one({"userId": user_id}, {"_id": 1}) is not None
+
     def groups(self, user_id: Whose, period: Period, by: GroupBy, *, limit: int) -> list[tuple[str, Tally]]:
         """Return the sums of a user, or of all, by their keys; up to `limit` keys, in no order. Reads each day and model once."""
         sums = {f"{status.value}_{name}": {"$sum": f"${status.value}.{name}"} for status in ENDS for name in COUNTERS}

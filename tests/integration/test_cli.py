@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pwd
 import re
 import socket
 import subprocess
@@ -124,6 +126,62 @@ def test_a_user_is_made_an_administrator_by_email_or_id_and_a_user_again(run: Op
     assert (promoted.returncode, role_then) == (0, Role.ADMIN)
     assert (demoted.returncode, accounts.account(ada.id).role) == (0, Role.USER)
     assert (nobody.returncode, nobody.stderr.strip()) == (2, "No such user")
+
+
+def test_users_are_opened_found_shown_and_given_tokens(run: Operator, accounts: Accounts, database: Database) -> None:
+    made = run("users", "create", "Grace@Example.com", "--role", "admin", REGISTRATION="closed")
+    again = run("users", "create", "grace@example.com")
+    nonsense = run("users", "create", "nonsense")
+    grace = accounts.by_email("grace@example.com")
+    given = [run("users", "topup", "grace@example.com", "500", "--key", "k-1", "--notes", "a gift") for _ in range(2)]
+    nobody = run("users", "topup", "nobody@example.com", "500", "--key", "k-2")
+    listed, none = run("users", "list", "--search", "GRACE"), run("users", "list", "--search", "zzz")
+    shown = run("users", "show", grace.id)
+
+    password = made.stdout.strip()
+    assert (made.returncode, accounts.login("grace@example.com", password).role) == (0, Role.ADMIN)
+    assert [done.returncode for done in (again, nonsense, nobody)] == [2, 2, 2]
+    assert [done.stdout.strip() for done in given] == [
+        "grace@example.com has 1500 tokens",
+        "grace@example.com has 1500 tokens; this key had been used before, nothing was added",
+    ]
+    assert grace.id in listed.stdout
+    assert grace.id not in none.stdout
+    for told in ("address: Grace@example.com", "role: admin", "tokens: 1500, 0 held", "budget: none", "topup", "a gift", "signup"):
+        assert told in shown.stdout
+    told = {entry["actorId"] for entry in database["audit"].find()}
+    assert told == {f"cli:{pwd.getpwuid(os.getuid()).pw_name}"}
+    assert password not in str(list(database["audit"].find()))
+
+
+def test_a_password_may_be_told_and_a_guessable_one_is_refused(run: Operator, accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {}
+    for password in ("a lighthouse at dawn\n", "short\n", "password\n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(password))
+        made[password.strip()] = run("users", "create", f"u{len(made)}@example.com", "--password-stdin").returncode
+
+    assert made == {"a lighthouse at dawn": 0, "short": 2, "password": 2}
+    assert accounts.login("u0@example.com", "a lighthouse at dawn").role is Role.USER
+
+
+def test_a_key_is_shown_and_the_log_tells_who_did_what(run: Operator, accounts: Accounts) -> None:
+    key_id = accounts.make_key("nightly", KeyTerms(users=("ada",)))[0].id
+    shown, unknown = run("keys", "show", key_id), run("keys", "show", "0123456789abcdef")
+    run("budgets", "set", "--key", key_id, "--monthly", "2.5")
+    run("keys", "revoke", key_id)
+    run("keys", "revoke", key_id)
+
+    whole, narrow = run("audit"), run("audit", "--action", "budget.set", "--subject", f"key:{key_id}", "--since", "2026-01-01")
+
+    assert [line for line in shown.stdout.splitlines() if line.startswith(("name", "last", "users", "this"))] == [
+        "name: nightly",
+        "last used: never",
+        "this month: 0 jobs, 0 images, 0.00 USD",
+        "users: ada",
+    ]
+    assert (unknown.returncode, unknown.stderr.strip()) == (2, "No such key")
+    assert [word in whole.stdout for word in ("budget.set", "key.revoke", "refused", '"monthly": 2.5', "cli:")] == [True] * 5
+    assert ("budget.set" in narrow.stdout, "key.revoke" in narrow.stdout) == (True, False)
 
 
 def test_the_proof_of_the_ledger_tells_by_its_exit_code_whether_it_adds_up(run: Operator, accounts: Accounts, database: Database) -> None:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from app.api.admin import audit, costs, jobs, models, spend, status
+from app.api.admin import audit, costs, jobs, models, people, spend, status
 
-BLUEPRINTS = (jobs.blueprint, audit.blueprint, status.blueprint, spend.blueprint, costs.blueprint, models.blueprint)
+BLUEPRINTS = (
+    jobs.blueprint,
+    people.users,
+    people.keys,
+    audit.blueprint,
+    status.blueprint,
+    spend.blueprint,
+    costs.blueprint,
+    models.blueprint,
+)

@@ -53,6 +53,7 @@ GENERATE = {
     ),
 }
 
+USER_TOPUP = {"gift": _example("A gift", {"amount": 500, "notes": "a gift", "idempotencyKey": "gift-2026-11"})}
 RETRIES = {"say": _example("Say what it would cost", {"filter": {"q": "code:provider_unavailable"}, "maxCost": 5.0})}
 ADMIN_RETRY = {"operator": _example("At the operator's expense", {"payer": "operator"})}
 

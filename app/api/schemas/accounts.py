@@ -34,7 +34,7 @@ def _password(shortest: int = 1, **kwargs: Any) -> ma.fields.String:
     return ma.fields.String(required=True, load_only=True, validate=[no_nul, length], metadata=described, **kwargs)
 
 
-class _Email(ma.fields.String):
+class EmailField(ma.fields.String):
     """An address as it is kept."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
@@ -47,7 +47,7 @@ class _Email(ma.fields.String):
 
 
 class RegisterBody(BodySchema):
-    email = _Email(required=True, metadata={"format": "email", "maxLength": MAX_EMAIL_CHARS})
+    email = EmailField(required=True, metadata={"format": "email", "maxLength": MAX_EMAIL_CHARS})
     password = _password(MIN_PASSWORD_CHARS)
 
 

@@ -50,11 +50,10 @@ class _Moment(ma.fields.AwareDateTime):
 YEARS = r"^[2-8]\d{3}-"
 
 
-def moment_field(key: str, description: str) -> ma.fields.AwareDateTime:
+def moment_field(key: str, description: str, **options: Any) -> ma.fields.AwareDateTime:
     in_range = ma.validate.Range(EARLIEST, LATEST, error="Must be a time from the years 2000 to 8999.")
-    return _Moment(
-        data_key=key, load_default=None, format="iso", validate=in_range, metadata={"description": description, "pattern": YEARS}
-    )
+    described = {"description": description, "pattern": YEARS}
+    return _Moment(data_key=key, format="iso", validate=in_range, metadata=described, **{"load_default": None, **options})
 
 
 def check_order(data: Mapping[str, Any]) -> None:

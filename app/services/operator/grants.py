@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 from attrs import define
@@ -12,13 +15,22 @@ from app.domain.account import Account, Role
 from app.domain.api_key import ApiKey, KeyTerms
 from app.domain.audit import Action, Actor, changes_of
 from app.domain.budget import Budget
-from app.domain.errors import LastAdministrator
+from app.domain.errors import LastAdministrator, NotFound
 from app.domain.ledger import Entry
 from app.domain.pricing import usd
 from app.services.money.billing import Billing
 from app.services.money.budgets import Budgets
 from app.services.operator.audit import Audit
 from app.services.people.accounts import Accounts
+
+
+class KeptType(Enum):
+    """A budget that stays as it is: None would be none."""
+
+    KEPT = "kept"
+
+
+KEPT = KeptType.KEPT
 
 
 @define(eq=False, slots=False, kw_only=True)
@@ -56,6 +68,15 @@ class Grants:
             raise LastAdministrator
         return changed
 
+    def create_user(self, actor: Actor, email: str, password: str, *, role: Role = Role.USER) -> Account:
+        """Open an account, also while registration is closed. Raises EmailTaken, InvalidRequest for a common password, Busy."""
+        with self._audit.record(actor, Action.USER_CREATE, f"address:{email}", {"role": role.value}) as result:
+            account = self._accounts.create(email, password)
+            if role is not account.role:
+                account = self._accounts.change(account.id, role=role)
+            result |= {"userId": account.id}
+        return account
+
     def topup(self, actor: Actor, user_id: str, tokens: int, *, key: str, notes: str | None) -> tuple[Entry, bool]:
         """Add tokens once per key; returns the entry, and whether an earlier call has made it. Raises as `Billing.topup_once` does."""
         details = {"tokens": tokens, "key": key, "notes": notes}
@@ -89,10 +110,32 @@ class Grants:
                 self._budgets.set_monthly(budget.of_key(key.id), monthly)
         return key, text
 
+    def change_key(
+        self, actor: Actor, key_id: str, evolve: Callable[[ApiKey], ApiKey], monthly: Decimal | str | KeptType | None = KEPT
+    ) -> None:
+        """Change a key's name, its limits, and with `monthly` its budget (None: none any more). Raises NotFound, InvalidRequest.
+
+        What is asked for is looked at whole before any of it is changed.
+        """
+        limit = None if isinstance(monthly, KeptType) or monthly is None else usd(budget.limit_of(monthly))
+        with self._audit.record(actor, Action.KEY_CHANGE, f"key:{key_id}", {} if monthly is KEPT else {"monthlyBudget": limit}) as result:
+            before, after = self._accounts.change_key(key_id, evolve)
+            result |= {"changes": changes_of(_told(before), _told(after))}
+            if monthly is None:
+                with contextlib.suppress(NotFound):
+                    self._budgets.remove(budget.of_key(key_id))
+            elif not isinstance(monthly, KeptType):
+                self._budgets.set_monthly(budget.of_key(key_id), monthly)
+
     def revoke_key(self, actor: Actor, key_id: str) -> None:
         """Revoke a key at once and for good. Raises NotFound."""
         with self._audit.record(actor, Action.KEY_REVOKE, f"key:{key_id}"):
             self._accounts.revoke_key(key_id)
+
+
+def _told(key: ApiKey) -> dict[str, Any]:
+    nothing = dict.fromkeys(("users", "models", "expiresAt", "ratePerMinute", "maxCostPerOrder", "ipRanges"))
+    return {"name": key.name, **nothing, **spelled(key.terms)}
 
 
 def spelled(terms: KeyTerms) -> dict[str, Any]:

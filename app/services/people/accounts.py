@@ -8,6 +8,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from attrs import define, field
 from app.domain import clock
 from app.domain.account import Account, Role
 from app.domain.api_key import USUAL_TERMS, ApiKey, KeyTerms, checked
-from app.domain.credentials import is_common, login_of, normal_email, normal_password, plain_login_of
+from app.domain.credentials import is_common, login_of, normal_email, normal_password
 from app.domain.errors import EmailTaken, FieldError, InvalidRequest, NotFound, RegistrationClosed, StoreUnavailable, Unauthorized
 from app.domain.ledger import signup
 from app.domain.places import Places
@@ -88,8 +89,12 @@ class Accounts:
         """
         if not self._is_open:
             raise RegistrationClosed("Registration is closed; ask whoever runs this service for an account")
+        return self.create(email, password)
+
+    def create(self, email: str, password: str) -> Account:
+        """Open an account with its free tokens, also while registration is closed. Raises as `register` does beside that."""
         login = login_of(email)
-        if self._found(email):
+        if self._accounts.by_address(email):
             raise EmailTaken("An account with this email exists already; log in instead")
         password_hash = self._hash_of_new(password, "password")
         return self._opened(clock.new_id(), login, normal_email(email), password_hash)
@@ -99,7 +104,7 @@ class Accounts:
 
         `guesses` counts the wrong tries, and refuses one too many.
         """
-        found = self._found(email)
+        found = self._accounts.by_address(email)
         expected = found[1] if found else None
         if not self._is_password(expected, password, guesses) or found is None:
             raise Unauthorized(WRONG_LOGIN)
@@ -149,7 +154,7 @@ class Accounts:
 
     def by_email(self, email: str) -> Account:
         """Raises NotFound."""
-        if found := self._found(email):
+        if found := self._accounts.by_address(email):
             return found[0]
         raise NotFound("No such user")
 
@@ -200,6 +205,21 @@ class Accounts:
     def all_keys(self) -> list[ApiKey]:
         return self._keys.list()
 
+    def change_key(self, key_id: str, evolve: Callable[[ApiKey], ApiKey]) -> tuple[ApiKey, ApiKey]:
+        """Change a key's name and terms; return it as it was and as it is. Raises NotFound, InvalidRequest for impossible terms."""
+        now = self._now()
+
+        def checked_change(key: ApiKey) -> ApiKey:
+            changed = evolve(key)
+            # An end that has passed may stay: only a new one must lie ahead.
+            is_new_end = changed.terms.expires_at != key.terms.expires_at
+            terms = checked(changed.terms if is_new_end else replace(changed.terms, expires_at=None), now)
+            return replace(changed, terms=replace(terms, expires_at=changed.terms.expires_at))
+
+        if changed := self._keys.change(key_id, checked_change):
+            return changed
+        raise NotFound("No such key, or it was revoked before")
+
     def revoke_key(self, key_id: str) -> None:
         if not self._keys.revoke(key_id, self._now()):
             raise NotFound("No such key, or it was revoked before")
@@ -211,11 +231,6 @@ class Accounts:
         account = Account(id=user_id, login=login, email=email, role=Role.USER, tokens=tokens, created_at=now)
         self._accounts.insert(account, password_hash=password_hash, opening=signup(user_id, tokens, now))
         return account
-
-    def _found(self, email: str) -> tuple[Account, str | None] | None:
-        """Return the account of an address with its password hash, also one whose login is older than normal addresses."""
-        login, plain = login_of(email), plain_login_of(email)
-        return self._accounts.by_login(login) or (self._accounts.by_login(plain) if plain != login else None)
 
     def _hash_of_new(self, password: str, field: str) -> str:
         password = normal_password(password)

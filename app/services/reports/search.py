@@ -6,7 +6,6 @@ from typing import Any
 
 from attrs import define
 
-from app.domain.credentials import login_of
 from app.domain.job_search import parsed, refused
 from app.stores.accounts import AccountStore, KeyStore
 from app.stores.jobs import JobStore
@@ -49,7 +48,7 @@ class Search:
 
     def _users(self, value: str) -> str | tuple[str, ...]:
         """Return the user of an address; a script may have named its own user by the same, so both are meant."""
-        account = self._accounts.by_login(login_of(value)) if "@" in value else None
+        account = self._accounts.by_address(value) if "@" in value else None
         return (value, account[0].id) if account else value
 
     def _key_ids(self, value: str) -> tuple[str, ...]:

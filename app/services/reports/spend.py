@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -77,7 +77,8 @@ class Spend:
         """Have records from before there were sums counted, too; tells whether there may be more."""
         ids = self._sums.unfigured(limit=self._at_once)
         for job_id in ids or ():
-            job = self._jobs.get(job_id)
+            if job := self._jobs.get(job_id):
+                self._jobs.note_cost_step(job)
             self._sums.figure(job_id, outcome_of(job) if job and job.is_terminal else None)
         return ids is not None
 
@@ -105,6 +106,18 @@ class Spend:
         """Return the sums of each day from `first` to before `end`."""
         rows = self._sums.rows(SpendBy.DAY, Period(first.isoformat(), end.isoformat()))
         return {row.day: row.figures for row in rows}
+
+    def month_of(self, by: SpendBy, keys: Collection[str]) -> dict[str, Figures]:
+        """Return what some users, or keys, come to in the current month; those without any spend are left out."""
+        today = self._now().date()
+        days = [today.replace(day=number).isoformat() for number in range(1, today.day + 1)]
+        return self._sums.sums_of(by, keys, days)
+
+    def month_by(self, by: SpendBy) -> list[tuple[str, Figures]]:
+        """Return what all users, or keys, come to in the current month, those that were charged most first."""
+        today = self._now().date()
+        groups = self.report(Period(today.replace(day=1).isoformat()), by).groups
+        return [(group.key, group.figures) for group in groups if group.key is not None]
 
     def pace(self, by: SpendBy, *, days: int) -> dict[str | None, int]:
         """Return what each was charged in the whole days before today, in micro-USD."""
