@@ -122,6 +122,8 @@ class _Shared(Collector):
         for name, text in HISTOGRAMS.items():
             yield _histogram(name, text, by_name)
         yield from _live(self._services.status_now.live(samples), self._services.status_now.fal_limit)
+        unread = self._services.model_files.problem is not None
+        yield _family("imagegw_model_files_unread", "1 while this process cannot read the model files as they are now.", {(): unread})
         if kept := self._services.status_now.kept():
             yield from _kept(kept)
 

@@ -157,7 +157,7 @@ def test_every_warning_says_what_to_do_and_leads_to_a_paragraph() -> None:
         leader=None,
     )
 
-    warnings = warnings_of(troubles, None)
+    warnings = warnings_of(troubles, None, model_files="x.toml: no")
 
     assert [warning.what for warning in warnings] == [
         "Submits are paused: provider_locked",
@@ -167,6 +167,7 @@ def test_every_warning_says_what_to_do_and_leads_to_a_paragraph() -> None:
         "The ledger of 1 accounts does not add up",
         "The oldest task of image-collection waits for 61 s",
         "2 webhooks wait, the oldest for 12 minutes",
+        "The model files cannot be read: x.toml: no",
     ]
     assert all(warning.advice.endswith(".") and warning.link.startswith(f"{OPERATIONS}#") for warning in warnings)
     assert warnings_of(SOUND, None)[0].what == "The database does not answer"

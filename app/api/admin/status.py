@@ -26,7 +26,7 @@ def show_status() -> dict[str, Any]:
     live, kept = now.live(), now.kept()
     return {
         "at": clock.now(),
-        "warnings": warnings_of(live, kept),
+        "warnings": warnings_of(live, kept, model_files=services().model_files.problem),
         "fal": {"limit": now.fal_limit, **{state: live.fal_requests.get(state) for state in ("running", "queued")}},
         "queues": live.queues,
         "pauses": live.pauses,

@@ -10,7 +10,7 @@ from app.services.operator.now import Kept, Live, Pause
 OPERATIONS = "docs/operations.md"
 PAUSED = "submits-are-paused-provider_locked-provider_bad_key"
 PENDING, STORES, LEDGER = "jobs-stay-pending", "mongodb-redis-or-storage-is-away", "the-ledger"
-WEBHOOKS = "webhooks-wait"
+WEBHOOKS, MODEL_FILES = "webhooks-wait", "model-files-cannot-be-read"
 #: The same bounds as deploy/prometheus/alerts.yml has.
 QUEUE_WAITS_S, WEBHOOKS_WAIT_S = 60.0, 600.0
 
@@ -32,9 +32,13 @@ class OperatorWarning:
         return f"{OPERATIONS}#{self.anchor}"
 
 
-def warnings_of(live: Live, kept: Kept | None) -> list[OperatorWarning]:
-    """Return what needs somebody, most urgent first."""
-    return [*map(_paused, live.pauses), *_stopped(live, kept), *_slow(live)]
+def warnings_of(live: Live, kept: Kept | None, *, model_files: str | None = None) -> list[OperatorWarning]:
+    """Return what needs somebody, most urgent first. `model_files`: why these cannot be read, if so."""
+    found = [*map(_paused, live.pauses), *_stopped(live, kept), *_slow(live)]
+    if model_files is not None:
+        advice = "Correct or remove the file; the models before stay in use until then."
+        found.append(OperatorWarning(f"The model files cannot be read: {model_files}", advice, MODEL_FILES))
+    return found
 
 
 def _paused(pause: Pause) -> OperatorWarning:
