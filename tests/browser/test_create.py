@@ -64,9 +64,9 @@ def test_an_order_shows_its_place_at_once_and_then_its_picture_by_events(service
     expect(job.locator(".tile.coming")).to_have_count(1)
     delivered(job)
 
-    expect(job).to_contain_text("0.05 USD")
+    expect(job).to_contain_text("100 tokens")
     expect(page.locator(".balance")).to_have_text("900 tokens")
-    assert job.locator(".tile").get_attribute("href", timeout=1000).startswith("/studio/images/")
+    assert job.locator(".tile").get_attribute("href", timeout=1000).startswith("/studio/gallery?picture=")
     assert len([url for url in polled if re.search(r"/api/jobs/[0-9a-f-]{36}$", url)]) == 1  # Its end; all before came by Socket.IO.
 
 
@@ -199,7 +199,7 @@ def test_what_the_model_refuses_is_said_in_words_is_not_charged_and_can_be_tried
     expect(job.locator(".ended")).to_contain_text("The model refused this")
     expect(job.locator(".ended")).to_contain_text("not charged")
     expect(page.locator(".balance")).to_have_text("1,000 tokens")
-    job.get_by_role("button", name="Try again").click()
+    job.get_by_role("button", name="Try again · 100 tokens").click()
 
     wait_until(lambda: len(jobs_of(service, ada)) == 2, 30, "the second try")
     expect(strip(page, prompt)).to_have_count(1)

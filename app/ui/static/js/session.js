@@ -58,6 +58,11 @@ export function useNothing() {
   enter({ kind: "anonymous", userId: NAMELESS }, false);
 }
 
+/** Let whoever uses the page look at it although the session has ended; the next refusal asks for the password again. */
+export function notNow() {
+  session.set((now) => now && { ...now, ended: false });
+}
+
 /** End the session, here and at the service; without a connection it ends here. */
 export async function signOut() {
   const was = session.get();
@@ -85,6 +90,8 @@ export async function refreshBalance() {
 function enter(next, stay) {
   const was = session.get();
   if (was && was.userId !== next.userId) forget();
+  // What a guest has typed is theirs when they sign in; what another user has typed is not.
+  if (was && was.kind !== "anonymous" && was.userId !== next.userId) for (const each of leaving) each();
   const [kept, other] = stay ? [localStorage, sessionStorage] : [sessionStorage, localStorage];
   other.removeItem(KEPT_AS);
   if (next.kind === "anonymous") kept.removeItem(KEPT_AS);

@@ -4,7 +4,7 @@ import { html, useRef, useState } from "../vendor/htm-preact.js";
 import { Dialog } from "./parts/dialog.js";
 import { Icon } from "./parts/icon.js";
 import { tokensText } from "./parts/money.js";
-import { rules, session, signIn, signOut, signUp, useKey, useNothing } from "./session.js";
+import { notNow, rules, session, signIn, signOut, signUp, useKey, useNothing } from "./session.js";
 import { useStore } from "./store.js";
 
 const SENTENCES = {
@@ -21,9 +21,10 @@ export function SignIn({ name, lead }) {
 /** Asked for in the middle of something: what is behind the dialog stays as it is. */
 export function SignInAgain() {
   const who = useStore(session);
-  return html`<${Dialog} title="Sign in again" onClose=${signOut}>
+  return html`<${Dialog} title="Sign in again" onClose=${notNow}>
     <p>Your session has ended. Sign in again to go on; nothing you have typed is lost.</p>
     <${SignInForm} known=${who?.user?.email || ""} start=${who?.kind === "key" ? "key" : "in"} />
+    <p class="small"><button type="button" class="link" onClick=${signOut}><${Icon} name="exit" />Sign out, and clear what is typed</button></p>
   </${Dialog}>`;
 }
 

@@ -10,7 +10,7 @@ import { session } from "../session.js";
 import { useStore } from "../store.js";
 import { Code } from "./code.js";
 import { draft, edit, setValue } from "./draft.js";
-import { add, prompts } from "./jobs.js";
+import { accepted, prompts } from "./jobs.js";
 import { ModelPicker, modelDetail, modelList, needsText, useAsked } from "./models.js";
 import { orderModel, useOrder, usePrice } from "./order.js";
 import { OrderBar } from "./order_bar.js";
@@ -60,7 +60,7 @@ function KnownForm({ model }) {
   const fields = useMemo(() => fieldsOf(model.inputSchema, values), [model, values]);
   const body = useMemo(() => bodyOf(model.name, fields, values), [fields, values]);
   const problems = problemsOf(fields, values);
-  const { order, busy, rests, error } = useOrder(add);
+  const { order, busy, rests, error } = useOrder(accepted);
   const isSound = fields.every((field) => !problems[field.name] || field.required && field.kind !== "number");
   const price = usePrice(isSound ? estimateOf(body, fields) : null);
   const told = { ...errorsOf(price.error, fields), ...errorsOf(error, fields) };

@@ -23,7 +23,10 @@ export const CREATE = "/studio";
 export const draft = store(/** @type {Draft} */ (remembered()));
 
 draft.watch((now) => {
-  const text = JSON.stringify({ ...now, values: kept(now.values) });
+  const values = kept(now.values);
+  // Without a picture that cannot be kept it is another order, which needs another key.
+  const orderKey = JSON.stringify(refsIn(values)) === JSON.stringify(refsIn(now.values)) ? now.orderKey : undefined;
+  const text = JSON.stringify({ ...now, values, orderKey });
   if (text.length <= KEPT_CHARS) sessionStorage.setItem(KEPT_AS, text);
 });
 onLeave(() => {
@@ -76,6 +79,11 @@ function remembered() {
   } catch {
     return fresh();
   }
+}
+
+/** Return what is sent of all pictures. */
+function refsIn(values) {
+  return Object.values(values).flat().map((each) => each?.ref).filter(Boolean);
 }
 
 /** Return values without what cannot be kept: files on their way, previews that only this page can show, pictures as data. */

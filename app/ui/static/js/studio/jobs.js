@@ -48,9 +48,18 @@ export async function load() {
 }
 
 /** Show a job that was ordered just now. */
-export function add(job) {
+function add(job) {
   put(job);
   watch();
+}
+
+/** Take up what the form has ordered; where it stands below the form, as on a telephone, it comes into view. */
+export function accepted(job) {
+  add(job);
+  requestAnimationFrame(() => {
+    const strip = document.querySelector(".strip");
+    if (strip && strip.getBoundingClientRect().top > innerHeight * 0.7) strip.scrollIntoView({ behavior: "smooth", block: "start" });
+  });
 }
 
 export function dismiss(jobId) {

@@ -6,7 +6,7 @@ import { FormField } from "../form/widgets.js";
 import { Icon } from "../parts/icon.js";
 import { useStore } from "../store.js";
 import { draft, edit, setValue } from "./draft.js";
-import { add, prompts } from "./jobs.js";
+import { accepted, prompts } from "./jobs.js";
 import { orderReference, useOrder, usePrice } from "./order.js";
 import { OrderBar } from "./order_bar.js";
 
@@ -28,7 +28,7 @@ const PLACES = { image: "reference", referenceImageId: "reference", prompt: "pro
 export function ReferenceForm() {
   const { values, focus } = useStore(draft);
   const [touched, setTouched] = useState(new Set());
-  const { order, busy, rests, error } = useOrder(add);
+  const { order, busy, rests, error } = useOrder(accepted);
   const problems = problemsOf(FIELDS, values);
   const count = Number(values.reference_count ?? 1);
   const price = usePrice(problems.reference_count ? null : { model: MODEL, options: { num_images: count } });

@@ -4,13 +4,14 @@ import { html, useEffect } from "../../vendor/htm-preact.js";
 import { countOf, ratioOf } from "../form/body.js";
 import { Empty, Failure } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
-import { usdText } from "../parts/money.js";
+import { tokensText, usdText } from "../parts/money.js";
 import { Picture, altOf } from "../parts/picture.js";
 import { Time } from "../parts/time.js";
 import { useStore } from "../store.js";
 import { setValue, useSettings } from "./draft.js";
 import { cancel, dismiss, isEnded, jobs, load, retry, spoken } from "./jobs.js";
 import { useAsked } from "./models.js";
+import { priceText, usePrice } from "./order.js";
 
 const TILES = 12;
 /** Shapes of models whose order does not tell one. */
@@ -38,7 +39,7 @@ function JobTiles({ job }) {
   return html`<article class="job" aria-label=${`Order: ${altOf(prompt)}`}>
     <header>
       <p class="prompt" dir="auto" title=${prompt}>${prompt || job.model}</p>
-      <p class="hint small row">${job.model && html`<span>${job.model}</span>`}<${Time} at=${job.createdAt} />${job.status === "completed" && html`<span class="number">${usdText(job.cost)}</span>`}
+      <p class="hint small row">${job.model && html`<span>${job.model}</span>`}<${Time} at=${job.createdAt} />${job.status === "completed" && html`<span class="number">${priceOf(job)}</span>`}
         ${count < countOf(job.config) && job.status !== "completed" && html`<span>${countOf(job.config)} images</span>`}</p>
       <${Actions} job=${job} />
     </header>
@@ -46,6 +47,10 @@ function JobTiles({ job }) {
       ${Array.from({ length: count }, (_, index) => html`<li key=${index}>${job.images[index] ? html`<${Done} image=${job.images[index]} prompt=${prompt} />` : html`<${Coming} job=${job} ratio=${ratio} first=${index === 0} />`}</li>`)}
     </ul>`}
   </article>`;
+}
+
+function priceOf(job) {
+  return job.tokensUsed ? tokensText(job.tokensUsed) : usdText(job.cost);
 }
 
 function ratioWith(settings) {
@@ -64,7 +69,7 @@ function Actions({ job }) {
 }
 
 function Done({ image, prompt }) {
-  return html`<a class="tile" href=${`/studio/images/${image.imageId}`} aria-label=${`Open: ${altOf(prompt)}`}><${Picture} image=${image} prompt=${prompt} size=${1024} /></a>`;
+  return html`<a class="tile" href=${`/studio/gallery?picture=${image.imageId}`} aria-label=${`Open: ${altOf(prompt)}`}><${Picture} image=${image} prompt=${prompt} size=${1024} /></a>`;
 }
 
 /** Return what is going on, for people. */
@@ -89,14 +94,26 @@ const REASONS = {
   canceled: "Canceled.",
 };
 
+/** Return what to ask for the price of an order once more: pictures and words do not change it. */
+function askedOf({ model, config }) {
+  if (!model) return null;
+  const plain = (place) => Object.fromEntries(Object.entries(place || {}).filter(([name, value]) => !isPicture(value) && name !== "prompt"));
+  return { model, inputs: plain(config.inputs), options: plain(config.options) };
+}
+
+function isPicture(value) {
+  return [value].flat().some((each) => typeof each === "string" && /^(upload:|data:|https?:)/.test(each));
+}
+
 function Ended({ job }) {
   const isCanceled = job.status === "canceled";
   const code = job.error?.code || job.status;
+  const { price } = usePrice(askedOf(job));
   return html`<div class=${`ended${isCanceled ? "" : " wrong"}`}>
     <${Icon} name=${isCanceled ? "close" : "alert"} />
     <div><p>${REASONS[code] || job.error?.message || job.message}</p>
       <p class="row small">${!isCanceled && html`<span class="tag wrong">${code}</span>`}<span class="tag good">not charged</span></p></div>
-    <span class="row"><button onClick=${() => retry(job)}><${Icon} name="again" />Try again</button>
+    <span class="row"><button onClick=${() => retry(job)}><${Icon} name="again" />${["Try again", priceText(price)].filter(Boolean).join(" · ")}</button>
       <button class="quiet square" aria-label="Take out of this list" title="Take out of this list" onClick=${() => dismiss(job.jobId)}><${Icon} name="close" /></button></span>
   </div>`;
 }
