@@ -6,6 +6,7 @@ import gzip
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -88,6 +89,14 @@ def test_a_file_is_packed_for_those_who_take_that_and_its_tag_tells(client: Flas
     assert {answer.headers["Vary"] for answer in (plain, packed)} == {"Accept-Encoding"}
 
 
+@pytest.mark.parametrize("page", ["/studio", "/operator"])
+def test_whatever_a_page_names_is_there(client: FlaskClient, page: str) -> None:
+    named = re.findall(r'(?:src|href)="(/ui/[^"]+)"', client.get(page).text)
+
+    assert len(named) > 3
+    assert {path: client.get(path).status_code for path in named} == dict.fromkeys(named, 200)
+
+
 @pytest.mark.parametrize("name", ["js/none.js", "../vendor.toml", "..%2f..%2fconfig.py", "js", ""])
 def test_nothing_but_the_pages_own_files_is_served(client: FlaskClient, name: str) -> None:
     answer = client.get(f"/ui/1/{name}")
@@ -129,6 +138,6 @@ def test_what_others_wrote_is_as_their_packages_have_it() -> None:
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
 
-    done = subprocess.run(["scripts/vendor", "--check"], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-m", "scripts.vendoring", "--check"], capture_output=True, text=True, timeout=120, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr

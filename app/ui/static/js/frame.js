@@ -5,7 +5,7 @@ import { Account } from "./account.js";
 import { Icon } from "./parts/icon.js";
 import { Failure } from "./parts/empty.js";
 import { Toasts } from "./parts/toast.js";
-import { screenAt, useAddresses, usePlace } from "./router.js";
+import { place, screenAt, useAddresses, usePlace } from "./router.js";
 import { session } from "./session.js";
 import { SignIn, SignInAgain } from "./sign_in.js";
 import { useStore } from "./store.js";
@@ -20,7 +20,10 @@ export function Frame({ name, lead, base, screens, footer, ready, allowed }) {
   const who = useStore(session);
   const [begun, setBegun] = useState("waiting");
   const begin = (promise) => promise.then(() => setBegun("ready"), setBegun);
-  useEffect(() => void begin(ready), []);
+  useEffect(() => {
+    begin(ready);
+    screenAt(screens, place.get().path)?.screen.load().catch(() => {}); // While it is found out who uses the page; a failure is told later.
+  }, []);
   const barred = who && allowed?.(who);
   return html`
     <a class="skip" href="#main">Skip to the content</a>

@@ -8,7 +8,6 @@ import { Failure } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { session } from "../session.js";
 import { useStore } from "../store.js";
-import { Code } from "./code.js";
 import { draft, edit, setValue } from "./draft.js";
 import { accepted, prompts } from "./jobs.js";
 import { ModelPicker, modelDetail, modelList, needsText, useAsked } from "./models.js";
@@ -84,11 +83,20 @@ function KnownForm({ model }) {
       <button type="button" aria-pressed=${String(view === "form")} onClick=${() => setView("form")}><${Icon} name="sliders" />Form</button>
       <button type="button" aria-pressed=${String(view === "code")} onClick=${() => setView("code")}><${Icon} name="code" />Code</button>
     </div>
-    ${view === "code" ? html`<${Code} body=${body} problems=${problems} />` : html`
+    ${view === "code" ? html`<${Later} load=${code} body=${body} problems=${problems} />` : html`
       ${fields.filter((field) => !options.includes(field)).map(row)}
       ${options.length > 0 && html`<${Options} fields=${options} values=${values} hasError=${options.some((field) => told[field.name])}>${options.map(row)}</${Options}>`}`}
     <${OrderBar} problems=${problems} price=${price} error=${error} known=${told} busy=${busy} rests=${rests} />
   </form>`;
+}
+
+const code = () => import("./code.js").then((module) => module.Code);
+
+/** A part of the screen that few look at, loaded when somebody does. */
+function Later({ load, ...props }) {
+  const { found: component, error, again } = useAsked(load, "code");
+  if (error) return html`<${Failure} error=${new Error("This could not be loaded. Nothing is lost; try again.")} onRetry=${again} />`;
+  return component ? html`<${component} ...${props} />` : html`<div class="skeleton tall"></div>`;
 }
 
 function Options({ fields, values, hasError, children }) {
