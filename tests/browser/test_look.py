@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.acceptance.people import Person
 from tests.acceptance.service import Service, a_prompt
+from tests.browser.orders import ordered
 from tests.support.node import node_folder
 
 SERIOUS = ("serious", "critical")
@@ -81,6 +82,37 @@ def test_the_create_screen_is_fit_for_everybody(visit: Any, service: Service, ax
     for act in (nothing, running, failed, with_options, as_code, after_a_reference, with_the_menu):
         act(page)
         found[act.__name__] = faults(page, axe)
+
+    assert not any(found.values()), found
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, True), (360, False)])
+def test_every_other_screen_is_fit_for_everybody(visit: Any, service: Service, axe: str, width: int, dark: bool) -> None:
+    ada = Person(service)
+    service.emulator.outcome("content_policy", promptContains="a bad boat")
+    job_id, bad_id = ordered(ada, "a boat", "a bad boat")
+    ada.request("PATCH", f"/api/jobs/{job_id}", json={"favorite": True, "tags": ["cover"]})
+    batch = ada.post("/api/images/batch", json={"items": [{"jobId": job_id}, {"jobId": bad_id}], "maxCost": 1}).json()["batchId"]
+    image = ada.get("/api/images").json()["images"][0]["imageId"]
+    visitor = visit(width=width, height=900, dark=dark)
+    visitor.remember(ada)
+    screens = {
+        "gallery?q=boat": ".shot .picture.there",
+        f"gallery?picture={image}": ".stage .picture.there",
+        "gallery?view=orders": ".orders tbody",
+        f"gallery?view=orders&job={bad_id}": ".reason",
+        "gallery?q=nothing+like+it": ".empty h2",
+        "batches": "a.batch",
+        f"batches/{batch}": ".orders tbody",
+        "batches/new": "textarea",
+        "spend": ".day-bars",
+    }
+
+    found = {}
+    for path, there in screens.items():
+        page = visitor.open(f"/studio/{path}")
+        expect(page.locator(there).first).to_be_visible()
+        found[path] = faults(page, axe)
 
     assert not any(found.values()), found
 

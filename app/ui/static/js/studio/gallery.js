@@ -24,8 +24,8 @@ export function Gallery() {
     <div class="heading"><h1>${isTable ? "Orders" : "Gallery"}</h1></div>
     <${Filters} filters=${filters} withStatus=${isTable}>
       <div class="tabs views" role="group" aria-label="View">
-        <button aria-pressed=${String(!isTable)} onClick=${() => change({ view: "", status: "", at: "" })}><${Icon} name="grid" /><span>Pictures</span></button>
-        <button aria-pressed=${String(isTable)} onClick=${() => change({ view: "orders" })}><${Icon} name="table" /><span>Orders</span></button>
+        <button aria-label="Pictures" aria-pressed=${String(!isTable)} onClick=${() => change({ view: "", status: "", at: "" })}><${Icon} name="grid" /><span>Pictures</span></button>
+        <button aria-label="Orders" aria-pressed=${String(isTable)} onClick=${() => change({ view: "orders" })}><${Icon} name="table" /><span>Orders</span></button>
       </div>
     </${Filters}>
     ${isTable ? html`<${Orders} filters=${filters} query=${query} />` : html`<${Pictures} key=${JSON.stringify(filters)} filters=${filters} query=${query} />`}

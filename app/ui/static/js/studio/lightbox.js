@@ -50,7 +50,7 @@ export function Lightbox({ imageId, known, previous, next, onShow, onClose, onNo
       <aside class="panel">
         <div class="row between">
           <span class="row">${picture && html`<button class="quiet square star-button" aria-pressed=${String(Boolean(picture.favorite))} aria-label="Favorite" title="Favorite (f)" onClick=${() => note(picture, { favorite: !picture.favorite }, noted)}><${Icon} name="star" filled=${picture.favorite} /></button>
-            <button class="quiet square" aria-pressed=${String(zoomed)} aria-label="Real size" title="Real size (z)" onClick=${() => setZoomed(!zoomed)}><${Icon} name="search" /></button>`}</span>
+            <button class="quiet square" aria-pressed=${String(zoomed)} aria-label="Real size" title="Real size (z)" onClick=${() => setZoomed(!zoomed)}><${Icon} name="frame" /></button>`}</span>
           <span class="row">${picture && html`<button class="quiet square" aria-label="Delete" title="Delete" onClick=${() => setDeleting(true)}><${Icon} name="trash" /></button>`}
             <button class="quiet square" aria-label="Close" title="Close (Esc)" onClick=${onClose}><${Icon} name="close" /></button></span>
         </div>
