@@ -77,7 +77,7 @@ def test_another_users_things_look_on_every_route_as_if_they_were_not_there(ada:
 
     for method, path in routes(ada.service):
         parameters = set(re.findall(r"\{(\w+)\}", path))
-        if not parameters or parameters <= OPEN_PARAMETERS or not path.startswith("/api/") or "webhooks" in path:
+        if not parameters or parameters <= OPEN_PARAMETERS or not path.startswith("/api/") or "webhooks" in path or "/admin/" in path:
             continue
         tried += 1
         hers = path
