@@ -10,15 +10,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from app.clients.bucket import S3Storage
 from app.clients.storage import PARTS_FOLDER, LocalStorage, Storage, open_storage
 from app.config import Settings
 from app.domain.errors import Misconfigured, NotFound, StorageUnavailable
+from tests.support.moto_bucket import moto_bucket
 
 KEY = "generated-images/auth0%7Cx y/job-1/image_0.png"
 
@@ -26,22 +25,8 @@ KEY = "generated-images/auth0%7Cx y/job-1/image_0.png"
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
     """An S3-compatible server over the wire, with one bucket."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("AWS_ACCESS_KEY_ID", "test")
-    patch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
-    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    patch.delenv("AWS_PROFILE", raising=False)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        url = "http://{}:{}".format(*server.get_host_and_port())
-        client = boto3.client("s3", endpoint_url=url)
-        client.create_bucket(Bucket="pictures")
-        client.close()
+    with moto_bucket() as url:
         yield url
-    finally:
-        server.stop()
-        patch.undo()
 
 
 @pytest.fixture
@@ -84,6 +69,23 @@ def test_what_is_put_can_be_opened_until_it_is_deleted(storage: Storage) -> None
     storage.delete(KEY)
     with pytest.raises(NotFound):
         storage.open(KEY)
+
+
+def test_it_is_known_whether_an_object_is_there(storage: Storage) -> None:
+    before = storage.has(KEY)
+    put(storage, b"x")
+    there = (storage.has(KEY), storage.has(f"{KEY}.320.webp"), storage.has(KEY[:-1]), storage.has("generated-images"))
+
+    storage.delete(KEY)
+
+    assert (before, there, storage.has(KEY)) == (False, (True, False, False, False), False)
+
+
+def test_a_bucket_that_does_not_answer_is_not_a_missing_object() -> None:
+    nowhere = S3Storage("pictures", "", endpoint_url="http://127.0.0.1:9", public_base=None)
+
+    with pytest.raises(StorageUnavailable):
+        nowhere.has(KEY)
 
 
 def test_sweeping_a_healthy_storage_removes_nothing(storage: Storage) -> None:
