@@ -11,7 +11,7 @@ from rich.console import Console
 
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.machine import facts
-from scripts.benchmarks.scenarios import burst, cpu, deliveries, facades, history, latency, polls, start, web
+from scripts.benchmarks.scenarios import burst, cpu, deliveries, facades, history, latency, peer, polls, start, web
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Table, show, write
 from scripts.stack.processes import StackError, allow_open_files
@@ -30,11 +30,12 @@ SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
     "batch": web.batch,
     "polls": polls.run,
     "deliveries": deliveries.run,
+    "peer": peer.run,
     "history": history.run,
     "start": start.run,
 }
-#: A quick run leaves out the table that nothing is judged by, and the one that installs everything several times.
-QUICK = tuple(name for name in SCENARIOS if name not in ("stages", "start"))
+#: A quick run leaves out the table that nothing is judged by, and those that install something.
+QUICK = tuple(name for name in SCENARIOS if name not in ("stages", "peer", "start"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

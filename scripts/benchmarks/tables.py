@@ -31,10 +31,10 @@ class Figure:
         return cls(what, statistics.median(values), min(values), max(values), unit, **targets)
 
     @classmethod
-    def ratio(cls, what: str, ours: Sequence[float], theirs: Sequence[float], *, at_most: float | None = None) -> Self:
+    def ratio(cls, what: str, ours: Sequence[float], theirs: Sequence[float], **targets: float | None) -> Self:
         """Return the ratio of the medians; the spread is that of the pairs, which were measured one after the other."""
         pairs = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-        return cls(what, statistics.median(ours) / statistics.median(theirs), min(pairs), max(pairs), "x", at_most)
+        return cls(what, statistics.median(ours) / statistics.median(theirs), min(pairs), max(pairs), "x", **targets)
 
     @property
     def is_missed(self) -> bool:

@@ -18,7 +18,7 @@ SETTINGS: dict[str, Callable[[Any], Any]] = {
     "webhook_retry_seconds": lambda pauses: tuple(map(float, pauses)),
 }
 COUNTERS = (
-    "submits", "refused", "badKeys", "succeeded", "failed", "canceled", "cancels", "statusPolls", "resultFetches", "fileFetches",
+    "submits", "refused", "badKeys", "succeeded", "failed", "canceled", "cancels", "statusPolls", "streams", "resultFetches", "fileFetches",
     "filesFetchedWithKey", "webhooksDelivered", "webhooksFailed",
 )  # fmt: skip
 

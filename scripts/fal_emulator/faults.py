@@ -23,6 +23,8 @@ KINDS: dict[str, frozenset[str]] = {
     "run": OUTCOMES,
     "status": ASKING,
     "result": ASKING,
+    # `late` holds each of its events back for so many seconds, `silent` tells none.
+    "stream": frozenset({"late", "silent", "error_503", "hang", "drop", "html", "not_found"}),
     # `stop`: a running request ends at once. Without an order it is only told, and completes all the same.
     "cancel": frozenset({"stop", "error_503", "hang", "drop", "html", "not_found", "bad_key_401"}),
     "file": frozenset({"error_503", "hang", "drop"}),

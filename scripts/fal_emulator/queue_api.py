@@ -1,6 +1,7 @@
 """fal's queue over HTTP: submit, status, its stream, result, cancel."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from scripts.fal_emulator import endpoints
-from scripts.fal_emulator.answers import SLOW_SECONDS, answer, drop, json_object, misbehave
+from scripts.fal_emulator.answers import HANG_SECONDS, SLOW_SECONDS, answer, drop, json_object, misbehave
 from scripts.fal_emulator.faults import Fault, directives_in
 from scripts.fal_emulator.state import Job, Status
 from scripts.fal_emulator.world import World
@@ -31,6 +32,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get(_JOB_PATH + "/response", get_result)
     app.router.add_put(_JOB_PATH + "/cancel", _of_a_job(cancel))
     app.router.add_get(_JOB_PATH, get_result)
+    app.router.add_post("/_emulator/run/{endpoint:.+}", run)
     app.router.add_post("/{endpoint:.+}", submit)
 
 
@@ -161,24 +163,54 @@ def _wants_logs(request: web.Request) -> bool:
 async def stream(request: web.Request, job: Job) -> web.StreamResponse:
     """Server-sent events, one status object each time it changed, until COMPLETED."""
     world = request.app[WORLD]
+    world.state.count("streams")
+    job.asked["streams"] += 1
+    fault = world.fault_for("stream", job)
+    if spoiled := await misbehave(request, fault, job.request_id):
+        return spoiled
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     response.headers["x-fal-request-id"] = job.request_id
     await response.prepare(request)
+    if fault and fault.kind == "silent":
+        await asyncio.sleep(HANG_SECONDS)
     last: dict[str, Any] = {}
     while last.get("status") != Status.COMPLETED:
-        body = _state_of(world, job, world.base_url, with_logs=_wants_logs(request))
+        changed, body = job.changed, _state_of(world, job, world.base_url, with_logs=_wants_logs(request))
         if body != last:
+            if fault and fault.kind == "late":
+                await asyncio.sleep(fault.seconds or SLOW_SECONDS)
             await response.write(f"data: {json.dumps(body)}\n\n".encode())
             last = body
         if last["status"] != Status.COMPLETED:
-            await asyncio.sleep(STREAM_SECONDS)
+            await _wait(changed, STREAM_SECONDS if last["status"] == Status.IN_QUEUE else None)
     return response
+
+
+async def _wait(changed: asyncio.Event, at_most_s: float | None) -> None:
+    """Wait for another state; one's place in the queue changes without being told."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(at_most_s):
+            await changed.wait()
 
 
 async def result(_request: web.Request, job: Job) -> web.StreamResponse:
     if job.answer is None:
         return answer({"detail": "Request is still in progress"}, 400, job.request_id)
     return answer(job.answer.body, job.answer.status, job.request_id, **job.answer.headers)
+
+
+async def run(request: web.Request) -> web.StreamResponse:
+    """The call that fal takes at https://fal.run: the result itself, once it is there. Without the failures that can be ordered."""
+    world, endpoint = request.app[WORLD], request.match_info["endpoint"]
+    if (refusal := _key_problem(request, endpoint)) is not None:
+        return refusal
+    arguments = json_object(await request.read())
+    if arguments is None or endpoints.find(endpoint) is None:
+        return answer({"detail": "The body is not a JSON object, or nobody knows the application"}, 404)
+    job = world.register(endpoint, arguments, None, {})
+    while job.status is not Status.COMPLETED:
+        await job.changed.wait()
+    return await result(request, job)
 
 
 async def cancel(request: web.Request, job: Job) -> web.StreamResponse:

@@ -74,6 +74,7 @@ class Runner:
         self._queued.pop(job.sequence, None)
         self.running += 1
         job.status, job.started_at = Status.IN_PROGRESS, time.time()
+        job.tell()
         if job.outcome == "never":
             return
         seconds = min(job.seconds, INVALID_SECONDS) if job.invalid else job.seconds

@@ -1,7 +1,7 @@
 """What the emulator remembers: requests, files, counters and its settings. No HTTP and no timers here."""
 
 import uuid
-from asyncio import TimerHandle
+from asyncio import Event, TimerHandle
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -15,7 +15,7 @@ SHOWN = (
     "endpoint", "arguments", "headers", "webhook", "received_at", "started_at", "ended_at", "refusal", "outcome", "error", "error_type",
     "cancel_requested", "canceled", "deliveries",
 )  # fmt: skip
-ASKED = ("statusPolls", "resultFetches", "fileFetches")
+ASKED = ("statusPolls", "streams", "resultFetches", "fileFetches")
 KEPT_TEXT = 4_096
 
 
@@ -67,6 +67,12 @@ class Job:
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     timer: TimerHandle | None = None
+    changed: Event = field(default_factory=Event)
+
+    def tell(self) -> None:
+        """Wake all who wait for another state."""
+        self.changed.set()
+        self.changed = Event()
 
     @property
     def prompt(self) -> str:

@@ -57,6 +57,7 @@ class World:
     async def _end(self, job: Job) -> None:
         job.answer = outputs.failure(job) or await outputs.success(job, self.state, self.painter, self.base_url)
         job.status, job.ended_at = Status.COMPLETED, time.time()
+        job.tell()
         self.state.count("canceled" if job.canceled else "failed" if job.answer.status >= 400 else "succeeded")
         if job.webhook is not None:
             self.deliverer.start(job, self.fault_for("webhook", job))

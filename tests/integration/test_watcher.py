@@ -26,6 +26,7 @@ from tests.support.fal_calls import submit, wait_until
 from tests.support.fal_place import FalPlace
 from tests.support.gateway import Gateway
 from workers.watcher.__main__ import Watcher
+from workers.watcher.streams import PROBES
 
 IN_FLIGHT = 200
 LOST_FOR_S = 120.0
@@ -33,7 +34,7 @@ SWEPT_WITHIN_S = 3.0
 #: Of fal's silence; instead of 10 seconds.
 TIMEOUT_S = 1.0
 #: A look at the connections takes a moment, in which some end and others begin. Without a bound there would be 200.
-MOST = MAX_CONNECTIONS + 8
+MOST = MAX_CONNECTIONS + PROBES + 8
 RECEIPT = ("request_id", "status_url", "response_url", "cancel_url")
 
 
@@ -114,7 +115,8 @@ def test_a_fal_that_never_answers_does_not_slow_the_sweep(gateway: Gateway, fal_
     services, fal = gateway.services, gateway.fal
     accepted = [submit(fal).json() for _ in range(IN_FLIGHT)]
     jobs = in_flight(services, [Receipt(**{name: answer[name] for name in RECEIPT}) for answer in accepted])
-    fal.fault("status", "hang", times=None)
+    for stage in ("status", "stream"):
+        fal.fault(stage, "hang", times=None)
     most = Most(fal_place.port)
 
     with watching(services):
@@ -154,7 +156,8 @@ def test_a_new_request_is_noticed_at_once_while_others_hang(gateway: Gateway) ->
     services, fal = gateway.services, gateway.fal
     hanging = [submit(fal, prompt="this one hangs").json() for _ in range(MAX_CONNECTIONS // 2)]
     in_flight(services, [Receipt(**{name: answer[name] for name in RECEIPT}) for answer in hanging])
-    fal.fault("status", "hang", times=None, promptContains="hangs")
+    for stage in ("status", "stream"):
+        fal.fault(stage, "hang", times=None, promptContains="hangs")
 
     with watching(services):
         job = gateway.dispatch(gateway.order())

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import selectors
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -65,6 +65,11 @@ class Fal:
         if self.is_down:
             raise ProviderBusy("fal is down")
         return FalStatus(FalState.IN_PROGRESS)
+
+    async def states(self, receipt: Receipt) -> AsyncGenerator[FalStatus]:
+        """Stream nothing."""
+        raise ProviderBusy(receipt.request_id)
+        yield
 
     def times_of(self, request_id: str) -> list[float]:
         return [at for at, asked in self.asked if asked == request_id]

@@ -1,5 +1,7 @@
 """When each request in flight is asked for: often while there are few, within a fixed budget when there are thousands.
 
+Those whose state fal streams (`streams`) are hardly asked for.
+
 A budget that does not suffice goes to those that may be done: a request younger than 0.7 of its model's usual duration (learned, see
 `durations`) gets a fourth of the polls. While there are few, all are asked equally often: in measurements, sleeping on a learned duration
 made the next, shorter generation wait.
@@ -12,8 +14,9 @@ import logging
 import random
 from collections.abc import Iterable
 
-from app.clients.fal.status import FalStatusClient
+from app.clients.fal.status import FalState, FalStatusClient
 from app.domain.errors import ProviderBusy
+from workers.watcher.streams import FIRST_WORD_S, Streams
 from workers.watcher.tracking import Tracked, Tracker
 
 log = logging.getLogger("watcher")
@@ -27,6 +30,8 @@ TICK_S = 0.02
 TICKS_PER_INTERVAL = 50
 #: How much less often a request is asked for while it can hardly be done.
 EARLY_FACTOR = 4.0
+#: How often a request with a stream is looked at, so that its progress is told.
+STREAMED_S = 1.0
 #: How much of the budget may be spent at once by requests that come together: those of a few orders are, those of a restart are spread.
 BURST_S = 0.1
 
@@ -47,13 +52,18 @@ class Poller:
         self._needed = 0.0
         self._free_at = float("-inf")
         self._loop = asyncio.get_running_loop()
+        self._streams = Streams(client, tracker)
 
     async def poll(self) -> None:
         while True:
             if not self._tracker.requests:
                 self._tracker.changed.clear()
                 await self._tracker.changed.wait()
+            self._streams.tidy()
             for tracked in self._due():
+                if self.floor_s < WEBHOOK_FLOOR_S and self._streams.follow(tracked):
+                    tracked.due_at = self._loop.time() + FIRST_WORD_S
+                    continue
                 if not self._is_affordable():
                     break
                 await self._slots.acquire()
@@ -80,6 +90,8 @@ class Poller:
         return True
 
     def _interval_of(self, tracked: Tracked) -> float:
+        if self._streams.covers(tracked):
+            return STREAMED_S
         interval_s, early_s = self.interval_s(), tracked.late_at - self._loop.time()
         if early_s <= 0:
             return interval_s
@@ -88,12 +100,15 @@ class Poller:
     def _due(self) -> Iterable[Tracked]:
         """Return who is to be asked now, longest due first; and count how many polls an interval all together need."""
         now = self._loop.time()
-        due, early = [], 0
+        due, early, streamed = [], 0, 0
         for tracked in self._tracker.requests.values():
-            early += tracked.late_at > now
+            if self._streams.covers(tracked):
+                streamed += 1
+            else:
+                early += tracked.late_at > now
             if tracked.due_at <= now and not tracked.is_asked:
                 due.append(tracked)
-        self._needed = len(self._tracker.requests) - early + early / EARLY_FACTOR
+        self._needed = len(self._tracker.requests) - streamed - early + early / EARLY_FACTOR
         return sorted(due, key=lambda tracked: tracked.due_at)
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -114,9 +129,15 @@ class Poller:
         receipt = tracked.request.receipt
         if receipt is None:
             return
+        if known := self._streams.known(tracked):
+            await self._tracker.tell(tracked, known)
+            return
         try:
             status = await self._client.status(receipt)
         except ProviderBusy:
             tracked.due_at = self._loop.time() + max(self._trouble_pause_s, self.interval_s())
             return
-        await self._tracker.take(tracked, status)
+        if status.state is FalState.COMPLETED:
+            self._streams.beaten(tracked)
+        if self._tracker.requests.get(tracked.key) is tracked:
+            await self._tracker.take(tracked, status)

@@ -59,6 +59,7 @@ class Tracked:
     late_at: float = 0.0
     progress_at: float = 0.0
     is_asked: bool = False
+    was_followed: bool = False
     at_work_at: datetime | None = None
     is_running: bool = False
     """Whether fal paints it, as of the last look, and not only has it in its queue."""
@@ -155,6 +156,10 @@ class Tracker:
             await self._call(lambda: self._services.queue.enqueue_collect(tracked.job.id, tracked.index, notice))
             return
         tracked.at_work_at, tracked.is_running = clock.now(), status.state is FalState.IN_PROGRESS
+        await self.tell(tracked, status)
+
+    async def tell(self, tracked: Tracked, status: FalStatus) -> None:
+        """Publish how far a request is, where it is time for that, by the state it was last seen in."""
         if self._loop.time() >= tracked.progress_at and (progressed := self._progressed(tracked, status)):
             tracked.progress_at = self._loop.time() + self._progress_interval_s()
             await self._call(lambda: self._publish(tracked, progressed))

@@ -149,3 +149,31 @@ def test_a_running_request_completes_in_spite_of_a_cancel(fal: Emulator) -> None
     assert canceled.status_code == 202
     assert "error" not in completed(fal, submitted)
     assert fal.requests()[0]["cancelRequested"]
+
+
+def test_the_direct_call_answers_with_the_result_once_it_is_there(fal: Emulator) -> None:
+    fal.settings(seconds=0.3, queueSeconds=0)
+    began = time.monotonic()
+
+    answer = fal.http.post(f"/_emulator/run/{FLUX}", json={"prompt": "a red bicycle"}, headers=KEY)
+    nobody = fal.http.post("/_emulator/run/nobody/nothing", json={"prompt": "a red bicycle"}, headers=KEY)
+    keyless = fal.http.post(f"/_emulator/run/{FLUX}", json={"prompt": "a red bicycle"})
+
+    assert (answer.status_code, len(answer.json()["images"])) == (200, 1)
+    assert time.monotonic() - began >= 0.3
+    assert (nobody.status_code, keyless.status_code) == (404, 401)
+
+
+def test_a_stream_may_be_late(fal: Emulator) -> None:
+    fal.settings(seconds=0.05, queueSeconds=0)
+    fal.fault("stream", "late", seconds=0.4)
+    submitted = submit(fal).json()
+    completed(fal, submitted)
+    began = time.monotonic()
+
+    events = fal.http.get(submitted["status_url"] + "/stream", headers=KEY).text
+
+    assert '"COMPLETED"' in events
+    assert time.monotonic() - began >= 0.4
+    (request,) = fal.requests()
+    assert request["streams"] == 1
