@@ -43,7 +43,7 @@ function JobTiles({ job }) {
         ${count < countOf(job.config) && job.status !== "completed" && html`<span>${countOf(job.config)} images</span>`}</p>
       <${Actions} job=${job} />
     </header>
-    ${job.status === "failed" || job.status === "canceled" ? html`<${Ended} job=${job} />` : html`<ul class=${`tiles of-${Math.min(count, 4)}`}>
+    ${job.status === "failed" || job.status === "canceled" ? html`<${Ended} job=${job} />` : html`<ul class=${`tiles of-${Math.min(count, 4)}`} style=${count === 1 ? { maxWidth: `calc(64vh * ${ratio.toFixed(3)})` } : {}}>
       ${Array.from({ length: count }, (_, index) => html`<li key=${index}>${job.images[index] ? html`<${Done} image=${job.images[index]} prompt=${prompt} />` : html`<${Coming} job=${job} ratio=${ratio} first=${index === 0} />`}</li>`)}
     </ul>`}
   </article>`;
