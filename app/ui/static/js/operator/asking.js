@@ -6,7 +6,8 @@ import { get } from "../api.js";
 /**
  * Ask for one thing. While it is asked again what was answered before stays; an answer to what nobody wants any more is dropped.
  * @param {string | null} path null asks nothing
- * @param {{query?: object, everyMs?: number}} options `everyMs`: ask again so long after each answer, while the page is looked at
+ * @param {{query?: object, everyMs?: number | ((data: any) => number)}} options `everyMs`: ask again so long after each answer, while the page is
+ *   looked at; it may depend on the answer, and 0 is never
  * @returns {{data: any, error: Error | null, busy: boolean, reload: () => void}}
  */
 export function useAnswer(path, { query, everyMs = 0 } = {}) {
@@ -24,16 +25,17 @@ export function useAnswer(path, { query, everyMs = 0 } = {}) {
     return () => stopped.abort();
   }, [wanted, turn]);
   const reload = useCallback(() => setTurn((count) => count + 1), []);
+  const waitMs = typeof everyMs === "function" ? (state.data ? everyMs(state.data) : 0) : everyMs;
   useEffect(() => {
-    if (!everyMs || state.busy) return undefined;
-    const timer = setTimeout(() => document.hidden || reload(), everyMs);
+    if (!waitMs || state.busy) return undefined;
+    const timer = setTimeout(() => document.hidden || reload(), waitMs);
     const seen = () => document.hidden || reload();
     document.addEventListener("visibilitychange", seen);
     return () => {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", seen);
     };
-  }, [everyMs, state.busy, turn]);
+  }, [waitMs, state.busy, turn]);
   return { ...state, reload };
 }
 

@@ -4,9 +4,9 @@ import { html } from "../../vendor/htm-preact.js";
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
-/** A screen's title, and what acts on all of it. */
-export function Heading({ title, children }) {
-  return html`<div class="heading"><h1>${title}</h1>${children}</div>`;
+/** A screen's title, and what acts on all of it. `long`: words of a user, of any length. */
+export function Heading({ title, long = false, children }) {
+  return html`<div class=${`heading${long ? " long" : ""}`}><h1>${title}</h1>${children}</div>`;
 }
 
 /** @param {{title: string, aside?: any, children: any}} props */
@@ -42,4 +42,10 @@ export function spanText(seconds) {
 /** Return a share: "97.3 %". */
 export function shareText(share) {
   return share === null ? "–" : `${Number((share * 100).toFixed(1))} %`;
+}
+
+/** What is known of one thing: a name and a value each; what has no value is left out. @param {{facts: [name: string, value: any][]}} props */
+export function Facts({ facts }) {
+  const told = facts.filter(([, value]) => value !== null && value !== undefined && value !== false && value !== "");
+  return html`<dl class="facts">${told.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
