@@ -9,7 +9,8 @@ import { JobActions } from "./job_actions.js";
 import { Deliveries, FalRequests, JobMoney, Retries, Timeline } from "./job_parts.js";
 import { Who } from "./names.js";
 import { Facts, Heading, Panel, Skeleton } from "./pieces.js";
-import { isOver, promptOf, Status, Trouble } from "./status.js";
+import { isOver, promptOf, Status } from "../studio/status.js";
+import { Trouble } from "./trouble.js";
 
 const EVERY_MS = 3000;
 

@@ -9,7 +9,7 @@ import { tell, toast } from "../parts/toast.js";
 import { go } from "../router.js";
 import { copyText } from "../saving.js";
 import { snippetsOf } from "../studio/snippets.js";
-import { isOver } from "./status.js";
+import { isOver } from "../studio/status.js";
 
 const LIVE = ["pending", "processing", "completed"];
 

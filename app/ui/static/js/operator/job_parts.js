@@ -5,7 +5,7 @@ import { counted, tokensText, usdText } from "../parts/money.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { Clock, Facts } from "./pieces.js";
-import { Status } from "./status.js";
+import { Status } from "../studio/status.js";
 
 const MOMENTS = {
   ordered: "Ordered",

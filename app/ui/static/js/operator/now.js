@@ -51,7 +51,7 @@ function Figures({ now }) {
     <${Tile} label="In fal's queue" value=${known(fal.queued)} hint=${fal.queued && fal.limit !== null && fal.running >= fal.limit ? "your account is full" : "requests"} />
     <${Tile} label="Failed, last hour" value=${known(failed)} hint="jobs" href="/operator/failures" tone=${failed ? "wrong" : ""} />
     <${Tile} label="Charged today" value=${spend ? usdText(spend.today.charged) : "unknown"}
-      hint=${spend && `${usdText(spend.sameWeekday.charged)} on the whole of this weekday a week ago`} href="/operator/spend" />
+      hint=${spend && `${usdText(spend.sameWeekday.charged)} on all of this day a week ago`} href="/operator/spend" />
     <${Tile} label="Charged this month" value=${spend ? usdText(spend.month.charged) : "unknown"} hint=${spend && `${usdText(spend.month.paid)} to fal`} href="/operator/spend" />
     <${Tile} label="Webhooks waiting" value=${countText(webhooks.waiting)} hint=${webhooks.waiting ? `the oldest for ${spanText(webhooks.oldestSeconds)}` : "none is late"}
       href="/operator/webhooks" />

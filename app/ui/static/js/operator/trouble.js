@@ -1,14 +1,7 @@
-/** How a job is, in words. */
+/** Why somebody ought to look at a job, in words. */
 
 import { html } from "../../vendor/htm-preact.js";
 
-const WORDS = {
-  pending: ["Waiting", ""],
-  processing: ["In progress", "accent"],
-  completed: ["Completed", "good"],
-  failed: ["Failed", "wrong"],
-  canceled: ["Canceled", "warn"],
-};
 const TROUBLES = {
   unknown_outcome: "Sent to fal, no answer: whether it was bought is not known",
   uncollected: "Finished at fal, but its pictures cannot be fetched or stored",
@@ -18,22 +11,7 @@ const TROUBLES = {
   unsettled: "Ended, but its money is not settled",
 };
 
-export function isOver(job) {
-  return !["pending", "processing"].includes(job.status);
-}
-
-export function promptOf(job) {
-  const text = job.config.inputs.prompt;
-  return typeof text === "string" && text.trim() ? text : "Without a prompt";
-}
-
-export function Status({ job }) {
-  const [word, kind] = WORDS[job.status] || [job.status, ""];
-  const wished = job.cancelRequested && !isOver(job) ? ", to be canceled" : "";
-  return html`<span class=${`tag ${kind}`}>${word}${wished}</span>`;
-}
-
-/** Why somebody ought to look at a job; nothing where it goes its way. */
+/** Nothing where a job goes its way. @param {{trouble: string | null, told?: boolean}} props `told`: in a sentence */
 export function Trouble({ trouble, told = false }) {
   if (!trouble) return null;
   if (told) return html`<p class="notice warn"><span><strong>Needs attention.</strong> ${TROUBLES[trouble] || trouble}.</span></p>`;
