@@ -67,6 +67,7 @@ from app.services.operator.forecast import Forecasts
 from app.services.operator.grants import Grants
 from app.services.operator.jobs import OperatorJobs
 from app.services.operator.models import ModelOverview
+from app.services.operator.names import Names
 from app.services.operator.now import Now
 from app.services.operator.retries import Retries
 from app.services.operator.runs import Runs
@@ -434,6 +435,7 @@ class Services:
     # The operator's side
 
     audit = part(Audit)
+    names = part(Names, accounts="_account_store")
     grants = part(Grants)
     _run_store = part(RunStore)
     runs = part(Runs, runs="_run_store")

@@ -108,3 +108,16 @@ def test_forged_questions_to_the_log_are_refused(services: Services, client: Fla
         answer = client.get(f"/api/admin/audit?{query}", headers=headers)
 
         assert (answer.status_code, answer.json and answer.json["code"]) == (400, "invalid_request"), query
+
+
+def test_operators_read_names_and_not_ids(services: Services, client: FlaskClient) -> None:
+    headers = bearer(services, Role.ADMIN)
+    ada = services.accounts.register("ada@example.com", "correct horse battery")
+    script, _ = services.accounts.make_key("nightly")
+    ids = [f"user:{ada.id}", f"key:{script.id}", "user:nobody", "job:1"]
+
+    names = client.get("/api/admin/names", query_string={"id": ids}, headers=headers).json
+    refused = [client.get("/api/admin/names", query_string={"id": each}, headers=headers) for each in ([], ["user:x"] * 101, ["\0"])]
+
+    assert names == {"names": {f"user:{ada.id}": "ada@example.com", f"key:{script.id}": "nightly"}}
+    assert [answer.status_code for answer in refused] == [400, 400, 400]

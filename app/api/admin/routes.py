@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from app.api.admin import audit, costs, jobs, models, people, spend, status
+from app.api.admin import audit, costs, jobs, models, names, people, spend, status
 
 BLUEPRINTS = (
     jobs.blueprint,
     people.users,
     people.keys,
+    names.blueprint,
     audit.blueprint,
     status.blueprint,
     spend.blueprint,

@@ -46,7 +46,7 @@ function Groups({ data, busy, groupBy, period, onDone }) {
     setChosen(next);
   };
   const canRetry = !groupBy.includes("message");
-  const columns = [...(canRetry ? [choosing(chosen, toggle)] : []), ...columnsOf(groupBy), { key: "jobs", title: "", cell: (group) => html`<a class="nowrap" href=${jobsOf(group, period)}>Show jobs</a>` }];
+  const columns = [...(canRetry ? [choosing(chosen, toggle)] : []), ...columnsOf(groupBy, period)];
   return html`<p role="status"><strong>${counted(data.count, "job")}</strong> failed in this period${data.lost > 0 ? html` and cost you <strong>${usdText(data.lost)}</strong>` : ", and cost you nothing"}.${data.leftOut > 0 && ` ${counted(data.leftOut, "more group")} in the export.`}${busy ? " …" : ""}</p>
     <${Table} caption="Failures by cause, most frequent first" columns=${columns} rows=${data.groups} rowKey=${nameOf} />
     ${canRetry ? html`<div class="row"><button disabled=${!picked.length} onClick=${() => setAsking(true)}><${Icon} name="again" />Order again … (${counted(picked.length, "group")}, ${counted(picked.reduce((sum, group) => sum + group.count, 0), "failed job")})</button>
@@ -55,15 +55,15 @@ function Groups({ data, busy, groupBy, period, onDone }) {
 }
 
 function choosing(chosen, toggle) {
-  return { key: "chosen", title: "", cell: (group) => html`<input type="checkbox" aria-label=${`Choose ${group.code} ${group.model}`} checked=${chosen.has(nameOf(group))} onChange=${() => toggle(group)} />` };
+  return { key: "chosen", title: "Choose", cell: (group) => html`<input type="checkbox" aria-label=${`Choose ${group.code} ${group.model}`} checked=${chosen.has(nameOf(group))} onChange=${() => toggle(group)} />` };
 }
 
-function columnsOf(groupBy) {
+function columnsOf(groupBy, period) {
   return [
     { key: "code", title: "Code", cell: (group) => html`<code>${group.code}</code>` },
     groupBy.includes("model") && { key: "model", title: "Model", cell: (group) => html`<span class="nowrap">${group.model}</span>` },
     groupBy.includes("message") && { key: "message", title: "Message", cell: (group) => html`<span class="cut">${group.message}</span>` },
-    { key: "count", title: "Jobs", number: true, cell: (group) => countText(group.count) },
+    { key: "count", title: "Jobs", number: true, cell: (group) => html`<a href=${jobsOf(group, period)} aria-label=${`Show ${counted(group.count, "job")}`}>${countText(group.count)}</a>` },
     { key: "lost", title: "Cost you", number: true, cell: (group) => usdText(group.lost) },
     { key: "first", title: "First", number: true, cell: (group) => html`<${Time} at=${group.first} style="moment" />` },
     { key: "last", title: "Last", number: true, cell: (group) => html`<a href=${`/operator/jobs/${group.jobId}`} aria-label="The latest of them"><${Time} at=${group.last} style="moment" /></a>` },

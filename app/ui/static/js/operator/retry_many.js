@@ -50,7 +50,7 @@ function Said({ plans, count }) {
   const unknown = sumOf(plans, "unknownOutcome");
   const skipped = Object.entries(SKIPPED).map(([why, text]) => [plans.reduce((sum, plan) => sum + (plan.skipped[why] || 0), 0), text]).filter(([number]) => number);
   const refused = plans.flatMap((plan) => plan.refused);
-  return html`<p><strong>${counted(count, "job")}</strong> ${count === 1 ? "is" : "are"} ordered again, for <strong>${usdText(sumOf(plans, "cost"))}</strong> at most${tokens > 0 && `, of which their users pay ${tokensText(tokens)}`}. Who paid the first time pays.</p>
+  return html`<p><strong>${counted(count, "job")}</strong> would be ordered again, for <strong>${usdText(sumOf(plans, "cost"))}</strong> at most${tokens > 0 && `, of which their users pay ${tokensText(tokens)}`}. Who paid the first time pays.</p>
     ${unknown > 0 && html`<p class="notice warn">${counted(unknown, "job")} may have been painted and billed the first time without our knowing: what fal took for them is paid twice.</p>`}
     ${skipped.length > 0 && html`<p class="hint">Left out: ${skipped.map(([number, text]) => `${countText(number)} ${text}`).join(", ")}.</p>`}
     ${refused.length > 0 && html`<p class="hint">${counted(refused.length, "job")} cannot be ordered: ${refused[0].message}</p>`}`;
