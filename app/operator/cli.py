@@ -1,7 +1,7 @@
 """The operator's commands: `python -m app [COMMAND]`. Without a command it serves.
 
-Exit codes: 0 done, 1 the ledger does not add up, a model is not what fal has, or the doctor has found something, 2 the call or the settings
-are wrong, or fal or a store does not answer.
+Exit codes: 0 done; 1 the ledger does not add up, a model is not what fal has, or the doctor or the status has found something; 2 the call
+or the settings are wrong, or fal or a store does not answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import click
 from app.bootstrap import Services
 from app.config import BadSettings
 from app.domain.errors import GatewayError
+from app.operator import reports
 from app.operator.audit import audit
 from app.operator.budgets import budgets
 from app.operator.costs import costs
@@ -58,6 +59,9 @@ cli.add_command(costs)
 cli.add_command(doctor)
 cli.add_command(keys)
 cli.add_command(registry)
+cli.add_command(reports.status)
+cli.add_command(reports.failures)
+cli.add_command(reports.spend)
 cli.add_command(users)
 cli.add_command(webhooks)
 

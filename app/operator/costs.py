@@ -14,8 +14,9 @@ from rich.table import Table
 
 from app.bootstrap import Services
 from app.domain import alert, clock
+from app.domain.audit import Action
 from app.domain.clock import rfc3339
-from app.operator.running import console, with_services
+from app.operator.running import actor, console, with_services
 from app.services.money.reconciliation import Finding
 
 DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
@@ -43,8 +44,12 @@ def reconcile(services: Services, since: datetime | None, until: datetime | None
         raise click.UsageError("--since must be before --until")
     report = Report()
     reconciliation = services.reconciliation
+    asked = {"since": rfc3339(start), "until": rfc3339(end)}
     try:
-        with Progress(console=Console(stderr=True), transient=True, disable=not console.is_terminal) as progress:
+        with (
+            services.audit.record(actor(), Action.COSTS_RECONCILE, "costs", asked),
+            Progress(console=Console(stderr=True), transient=True, disable=not console.is_terminal) as progress,
+        ):
             task = progress.add_task("Jobs", total=reconciliation.count(start, end))
             for finding in reconciliation.compare(start, end):
                 report.add(finding)
