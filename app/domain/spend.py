@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import add, attrgetter, sub
 
 from app.domain.job import Job, JobStatus
 from app.domain.usage import day_of, tally_of
@@ -55,10 +56,10 @@ class Figures:
     """What the jobs on the bill were expected to cost."""
 
     def __add__(self, other: Figures) -> Figures:
-        return Figures(*(one + another for one, another in zip(astuple(self), astuple(other), strict=True)))
+        return Figures(*map(add, _VALUES(self), _VALUES(other)))
 
     def __sub__(self, other: Figures) -> Figures:
-        return Figures(*(one - another for one, another in zip(astuple(self), astuple(other), strict=True)))
+        return Figures(*map(sub, _VALUES(self), _VALUES(other)))
 
     @property
     def margin(self) -> int:
@@ -74,6 +75,10 @@ class Figures:
         """Return the share of jobs that were delivered, of those that were not canceled; None where there are none."""
         decided = self.completed + self.failed
         return self.completed / decided if decided else None
+
+
+#: Field by field: the library's own way copies deeply, and takes twenty times as long.
+_VALUES = attrgetter(*(field.name for field in fields(Figures)))
 
 
 @dataclass(frozen=True, kw_only=True)

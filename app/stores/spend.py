@@ -44,10 +44,10 @@ MAX_KINDS, OTHER = 500, "(other messages)"
 
 
 @dataclass(frozen=True)
-class SpendRow:
-    """The sums of one day. `key` None: without an API key, or project."""
+class SpendSum:
+    """What jobs come to together. `day` None: of all days. `key` None: without an API key, or project."""
 
-    day: str
+    day: str | None
     key: str | None
     figures: Figures
 
@@ -137,13 +137,14 @@ class SpendStore:
 
     def _close(self, plan: Document) -> None:
         """Note in the records what of them is counted. One that has changed since the plan was made stays due."""
-        number, updates = plan["number"], []
+        number, done, changed = plan["number"], [], []
         for entry in plan["records"]:
-            counted = {"counted": entry["after"], "countedPlan": number}
+            counted = {"$set": {"counted": entry["after"], "countedPlan": number}}
             guard = {"_id": entry["id"], "countedPlan": {"$not": {"$gte": number}}}
-            updates.append(UpdateOne({**guard, "version": entry["version"]}, {"$set": counted, "$unset": {"due": ""}}))
-            updates.append(UpdateOne(guard, {"$set": counted}))
-        self._records.bulk_write(updates)
+            done.append(UpdateOne({**guard, "version": entry["version"]}, {**counted, "$unset": {"due": ""}}))
+            changed.append(UpdateOne(guard, counted))
+        if self._records.bulk_write(done, ordered=False).matched_count < len(done):
+            self._records.bulk_write(changed, ordered=False)
         self._plans.update_one({**PLAN, "number": number}, {"$set": {"records": []}})
 
     # -- records from before there were sums ------------------------------------------------------------------------------------------
@@ -181,13 +182,17 @@ class SpendStore:
 
     # -- reading --------------------------------------------------------------------------------------------------------------------
 
-    def rows(self, by: SpendBy, period: Period) -> list[SpendRow]:
-        """Return the sums of each day and value, by ascending day."""
-        return [
-            SpendRow(_day_of(doc), None if name == NONE else unquote(name), _figures(sums))
-            for doc in self._range(by, period.first, period.end)
-            for name, sums in doc.get("of", {}).items()
-        ]
+    def sums(self, by: SpendBy, period: Period, *, each_day: bool = False) -> list[SpendSum]:
+        """Return the sums of each value over the period, or for each day of it."""
+        found: dict[tuple[str | None, str], dict[str, int]] = {}
+        # Added up as they come: of users there are a hundred thousand in a month.
+        for doc in self._range(by, period.first, period.end):
+            day = _day_of(doc) if each_day else None
+            for name, sums in doc.get("of", {}).items():
+                total = found.setdefault((day, name), {})
+                for figure, amount in sums.items():
+                    total[figure] = total.get(figure, 0) + amount
+        return [SpendSum(day, None if name == NONE else unquote(name), _figures(sums)) for (day, name), sums in found.items()]
 
     def sums_of(self, by: SpendBy, keys: Collection[str], days: Iterable[str]) -> dict[str, Figures]:
         """Return what some values come to on some days; of each document no more is read than their sums."""

@@ -102,7 +102,7 @@ def test_a_bill_that_comes_while_its_job_is_being_counted_is_counted_next(databa
     sums._close(plan)
     sums.advance(limit=10)
 
-    (row,) = sums.rows(SpendBy.DAY, EVER)
+    (row,) = sums.sums(SpendBy.DAY, EVER)
     assert (row.figures.jobs, row.figures.paid, row.figures.billed) == (1, 30_000, 30_000)
     assert sums.waiting() == 0
 
@@ -151,7 +151,7 @@ def test_a_late_counter_moves_nothing_that_has_been_counted(database: Database, 
     late._close(plan)
     sums.advance(limit=10)
 
-    (row,) = sums.rows(SpendBy.DAY, EVER)
+    (row,) = sums.sums(SpendBy.DAY, EVER)
     assert (row.figures.jobs, row.figures.paid) == (1, 30_000)
 
 
@@ -163,7 +163,7 @@ def test_many_who_count_at_once_count_each_job_once(database: Database, settle: 
         list(pool.map(lambda _: [SpendStore(database).advance(limit=7) for _ in range(20)], range(6)))
 
     for by in SpendBy:
-        rows = SpendStore(database).rows(by, EVER)
+        rows = SpendStore(database).sums(by, EVER)
         assert sum((row.figures for row in rows), Figures()).jobs == 60
 
 
@@ -178,7 +178,7 @@ def test_jobs_from_before_there_were_sums_are_counted_too(database: Database, sp
     spend.advance()
 
     assert totals(spend) == Figures(jobs=2, completed=1, failed=1, images=1, charged=UNIT, paid=7_000, lost=7_000)
-    assert {row.key: row.figures.jobs for row in SpendStore(database).rows(SpendBy.KEY, EVER)} == {"k1": 1, None: 1}
+    assert {row.key: row.figures.jobs for row in SpendStore(database).sums(SpendBy.KEY, EVER)} == {"k1": 1, None: 1}
     assert spend.advance() == 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -14,7 +14,7 @@ from app.domain.errors import FieldError, InvalidRequest
 from app.domain.spend import FailureKind, Figures, SpendBy, outcome_of
 from app.domain.usage import ONE_DAY, Period, day_of, period_of
 from app.stores.jobs import JobStore
-from app.stores.spend import FailureRow, SpendRow, SpendStore
+from app.stores.spend import FailureRow, SpendStore, SpendSum
 
 USUAL_PERIOD = timedelta(days=30)
 MAX_PERIOD = timedelta(days=731)
@@ -26,18 +26,9 @@ LAST_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class SpendGroup:
-    """`day` None: of all days. `key` None: without an API key, or project."""
-
-    day: str | None
-    key: str | None
-    figures: Figures
-
-
-@dataclass(frozen=True)
 class SpendReport:
     totals: Figures
-    groups: list[SpendGroup]
+    groups: list[SpendSum]
     """By day, and then those that were charged most."""
     others: Figures
     """What the groups that were left out come to."""
@@ -95,7 +86,7 @@ class Spend:
 
     def report(self, period: Period, by: SpendBy, *, each_day: bool = False, limit: int | None = None) -> SpendReport:
         """Return the sums of a period by one thing, for each day apart or not; only the `limit` that were charged most, if told so."""
-        groups = _grouped(self._sums.rows(by, period), each_day=each_day or by is SpendBy.DAY)
+        groups = self._sums.sums(by, period, each_day=each_day or by is SpendBy.DAY)
         kept = sorted(groups, key=lambda group: (-group.figures.charged, -group.figures.paid, group.key or ""))[:limit]
         totals = sum((group.figures for group in groups), Figures())
         others = totals - sum((group.figures for group in kept), Figures())
@@ -104,8 +95,8 @@ class Spend:
 
     def days(self, first: date, end: date) -> dict[str, Figures]:
         """Return the sums of each day from `first` to before `end`."""
-        rows = self._sums.rows(SpendBy.DAY, Period(first.isoformat(), end.isoformat()))
-        return {row.day: row.figures for row in rows}
+        found = self._sums.sums(SpendBy.DAY, Period(first.isoformat(), end.isoformat()), each_day=True)
+        return {each.day or "": each.figures for each in found}
 
     def month_of(self, by: SpendBy, keys: Collection[str]) -> dict[str, Figures]:
         """Return what some users, or keys, come to in the current month; those without any spend are left out."""
@@ -123,7 +114,7 @@ class Spend:
         """Return what each was charged in the whole days before today, in micro-USD."""
         today = self._now()
         period = Period(day_of(today - days * ONE_DAY), day_of(today))
-        return {group.key: group.figures.charged for group in _grouped(self._sums.rows(by, period), each_day=False)}
+        return {each.key: each.figures.charged for each in self._sums.sums(by, period)}
 
     def failures(self, period: Period, fields: Sequence[str]) -> list[FailureGroup]:
         """Return the failures of a period by some of `code`, `model` and `shape`, most frequent first."""
@@ -136,13 +127,6 @@ class Spend:
         """Return how many jobs have failed within the last hour, by code, most frequent first."""
         found = self._sums.failed_since(self._now() - LAST_HOUR)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _grouped(rows: Iterable[SpendRow], *, each_day: bool) -> list[SpendGroup]:
-    sums: dict[tuple[str | None, str | None], list[Figures]] = defaultdict(list)
-    for row in rows:
-        sums[row.day if each_day else None, row.key].append(row.figures)
-    return [SpendGroup(day, key, sum(found[1:], found[0])) for (day, key), found in sums.items()]
 
 
 def _failures(kind: FailureKind, rows: Sequence[FailureRow]) -> FailureGroup:
