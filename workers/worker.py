@@ -95,13 +95,17 @@ class PersistentWorker(SimpleWorker):
     def prepare_execution(self, job: Job) -> Execution:
         """Tell in one round trip that the task has begun: were this process killed now, RQ would still know."""
         ttl = self.get_heartbeat_ttl(job)
-        with self.connection.pipeline() as pipeline:
+        with self._round_trip() as pipeline:
             self.execution = execution = Execution.create(job, ttl, pipeline=pipeline, worker_name=self.name)
             self.set_state(WorkerStatus.BUSY, pipeline)
             self.heartbeat(ttl, pipeline)
             job.prepare_for_execution(self.name, pipeline=pipeline)
             pipeline.execute()
         return execution
+
+    def _round_trip(self) -> Pipeline:
+        """Return a pipeline that is no transaction: half as many answers to read, and nothing here has to be seen all at once."""
+        return self.connection.pipeline(transaction=False)
 
     def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:  # noqa: FBT001, FBT002 - RQ's
         """Do nothing: `prepare_execution` has told it all. RQ splits the two because its own workers fork between them."""
@@ -115,7 +119,7 @@ class PersistentWorker(SimpleWorker):
         if job.get_result_ttl(self.default_result_ttl) != 0 or job.started_at is None or job.ended_at is None:
             super().handle_job_success(job, queue, started_job_registry, execution)
             return
-        with self.connection.pipeline() as pipeline:
+        with self._round_trip() as pipeline:
             self.increment_successful_job_count(pipeline=pipeline)
             self.increment_total_working_time(job.ended_at - job.started_at, pipeline)
             self.cleanup_execution(job, pipeline, execution)

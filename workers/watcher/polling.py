@@ -90,7 +90,7 @@ class Poller:
         return True
 
     def _interval_of(self, tracked: Tracked) -> float:
-        if self._streams.covers(tracked):
+        if tracked.is_streamed:
             return STREAMED_S
         interval_s, early_s = self.interval_s(), tracked.late_at - self._loop.time()
         if early_s <= 0:
@@ -102,7 +102,7 @@ class Poller:
         now = self._loop.time()
         due, early, streamed = [], 0, 0
         for tracked in self._tracker.requests.values():
-            if self._streams.covers(tracked):
+            if tracked.is_streamed:
                 streamed += 1
             else:
                 early += tracked.late_at > now

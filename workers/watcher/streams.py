@@ -73,15 +73,10 @@ class Streams:
         self._open[tracked.key] = Following(tracked, task, asked_at=self._loop.time(), is_sample=self._opened % SAMPLE == 0)
         return self.are_trusted and self._opened % SAMPLE > 0
 
-    def covers(self, tracked: Tracked) -> bool:
-        """Tell whether a request's stream, which has said something, is relied on."""
-        following = self._of(tracked)
-        return bool(following and following.told and not following.is_sample and self.are_trusted)
-
     def known(self, tracked: Tracked) -> FalStatus | None:
         """Return the last word of the stream that is relied on; None where fal has to be asked now."""
-        following = self._of(tracked)
-        if following is None or not self.covers(tracked):
+        following = self._of(tracked) if tracked.is_streamed else None
+        if following is None:
             return None
         if self._loop.time() < following.asked_at + CHECK_S:
             return following.told
@@ -111,8 +106,12 @@ class Streams:
         return following if following and following.tracked is tracked else None
 
     def _close(self, following: Following) -> None:
-        self._open.pop(following.tracked.key, None)
+        self._forget(following)
         following.task.cancel()
+
+    def _forget(self, following: Following) -> None:
+        following.tracked.is_streamed = False
+        self._open.pop(following.tracked.key, None)
 
     def _distrust(self, why: str) -> None:
         if self.are_trusted:
@@ -132,8 +131,8 @@ class Streams:
         except Exception:
             log.exception("our own code fails at what fal streamed", extra={"job_id": tracked.job.id, "index": tracked.index})
         finally:
-            if self._of(tracked):
-                del self._open[tracked.key]
+            if following := self._of(tracked):
+                self._forget(following)
                 self._ask_soon(tracked)
 
     async def _heard(self, tracked: Tracked) -> None:
@@ -154,9 +153,10 @@ class Streams:
         if following is None:
             return
         following.told = status
+        tracked.is_streamed = self.are_trusted and not following.is_sample
         if status.state is FalState.COMPLETED:
             self._prompt += 1
-            del self._open[tracked.key]  # What follows must not be cut off by `tidy`.
+            self._forget(following)  # What follows must not be cut off by `tidy`.
             tracked.at_work_at = clock.now()  # It was at work until this moment, as far as anybody can tell.
         if self._tracker.requests.get(tracked.key) is tracked:
             await self._tracker.take(tracked, status)

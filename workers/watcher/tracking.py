@@ -60,6 +60,8 @@ class Tracked:
     progress_at: float = 0.0
     is_asked: bool = False
     was_followed: bool = False
+    is_streamed: bool = False
+    """Whether fal's stream of its state is relied on: then it is hardly asked for."""
     at_work_at: datetime | None = None
     is_running: bool = False
     """Whether fal paints it, as of the last look, and not only has it in its queue."""

@@ -123,7 +123,9 @@ class Collector:
         """
         first = job.first_image_number(index)
         wanted = output.pictures[: job.requests[index].num_images]
-        results = list(self._threads.map(lambda n: self._try_store(job, first + n, wanted[n], downloads), range(len(wanted))))
+        # A single one needs no other thread.
+        run = self._threads.map if len(wanted) > 1 else map
+        results = list(run(lambda n: self._try_store(job, first + n, wanted[n], downloads), range(len(wanted))))
         images = [result for result in results if isinstance(result, StoredImage)]
         errors = [result for result in results if not isinstance(result, StoredImage)]
         _raise_worth_waiting(job, index, errors, have_some=bool(images))
