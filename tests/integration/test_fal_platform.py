@@ -12,7 +12,7 @@ import pytest
 from app.clients.fal.platform import FalPlatform
 from app.domain.errors import NotFound, ProviderBadKey, ProviderBusy, ProviderError, ProviderRefused
 from tests.support.fal_place import FalPlace
-from tests.support.fal_platform import PRICING, PlatformServer, flux_dev, platform_server
+from tests.support.fal_platform import KEY, PRICING, PlatformServer, flux_dev, platform_server
 
 SINCE, UNTIL = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 10, tzinfo=UTC)
 
@@ -113,3 +113,38 @@ def test_the_description_of_an_endpoint_needs_no_key(fal: PlatformServer) -> Non
 def test_a_call_names_one_to_fifty_ids(fal: PlatformServer, ids: list[str]) -> None:
     with pytest.raises(ValueError, match="1 to 50"):
         fal.client.prices(ids)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (200, None),
+        (204, None),
+        (404, None),
+        (410, None),
+        (401, ProviderBadKey),
+        (403, ProviderBadKey),
+        (500, ProviderBusy),
+        (302, ProviderRefused),
+    ],
+)
+def test_what_fal_keeps_of_a_request_is_deleted_by_its_id_and_what_is_gone_is_gone(
+    fal: PlatformServer, status: int, error: type[Exception] | None
+) -> None:
+    path = "/v1/models/requests/req%2F..%3F/payloads"
+    fal.server.on(path, status, b'{"cdn_delete_results": []}' if status != 204 else b"")
+
+    if error:
+        with pytest.raises(error):
+            fal.client.delete_payloads("req/..?")
+    else:
+        fal.client.delete_payloads("req/..?")
+
+    assert [(seen[0], seen[1], seen[2]["Authorization"]) for seen in fal.server.seen] == [("DELETE", path, f"Key {KEY}")]
+
+
+def test_a_platform_that_does_not_answer_is_asked_to_delete_another_time() -> None:
+    nowhere = FalPlatform(api_url="https://localhost:9/v1", openapi_url="https://localhost:9/o", admin_key="k", pause_s=0, timeout_s=1)
+
+    with pytest.raises(ProviderBusy, match="does not answer"):
+        nowhere.delete_payloads("req-1")

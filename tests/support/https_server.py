@@ -36,7 +36,7 @@ class Call(BaseHTTPRequestHandler):
         except (ConnectionError, ssl.SSLError):
             self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_any  # noqa: N815 - the base class's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_any  # noqa: N815 - the base class's names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         pass
