@@ -58,6 +58,7 @@ def build(settings: Settings, services: Services) -> Flask:
     monitoring.init_app(app, services)
     bodies.init_app(app)
     limits.init_app(app, services.hasty_redis)
+    people.init_app(app)
     api = documented(app)
     for part in (images, pictures, jobs, streams, accounts, generations, tokens):
         api.register_blueprint(part.blueprint)

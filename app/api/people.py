@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Flask, Response
+from werkzeug.routing import BaseConverter
 
 from app.api.http import services
 from app.api.http.access import needs_caller, needs_caller_even_departing
@@ -23,7 +24,19 @@ NOBODY = "No such user"
 NDJSON = {"200": {"description": "One record a line.", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 
 
-@blueprint.get("/<path:user_id>/export")
+class AnyUser(BaseConverter):
+    """A user's id in an address, whatever characters it has: with a slash at its start as well, which a redirect would take away."""
+
+    part_isolating = False
+    regex = ".+?"
+    weight = 200
+
+
+def init_app(app: Flask) -> None:
+    app.url_map.converters["user"] = AnyUser
+
+
+@blueprint.get("/<user:user_id>/export")
 @needs_caller
 @blueprint.doc(responses=NDJSON)
 @blueprint.errors(400, 401, 403, 404)
@@ -38,7 +51,7 @@ def export_user(user_id: str) -> Response:
     return exported("user-data", ExportFormat.NDJSON, lines, ())
 
 
-@blueprint.delete("/<path:user_id>/data")
+@blueprint.delete("/<user:user_id>/data")
 @needs_caller_even_departing
 @blueprint.response(200, schemas.DepartureAnswer)
 @blueprint.alt_response(202, schema=schemas.DepartureAnswer, description="It goes on by itself; ask again to see how far it is.")

@@ -26,6 +26,7 @@ MAX_TRIES = 30
 class BudgetStore:
     def __init__(self, database: Database) -> None:
         self._budgets = database["budgets"]
+        self._departures = database["departures"]
 
     def set_limit(self, budget_id: str, limit_micros: int, *, month: str, is_default: bool = False) -> Budget:
         """Set a budget, new or not; what is spent and held in it stays. A default never takes the place of what somebody has set."""
@@ -68,9 +69,16 @@ class BudgetStore:
     def in_force(self, budget_ids: Iterable[str], *, month: str) -> list[Budget]:
         """Return those of the named budgets that are in force: one indexed read. Raises BeingDeleted where one is closed."""
         found = list(self._budgets.find({"_id": {"$in": list(budget_ids)}}, {**_SHOWN, "closed": 1}))
-        if any(doc.get("closed") for doc in found):
-            raise BeingDeleted("All that is kept of this user is being deleted: nothing can be ordered for it until that is done")
+        for doc in found:
+            if doc.get("closed"):
+                self._require_open(doc["_id"])
         return [_budget(doc, month) for doc in found if doc["limitMicros"] is not None]
+
+    def _require_open(self, budget_id: str) -> None:
+        """Raise BeingDeleted where a closed budget's user is leaving; one that was closed by somebody late is opened again."""
+        if self._departures.find_one({"_id": budget_id.removeprefix("user:")}, {"_id": 1}):
+            raise BeingDeleted("All that is kept of this user is being deleted: nothing can be ordered for it until that is done")
+        self._budgets.update_one({"_id": budget_id}, {"$unset": {"closed": ""}})
 
     def after(self, last_id: str, *, month: str, limit: int, without: Iterable[Mapping[str, Any]] = ()) -> list[Budget]:
         """Return budgets in force by ascending id, after `last_id` ("" for the first), `without` those that any of these queries finds."""

@@ -310,6 +310,36 @@ def test_many_at_once_delete_it_once(gateway: Gateway, ada: str) -> None:
     assert totals(gateway) == before
 
 
+def test_who_comes_late_to_a_departure_shuts_nobody_out_for_ever(gateway: Gateway) -> None:
+    late = copy.copy(gateway.services.departures)
+    late._departures = copy.copy(late._departures)
+    real = late._departures.begin
+
+    def overtaken(departure: Any) -> Any:
+        begun = real(departure)
+        gateway.services.departures.erase("user-1")
+        return begun
+
+    late._departures.begin = overtaken  # type: ignore[method-assign]
+    late.erase("user-1")
+
+    assert ordered(gateway, "user-1").user_id == "user-1"
+
+
+@pytest.mark.parametrize("name", ["a//b", "/a", "a/", "./a", "a/../b", "..", "a%2Fb", "a?b", "$ne", "a\\b"])
+def test_only_the_user_who_is_named_goes_however_the_name_looks_in_an_address(gateway: Gateway, client: FlaskClient, name: str) -> None:
+    others = ["a/b", "a", "b", "a%2Fb", "", "data"]
+    for user_id in dict.fromkeys((name, *filter(None, others))):
+        gateway.services.uploads.keep(user_id, io.BytesIO(picture()), sides=ANY_SIDE)
+    key = {"X-API-Key": gateway.services.accounts.make_key("root", KeyTerms(scopes=(Scope.ADMIN,)))[1]}
+
+    answer = client.delete(address(name), headers=key, follow_redirects=True)
+
+    left = {doc["userId"] for doc in gateway.services.database["uploads"].find()}
+    assert (answer.status_code, answer.get_json().get("userId")) == (200, name)
+    assert left == set(filter(None, others)) - {name}
+
+
 def test_while_storage_is_away_it_waits_and_then_goes_on(gateway: Gateway, ada: str, monkeypatch: pytest.MonkeyPatch) -> None:
     done(gateway, ada)
     counted(gateway)

@@ -7,7 +7,9 @@ import copy
 import dataclasses
 import hashlib
 import io
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -166,6 +168,30 @@ def test_a_picture_that_cannot_be_made_small_is_shown_as_it_is(gateway: Gateway,
 
     assert (answer.status_code, answer.content_type, answer.data) == (200, "image/jpeg", broken)
     assert names_in(gateway, job) == {"image_0.jpg", "image_1.jpg"}
+
+
+def test_a_picture_that_many_look_at_for_the_first_time_is_made_small_once(
+    gateway: Gateway, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thumbnails, made = gateway.services.thumbnails, 0
+    real = thumbnails._offload
+
+    def counted(*args: Any) -> Any:
+        nonlocal made
+        made += 1
+        return real(*args)
+
+    monkeypatch.setattr(thumbnails, "_offload", counted)
+    monkeypatch.setattr(thumbnails, "_places", threading.BoundedSemaphore(1))
+    with ThreadPoolExecutor(16) as threads:
+        looks = list(threads.map(lambda _: thumbnails.of(job.images[0].key, 320), range(16)))
+    contents = set()
+    for look in looks:
+        assert look is not None
+        with look:
+            contents.add(look.read())
+
+    assert (made, len(contents)) == (1, 1)
 
 
 def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(gateway: Gateway, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,12 +179,14 @@ class Watcher:
             await asyncio.sleep(max(SWEEP_S, TALLY_SHARE * (time.monotonic() - began)) * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _forget(self) -> None:
-        """Delete what has been kept long enough every few seconds; beside the mending, which must not wait for it."""
+        """Delete what has been kept long enough every few seconds, more often while there is much; the mending must not wait for it."""
+        done = 0
         while True:
-            await asyncio.sleep(FORGET_S)
+            await asyncio.sleep(SWEEP_S if done else FORGET_S)
+            done = 0
             if self._tracker.active:
                 with _surviving("what is to be deleted stays for now"):
-                    await self.in_thread(self._services.forget)
+                    done = await self.in_thread(self._services.forget)
 
     async def _reread(self) -> None:
         """Have other model files in use soon after they are there, standing by, too."""

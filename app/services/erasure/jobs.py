@@ -68,23 +68,25 @@ class Eraser:
 
     def sweep(self) -> int:
         """Go on with what was cut off, or has to wait for others; returns how many were looked at. May be repeated and may race."""
-        due = self._tombstones.due(now=self._now(), limit=SWEPT_AT_ONCE)
+        due, answers = self._tombstones.due(now=self._now(), limit=SWEPT_AT_ONCE), True
         for stone in due:
             try:
-                self._go_on(stone)
+                answers = self._go_on(stone, asks_fal=self._asks_fal and answers) and answers
             except ServiceError:
                 log.warning("a deletion could not be finished, later", extra={"job_id": stone.id}, exc_info=True)
         return len(due)
 
-    def _go_on(self, stone: Tombstone) -> None:
+    def _go_on(self, stone: Tombstone, *, asks_fal: bool) -> bool:
+        """Do what is left of a deletion; False where fal did not answer: nobody else's has to wait for that."""
         if not self._tombstones.attend(stone, until := self._now() + LOST_AFTER, is_cleared=stone.is_cleared):
-            return
+            return True
         job = self._jobs.get(stone.id)
         stone = self._buried(job, stone.reason) if job else replace(stone, attention_at=until)
         self._remove(stone)
-        waits = [self._has_asked_fal(stone), self._has_dropped_uploads(stone)]
-        again = max((wait for wait in waits if wait), default=None)
+        for_fal, for_uploads = self._asks_fal_again_in(stone, asks_fal=asks_fal), self._looks_again_in(stone)
+        again = min((wait for wait in (for_fal, for_uploads) if wait), default=None)
         self._tombstones.attend(stone, self._now() + again if again else None, is_cleared=True)
+        return for_fal is None
 
     def _buried(self, job: Job, reason: Reason) -> Tombstone:
         """Write a job's tombstone, then remove the job; where it changes in between (its cost, say), both anew."""
@@ -108,10 +110,14 @@ class Eraser:
     def _has_more(self, stone: Tombstone) -> bool:
         return bool((self._asks_fal and stone.fal_request_ids) or (stone.reason is Reason.RETENTION and stone.upload_ids))
 
-    def _has_asked_fal(self, stone: Tombstone) -> timedelta | None:
-        """Have fal delete what it keeps of the job's requests; returns when to ask again where it does not answer."""
+    def _asks_fal_again_in(self, stone: Tombstone, *, asks_fal: bool) -> timedelta | None:
+        """Have fal delete what it keeps of the job's requests; returns when to ask again where it does not answer, or is not asked now."""
+        if not self._asks_fal or not stone.fal_request_ids:
+            return None
+        if not asks_fal:
+            return ASKED_AGAIN_AFTER
         try:
-            for request_id in stone.fal_request_ids if self._asks_fal else ():
+            for request_id in stone.fal_request_ids:
                 self._platform.delete_payloads(request_id)
         except (ProviderError, NotFound) as exc:
             if self._now() - stone.at < FAL_ASKED_FOR:
@@ -119,7 +125,7 @@ class Eraser:
             log.error("fal was asked for days and did not delete what it keeps of a job: %s", exc.message, extra={"job_id": stone.id})  # noqa: TRY400
         return None
 
-    def _has_dropped_uploads(self, stone: Tombstone) -> timedelta | None:
+    def _looks_again_in(self, stone: Tombstone) -> timedelta | None:
         """Remove the pictures that came along with the order, unless another job has them; returns when to look again.
 
         One that nobody has wanted for an hour is in no order that is just being written.

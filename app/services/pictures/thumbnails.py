@@ -36,16 +36,21 @@ class Thumbnails:
 
         Raises NotFound, StorageUnavailable.
         """
+        if (kept := self._kept(key, size)) is not None:
+            return kept
+        with self._places:
+            if (kept := self._kept(key, size)) is not None:
+                return kept  # Many look at once for the first time: one of them has made it meanwhile.
+            made = self._made(key, size)
+            if made is not None:
+                self._keep(key, size, made)
+        return None if made is None else io.BytesIO(made)
+
+    def _kept(self, key: str, size: int) -> IO[bytes] | None:
         try:
             return self._storage.open(keys.thumbnail(key, size))
         except NotFound:
-            pass
-        with self._places:
-            made = self._made(key, size)
-        if made is None:
             return None
-        self._keep(key, size, made)
-        return io.BytesIO(made)
 
     def _made(self, key: str, size: int) -> bytes | None:
         with self._storage.open(key) as file:
