@@ -74,12 +74,18 @@ class JobFilter:
             return False
         if any(key not in job.metadata or _text(job.metadata[key]) != value for key, value in self.metadata):
             return False
-        return self._accepts_prompt(job) and (self.troubled_at is None or trouble_of(job, self.troubled_at) is not None)
+        if self.searches_prompts and not self.accepts_prompt(prompt_of(job)):
+            return False
+        return self.troubled_at is None or trouble_of(job, self.troubled_at) is not None
 
-    def _accepts_prompt(self, job: Job) -> bool:
-        sought = (*self.words, *([self.prompt] if self.prompt is not None else []))
-        prompt = prompt_of(job).casefold() if sought else ""
-        return all(part.casefold() in prompt for part in sought)
+    @property
+    def searches_prompts(self) -> bool:
+        return bool(self.words) or self.prompt is not None
+
+    def accepts_prompt(self, prompt: str) -> bool:
+        """Tell whether a prompt has all that is looked for in prompts."""
+        folded = prompt.casefold()
+        return all(part.casefold() in folded for part in (*self.words, *([self.prompt] if self.prompt is not None else [])))
 
     @property
     def digest(self) -> str:
@@ -90,8 +96,11 @@ class JobFilter:
 
 def prompt_of(job: Job) -> str:
     """Return the user's own words: what the web app made of them is not searched. Empty where the model takes none."""
-    words = job.web.prompt if job.web else job.inputs.get("prompt")
-    return words if isinstance(words, str) else ""
+    return words_of(job.web.prompt if job.web else job.inputs.get("prompt"))
+
+
+def words_of(prompt: object) -> str:
+    return prompt if isinstance(prompt, str) else ""
 
 
 def _text(value: object) -> str:

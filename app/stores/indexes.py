@@ -43,7 +43,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("requests.requestId", ASCENDING)]),
         IndexModel([("repeat.key", ASCENDING)], sparse=True),
         IndexModel([("uploadIds", ASCENDING)], sparse=True),
-        IndexModel([("retainUntil", ASCENDING)], sparse=True),
+        IndexModel([("retainUntil", ASCENDING), ("_id", ASCENDING)], sparse=True),
     ],
     "departures": [IndexModel([("attentionAt", ASCENDING)])],
     "deletedJobs": [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from app.domain.batch import Batch, StatusSum
 from app.domain.errors import StoreUnavailable
 from app.domain.fal_request import Failure
 from app.domain.job import HistoryEntry, Job, JobStatus, Settlement, SweepTimeouts
-from app.domain.job_filter import JobFilter
+from app.domain.job_filter import JobFilter, words_of
 from app.stores.database import Database, Document, store
 from app.stores.job_documents import failure_of, from_document, repeat_key, state_document, to_document
 from app.stores.job_plans import first_id_of, plan
@@ -42,6 +42,17 @@ GLIMPSED = dict.fromkeys(
     1,
 )
 WITH_HISTORY = {**{name: 1 for name in GLIMPSED if name != "history.queuePosition"}, "history": 1}
+
+
+PROMPT = {"prompt": 1, "config.inputs.prompt": 1}
+
+
+@dataclass(frozen=True)
+class Skimmed:
+    """What of a job is looked through when prompts are searched."""
+
+    id: str
+    prompt: str
 
 
 @dataclass(frozen=True)
@@ -232,16 +243,19 @@ class JobStore:
 
         Only what an index serves is looked at here, as in `page_up` and `count`: see `plan`, and `History` for the rest.
         """
-        query = plan(wanted).query
-        if before_id is not None:
-            query["_id"] = {**(ids := query.get("_id", {})), "$lt": min(before_id, ids.get("$lt", before_id))}
-        return self._found(wanted, query, DESCENDING, limit)
+        return self._read(self._found(wanted, _older(wanted, before_id), DESCENDING, limit))
 
     def page_up(self, wanted: JobFilter, *, from_id: str, limit: int) -> list[Job]:
         """Return up to `limit` jobs, oldest first, from `from_id` on, itself included."""
-        query = plan(wanted).query
-        query["_id"] = {**(ids := query.get("_id", {})), "$gte": max(from_id, ids.get("$gte", from_id))}
-        return self._found(wanted, query, ASCENDING, limit)
+        return self._read(self._found(wanted, _newer(wanted, from_id), ASCENDING, limit))
+
+    def skim(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Skimmed]:
+        """Return of the same jobs as `page` no more than their prompts: many are looked through for few."""
+        return list(map(_skimmed, self._found(wanted, _older(wanted, before_id), DESCENDING, limit, PROMPT)))
+
+    def skim_up(self, wanted: JobFilter, *, from_id: str, limit: int) -> list[Skimmed]:
+        """Return of the same jobs as `page_up` no more than their prompts."""
+        return list(map(_skimmed, self._found(wanted, _newer(wanted, from_id), ASCENDING, limit, PROMPT)))
 
     def count(self, wanted: JobFilter, *, limit: int | None = None) -> int:
         """Return how many jobs there are; counting stops at `limit`."""
@@ -250,10 +264,31 @@ class JobStore:
         query = plan(wanted).query
         return self._jobs.count_documents(query) if limit is None else self._jobs.count_documents(query, limit=limit)
 
-    def _found(self, wanted: JobFilter, query: Document, direction: int, limit: int) -> list[Job]:
-        if wanted.is_impossible:
-            return []
-        return [from_document(doc, self._timeouts) for doc in self._jobs.find(query).sort("_id", direction).limit(limit)]
+    def _read(self, docs: Iterable[Document]) -> list[Job]:
+        return [from_document(doc, self._timeouts) for doc in docs]
+
+    def _found(
+        self, wanted: JobFilter, query: Document, direction: int, limit: int, shown: Mapping[str, int] | None = None
+    ) -> Iterable[Document]:
+        return () if wanted.is_impossible else self._jobs.find(query, shown).sort("_id", direction).limit(limit)
+
+
+def _older(wanted: JobFilter, before_id: str | None) -> Document:
+    query = plan(wanted).query
+    if before_id is not None:
+        query["_id"] = {**(ids := query.get("_id", {})), "$lt": min(before_id, ids.get("$lt", before_id))}
+    return query
+
+
+def _newer(wanted: JobFilter, from_id: str) -> Document:
+    query = plan(wanted).query
+    query["_id"] = {**(ids := query.get("_id", {})), "$gte": max(from_id, ids.get("$gte", from_id))}
+    return query
+
+
+def _skimmed(doc: Document) -> Skimmed:
+    """Return a job's own words: those of the web app's user, else those of a script's inputs."""
+    return Skimmed(doc["_id"], words_of(doc["prompt"] if "prompt" in doc else doc["config"]["inputs"].get("prompt")))
 
 
 @store

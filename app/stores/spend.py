@@ -1,8 +1,8 @@
 """Sums of ended jobs, so that reports read days and not jobs: `spendDays`, and `spendPlans`, which makes each job count once.
 
 A day's document holds many sums: `<by>/<day>/<shard>` has one in `of` for each value of a way to look at spend (a model, a user, a key …),
-`failure/<day>/0` one for each kind of failure, `minute/<minute>/0` one for each code of failure. So the users of a month are some hundred
-documents and not a hundred thousand.
+`<by>-month/<month>/<shard>` the same of a UTC month, `failure/<day>/0` one for each kind of failure, `minute/<minute>/0` one for each
+code of failure. So the users of a month are sixteen documents and not a hundred thousand.
 
 What is counted comes from the job's `usage` record, which its settlement writes (`due`, `version`), and a bill that is read later changes.
 Counting is a plan: the records and what each adds, written down before the first sum moves. Each document of sums notes the last plan that
@@ -15,9 +15,10 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import product
 from urllib.parse import quote, unquote
 
 from pymongo import ASCENDING, ReturnDocument, UpdateOne
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 PLAN = {"_id": "plan"}
 FAILURE, MINUTE = "failure", "minute"
+#: Behind a way to look at spend: of months instead of days.
+OF_MONTH = "-month"
 #: Into how many documents the sums of a day are spread: of users there are more than one document should hold.
 SHARDS = {SpendBy.USER: 16, SpendBy.PROJECT: 16, SpendBy.KEY: 4}
 #: Failures by the minute are for the last hour.
@@ -172,7 +175,7 @@ class SpendStore:
         The user's `usage` records must bear it already: what is counted from then on counts for the pseudonym.
         """
         old, new = _escaped(user_id), _escaped(pseudonym)
-        for doc in self._range(SpendBy.USER, "", None):
+        for doc in [*self._range(SpendBy.USER, "", None), *self._range(f"{SpendBy.USER}{OF_MONTH}", "", None)]:
             sums = doc.get("of", {}).get(old)
             while sums is not None:  # Whoever counts at the same moment has changed it: once more.
                 moved = {"$unset": {f"of.{old}": ""}, "$inc": {f"of.{new}.{name}": amount for name, amount in sums.items()}}
@@ -182,27 +185,35 @@ class SpendStore:
 
     # -- reading --------------------------------------------------------------------------------------------------------------------
 
-    def sums(self, by: SpendBy, period: Period, *, each_day: bool = False) -> list[SpendSum]:
-        """Return the sums of each value over the period, or for each day of it."""
+    def sums(self, by: SpendBy, period: Period, *, each_day: bool = False, today: str | None = None) -> list[SpendSum]:
+        """Return the sums of each value over the period, or for each day of it.
+
+        With `today` no days are read of months that are in it as a whole, the current one as far as it has come.
+        """
+        months = [] if each_day or today is None else list(_months_in(period, today))
+        stretches: list[tuple[str, str, str | None]] = [(f"{by}{OF_MONTH}", month, f"{month}0") for month in months]
+        stretches += [(by.value, *days) for days in _between(period, months)]
         found: dict[tuple[str | None, str], dict[str, int]] = {}
         # Added up as they come: of users there are a hundred thousand in a month.
-        for doc in self._range(by, period.first, period.end):
-            day = _day_of(doc) if each_day else None
-            for name, sums in doc.get("of", {}).items():
-                total = found.setdefault((day, name), {})
-                for figure, amount in sums.items():
-                    total[figure] = total.get(figure, 0) + amount
+        for stretch in (
+            *((f"{by}{OF_MONTH}", month, f"{month}0") for month in months),
+            *((by, *days) for days in _between(period, months)),
+        ):
+            for doc in self._range(*stretch):
+                day = _day_of(doc) if each_day else None
+                for name, sums in doc.get("of", {}).items():
+                    total = found.setdefault((day, name), {})
+                    for figure, amount in sums.items():
+                        total[figure] = total.get(figure, 0) + amount
         return [SpendSum(day, None if name == NONE else unquote(name), _figures(sums)) for (day, name), sums in found.items()]
 
-    def sums_of(self, by: SpendBy, keys: Collection[str], days: Iterable[str]) -> dict[str, Figures]:
-        """Return what some values come to on some days; of each document no more is read than their sums."""
+    def sums_of(self, by: SpendBy, keys: Collection[str], month: str) -> dict[str, Figures]:
+        """Return what some values come to in a month; of each document no more is read than their sums."""
         names = {_escaped(key): key for key in keys}
-        ids = {_doc_id(by, day, name) for day in days for name in names}
-        found: dict[str, Figures] = {}
-        for doc in self._days.find({"_id": {"$in": list(ids)}}, {f"of.{name}": 1 for name in names}) if names else ():
-            for name, sums in doc.get("of", {}).items():
-                found[names[name]] = found.get(names[name], Figures()) + _figures(sums)
-        return found
+        ids = {_month_id(by, month, name) for name in names}
+        shown = {f"of.{name}": 1 for name in names}
+        docs = self._days.find({"_id": {"$in": list(ids)}}, shown) if names else ()
+        return {names[name]: _figures(sums) for doc in docs for name, sums in doc.get("of", {}).items()}
 
     def failures(self, period: Period) -> list[FailureRow]:
         return [
@@ -223,6 +234,17 @@ class SpendStore:
         # `0` stands right behind `/`.
         ids = {"$gte": f"{by}/{first}", "$lt": f"{by}/{end}" if end else f"{by}0"}
         return list(self._days.find({"_id": ids}).sort("_id", ASCENDING))
+
+
+def _between(period: Period, months: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield the stretches of days of a period that are in none of the months, which are in order."""
+    first = period.first
+    for month in months:
+        if first < f"{month}-01":
+            yield first, f"{month}-01"
+        first = (date.fromisoformat(f"{month}-01") + timedelta(days=31)).replace(day=1).isoformat()
+    if period.end is None or first < period.end:
+        yield first, period.end
 
 
 def facts_of(outcome: Outcome) -> Document:
@@ -278,9 +300,10 @@ def _changes(entries: Iterable[Document], kinds: Mapping[str, set[str]]) -> dict
     for entry in entries:
         added = asdict(_figures(entry["after"]) - _figures(entry["before"] or {}))
         for by, name in entry["groups"]:
-            for figure, amount in added.items():
+            doc_ids = [_doc_id(by, entry["day"], name), *([_month_id(by, entry["day"], name)] if by != SpendBy.DAY else [])]
+            for (figure, amount), doc_id in product(added.items(), doc_ids):
                 if amount:
-                    sums[_doc_id(by, entry["day"], name)][f"of.{name}.{figure}"] += amount
+                    sums[doc_id][f"of.{name}.{figure}"] += amount
         if entry["failure"]:
             _add_failure(entry, added, sums, extra, kinds[entry["day"]])
     return {doc_id: {"$inc": dict(amounts), **{op: more for op, more in extra[doc_id].items() if more}} for doc_id, amounts in sums.items()}
@@ -313,6 +336,21 @@ def _kind(found: Mapping[str, str]) -> FailureKind:
 
 def _doc_id(by: str, day: str, name: str) -> str:
     return f"{by}/{day}/{zlib.crc32(name.encode()) % SHARDS.get(SpendBy(by), 1):x}"
+
+
+def _month_id(by: str, day: str, name: str) -> str:
+    month, shard = day[:7], _doc_id(by, day, name).rpartition("/")[2]
+    return f"{by}{OF_MONTH}/{month}/{shard}"
+
+
+def _months_in(period: Period, today: str) -> Iterator[str]:
+    """Yield the UTC months that are in a period as a whole; of the current one only what is past need be."""
+    month = date.fromisoformat(f"{period.first[:7]}-01")
+    while (first := month.isoformat()) <= today:
+        month = (month + timedelta(days=31)).replace(day=1)
+        is_over = period.end is None or month.isoformat() <= period.end or (first[:7] == today[:7] and today < period.end)
+        if period.first <= first and is_over:
+            yield first[:7]
 
 
 def _day_of(doc: Document) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.machine import facts
-from scripts.benchmarks.scenarios import burst, cpu, deliveries, facades, history, latency, peer, polls, start, web
+from scripts.benchmarks.scenarios import burst, cpu, deliveries, facades, history, latency, operator, peer, polls, start, web
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Table, show, write
 from scripts.stack.processes import StackError, allow_open_files
@@ -32,10 +32,11 @@ SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
     "deliveries": deliveries.run,
     "peer": peer.run,
     "history": history.run,
+    "operator": operator.run,
     "start": start.run,
 }
-#: A quick run leaves out the table that nothing is judged by, and those that install something.
-QUICK = tuple(name for name in SCENARIOS if name not in ("stages", "peer", "start"))
+#: A quick run leaves out the table that nothing is judged by, those that install something, and the one that has much to write first.
+QUICK = tuple(name for name in SCENARIOS if name not in ("stages", "peer", "operator", "start"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.api.application import build
 from app.bootstrap import Services
 from app.domain.endpoint import EVENTS
-from tests.acceptance.people import headers_of, registered
+from tests.acceptance.people import Person, accounts_of, headers_of, registered
 from tests.acceptance.service import Answer, Service, wait_until
 from tests.support.factories import picture
 
@@ -173,7 +173,12 @@ def test_every_example_is_carried_out_and_answered_as_documented(service: Servic
     pictures = {"imageIds": [image["imageId"] for image in service.ended(job_id)["images"]]}
     wait_until(lambda: service.document(job_id)["settlement"] == "done", 30, "settlement")
     endpoint = {"url": "http://localhost:8099/hooks", "events": ["*"]}
-    endpoint_id = service.client.post("/api/webhooks", json=endpoint).json()["id"]
+    known_ids = {
+        "job_id": job_id,
+        "endpoint_id": service.client.post("/api/webhooks", json=endpoint).json()["id"],
+        "user_id": Person(service).id,
+        "key_id": accounts_of(service).make_key("of an example")[0].id,
+    }
 
     for method, path, operation in operations(spec):
         for example in examples_of(operation):
@@ -183,7 +188,7 @@ def test_every_example_is_carried_out_and_answered_as_documented(service: Servic
             known = {"/api/tokens/topup": {"userId": admin["userId"]}, "/api/images/archive": pictures}
             body = {**example, **known.get(path, {})}
             headers = admin["headers"] if needs_user(path) else {}
-            address = address_of(path, operation, job_id=job_id, endpoint_id=endpoint_id)
+            address = address_of(path, operation, **known_ids)
             answer = service.client.request(method, address, json=body, headers=headers)
             documented = {status for status in operation["responses"] if status.startswith("2")}
             problems = [] if str(answer.status_code) in documented else [f"{answer.status_code}, not {documented}: {answer.text}"]

@@ -302,3 +302,27 @@ def test_what_is_charged_by_day_over_all_keys_is_the_sum_of_the_jobs(
             of_day = sum(job.charged_micros for job in settled if job.completed_at and f"{job.completed_at:%Y-%m-%d}" == day)
             assert sum(group.figures.charged for group in each_day.groups if group.day == day) == of_day
     assert totals(spend).billed >= sum(bills[: len(settled)])
+
+
+def test_whole_months_are_read_from_their_own_sums_and_the_days_beside_them_from_theirs(database: Database) -> None:
+    store, days = SpendStore(database), ("2026-09-30", "2026-10-01", "2026-10-31", "2026-11-01", "2026-11-25")
+    for number, day in enumerate(days):
+        record = {"userId": "ada", "model": "m", "status": "completed", "images": 1, "chargedMicros": 10**number, "keyId": "k"}
+        more = {"paidMicros": 0, "quotedMicros": 0, "at": datetime.fromisoformat(f"{day}T12:00:00Z"), "version": 1, "due": 1}
+        database["usage"].insert_one({"_id": str(number), **record, **more})
+    store.advance(limit=10)
+
+    def charged(first: str, end: str | None) -> int:
+        (ada,) = store.sums(SpendBy.USER, Period(first, end), today="2026-11-25")
+        return ada.figures.charged
+
+    assert charged("2026-09-30", None) == 11111
+    assert charged("2026-10-01", "2026-11-01") == 110
+    assert charged("2026-09-30", "2026-11-01") == 111
+    assert charged("2026-10-02", "2026-11-26") == 11100
+    assert charged("2026-10-31", "2026-11-25") == 1100
+    assert charged("2026-11-01", "2026-11-26") == 11000
+    assert store.sums_of(SpendBy.KEY, ["k", "other"], "2026-11")["k"].charged == 11000
+    assert store.sums_of(SpendBy.USER, [], "2026-11") == {}
+    database["spendDays"].delete_many({"_id": {"$regex": "^user/2026-1"}})
+    assert charged("2026-10-01", None) == 11110, "days of whole months are not read"

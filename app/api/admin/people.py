@@ -66,7 +66,7 @@ def _is_place(text: str, sort: UserSort) -> bool:
 
 @users.post("")
 @needs(Scope.ADMIN)
-@users.arguments(schemas.UserCreateBody, example={"email": "grace@example.com"})
+@users.arguments(schemas.UserCreateBody, example={"email": "grace.hopper@example.com"})
 @users.response(201, schemas.UserCreatedAnswer)
 @users.errors(400, 401, 403, 409)
 def create_user(body: dict[str, Any]) -> dict[str, Any]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from typing import TypeVar
 
 from attrs import define
 
 from app.domain.job import Job
 from app.domain.job_filter import JobFilter
 from app.stores.job_plans import plan
-from app.stores.jobs import JobStore
+from app.stores.jobs import JobStore, Skimmed
 
 #: How many jobs a page or a count may look at where no index serves the whole filter.
 MAX_SCANNED = 1000
 #: Where counting stops.
 MAX_COUNTED = 100_000
 READ_AT_ONCE = 100
+#: Of prompts alone.
+SKIMMED_AT_ONCE = 1000
+
+Seen = Job | Skimmed
+S = TypeVar("S", Job, Skimmed)
 
 
 @dataclass(frozen=True)
@@ -83,31 +89,67 @@ class History:
         found, _, beyond = self._looked_through(wanted, None, self._max_scanned)
         return Total(len(found), is_exact=beyond is None)
 
-    def _looked_through(self, wanted: JobFilter, cursor: PageCursor | None, limit: int) -> tuple[list[Job], Job | None, Job | None]:
+    def _looked_through(self, wanted: JobFilter, cursor: PageCursor | None, limit: int) -> tuple[list[Job], Seen | None, Seen | None]:
         """Return the jobs found, the last one looked at, and the one after that."""
         budget = limit if plan(wanted).is_exact else self._max_scanned
         found: list[Job] = []
-        last = None
+        last: Seen | None = None
         # One more than wanted tells whether there is a further page; where it lies is the cursor that leads there.
-        for number, job in enumerate(islice(self._walk(wanted, cursor, min(budget, READ_AT_ONCE) + 1), budget + 1)):
+        if wanted.searches_prompts:
+            walked = self._skim(wanted, cursor, min(budget, SKIMMED_AT_ONCE) + 1, limit)
+        else:
+            walked = self._walk(wanted, cursor, min(budget, READ_AT_ONCE) + 1)
+        for number, seen in enumerate(islice(walked, budget + 1)):
             if number == budget or len(found) == limit:
-                return found, last, job
-            last = job
-            if wanted.accepts(job):
+                return found, last, seen
+            last = seen
+            if job := self._accepted(wanted, seen):
                 found.append(job)
         return found, last, None
 
+    def _accepted(self, wanted: JobFilter, seen: Seen) -> Job | None:
+        """Return the job that was seen where it passes; one that was only skimmed is read as a whole if its prompt does."""
+        if isinstance(seen, Job):
+            return seen if wanted.accepts(seen) else None
+        job = self._jobs.get(seen.id) if wanted.accepts_prompt(seen.prompt) else None
+        return job if job is not None and wanted.accepts(job) else None
+
     def _walk(self, wanted: JobFilter, cursor: PageCursor | None, at_once: int) -> Iterator[Job]:
         """Yield jobs away from the cursor, as an index has them; read in pieces."""
-        place = cursor.job_id if cursor else None
-        newer = cursor is not None and cursor.newer
-        while True:
-            if newer:
-                piece = self._jobs.page_up(wanted, from_id=place or "", limit=at_once)
-            else:
-                piece = self._jobs.page(wanted, before_id=place, limit=at_once)
-            yield from piece
-            if len(piece) < at_once:
-                return
-            # All ids are of one length, so what begins with one and goes on lies right after it.
-            place = f"{piece[-1].id}+" if newer else piece[-1].id
+        jobs = self._jobs
+        pieces = _pieces(
+            cursor,
+            at_once,
+            older=lambda place: jobs.page(wanted, before_id=place, limit=at_once),
+            newer=lambda place: jobs.page_up(wanted, from_id=place, limit=at_once),
+        )
+        return chain.from_iterable(pieces)
+
+    def _skim(self, wanted: JobFilter, cursor: PageCursor | None, at_once: int, ahead: int) -> Iterator[Seen]:
+        """Yield the same, reading no more than prompts; of each piece the first `ahead` jobs whose prompts pass are read, all at once."""
+        jobs = self._jobs
+        pieces = _pieces(
+            cursor,
+            at_once,
+            older=lambda place: jobs.skim(wanted, before_id=place, limit=at_once),
+            newer=lambda place: jobs.skim_up(wanted, from_id=place, limit=at_once),
+        )
+        for piece in pieces:
+            passing = islice((seen.id for seen in piece if wanted.accepts_prompt(seen.prompt)), ahead)
+            whole = {job.id: job for job in jobs.of(list(passing))}
+            yield from (whole.get(seen.id, seen) for seen in piece)
+
+
+def _pieces(
+    cursor: PageCursor | None, at_once: int, *, older: Callable[[str | None], Sequence[S]], newer: Callable[[str], Sequence[S]]
+) -> Iterator[Sequence[S]]:
+    """Yield what lies on the cursor's side, in pieces."""
+    place = cursor.job_id if cursor else None
+    goes_up = cursor is not None and cursor.newer
+    while True:
+        piece = newer(place or "") if goes_up else older(place)
+        yield piece
+        if len(piece) < at_once:
+            return
+        # All ids are of one length, so what begins with one and goes on lies right after it.
+        place = f"{piece[-1].id}+" if goes_up else piece[-1].id

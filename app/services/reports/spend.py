@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from attrs import define
 
-from app.domain import clock
+from app.domain import budget, clock
 from app.domain.errors import FieldError, InvalidRequest
 from app.domain.spend import FailureKind, Figures, SpendBy, outcome_of
 from app.domain.usage import ONE_DAY, Period, day_of, period_of
@@ -86,7 +86,7 @@ class Spend:
 
     def report(self, period: Period, by: SpendBy, *, each_day: bool = False, limit: int | None = None) -> SpendReport:
         """Return the sums of a period by one thing, for each day apart or not; only the `limit` that were charged most, if told so."""
-        groups = self._sums.sums(by, period, each_day=each_day or by is SpendBy.DAY)
+        groups = self._sums.sums(by, period, today=day_of(self._now()), each_day=each_day or by is SpendBy.DAY)
         kept = sorted(groups, key=lambda group: (-group.figures.charged, -group.figures.paid, group.key or ""))[:limit]
         totals = sum((group.figures for group in groups), Figures())
         others = totals - sum((group.figures for group in kept), Figures())
@@ -100,21 +100,20 @@ class Spend:
 
     def month_of(self, by: SpendBy, keys: Collection[str]) -> dict[str, Figures]:
         """Return what some users, or keys, come to in the current month; those without any spend are left out."""
-        today = self._now().date()
-        days = [today.replace(day=number).isoformat() for number in range(1, today.day + 1)]
-        return self._sums.sums_of(by, keys, days)
+        return self._sums.sums_of(by, keys, budget.month_of(self._now()))
 
     def month_by(self, by: SpendBy) -> list[tuple[str, Figures]]:
         """Return what all users, or keys, come to in the current month, those that were charged most first."""
         today = self._now().date()
-        groups = self.report(Period(today.replace(day=1).isoformat()), by).groups
-        return [(group.key, group.figures) for group in groups if group.key is not None]
+        found = self._sums.sums(by, Period(today.replace(day=1).isoformat()), today=today.isoformat())
+        spent = ((each.key, each.figures) for each in found if each.key is not None)
+        return sorted(spent, key=lambda each: (-each[1].charged, each[0]))
 
     def pace(self, by: SpendBy, *, days: int) -> dict[str | None, int]:
         """Return what each was charged in the whole days before today, in micro-USD."""
         today = self._now()
         period = Period(day_of(today - days * ONE_DAY), day_of(today))
-        return {each.key: each.figures.charged for each in self._sums.sums(by, period)}
+        return {each.key: each.figures.charged for each in self._sums.sums(by, period, today=day_of(today))}
 
     def failures(self, period: Period, fields: Sequence[str]) -> list[FailureGroup]:
         """Return the failures of a period by some of `code`, `model` and `shape`, most frequent first."""
