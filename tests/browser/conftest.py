@@ -6,15 +6,18 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from scripts.fal_emulator.tls import prepare
 from tests.acceptance.people import Person
 from tests.acceptance.service import Service, running_service
 from tests.support.browser import PATIENCE_MS, chromium, page_of
+from tests.support.fal_platform import PlatformServer, platform_server
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -74,8 +77,23 @@ class Visitor:
 
 
 @pytest.fixture(scope="session")
-def shared_service() -> Iterator[Service]:
-    with running_service() as service:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="session")
+def fal_platform(data_dir: Path) -> Iterator[PlatformServer]:
+    """What fal tells the operator: bills, prices, descriptions of endpoints. It has the certificates that the service trusts."""
+    prepare(data_dir / "tls")
+    with platform_server(data_dir / "tls") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_service(data_dir: Path, fal_platform: PlatformServer) -> Iterator[Service]:
+    models = data_dir / "models"
+    models.mkdir()
+    with running_service(data_dir, **fal_platform.environment, REGISTRY_PATH=str(models)) as service:
         yield service
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -9,9 +10,21 @@ from playwright.sync_api import expect
 
 from app.domain.account import Role
 from app.domain.api_key import KeyTerms, Scope
+from app.domain.clock import rfc3339
 from tests.acceptance.people import Person, accounts_of
-from tests.acceptance.service import Service, a_prompt
+from tests.acceptance.service import Service, a_prompt, order, wait_until
+from tests.support.fal_platform import PlatformServer
 from tests.support.history import failed_copies
+
+
+def summed(root: Person, by: str, key: str, jobs: int) -> None:
+    """Wait until the service has counted the jobs of a user or a key: it takes seconds."""
+
+    def found() -> bool:
+        groups = root.get("/api/admin/spend", groupBy=by, limit=1000).json()["groups"]
+        return any(group["key"] == key and group["jobs"] >= jobs for group in groups)
+
+    wait_until(lambda: found() or None, 60, f"the sums of {by} {key}")
 
 
 @pytest.fixture
@@ -128,3 +141,100 @@ def test_failures_are_told_by_cause_and_many_are_ordered_again_only_after_their_
     expect(page.get_by_role("status").filter(has_text="2 jobs ordered again.")).to_be_visible()
     assert service.database["jobs"].count_documents({"retryOf": {"$in": few}}) == len(few)
     assert service.database["jobs"].count_documents({"retryOf": {"$in": many}}) == 0
+
+
+def test_a_key_that_runs_wild_is_found_by_what_it_spends_and_stopped(service: Service, visitor: Any, root: Person) -> None:
+    made, text = accounts_of(service).make_key(f"web shop {uuid.uuid4().hex[:8]}")
+    headers = {"X-API-Key": text}
+    orders = [service.client.post("/api/images/generate", json=order(a_prompt()), headers=headers) for _ in range(3)]
+    assert [answer.status_code for answer in orders] == [201] * 3
+    summed(root, "key", made.id, jobs=3)
+    page = visitor.open("/operator/spend?by=key&days=1", as_=root)
+
+    row = page.get_by_role("row").filter(has_text=made.name)
+    expect(row).to_contain_text("0.15 USD")
+    expect(page.locator(".legend")).to_contain_text(made.name)
+    row.get_by_role("link", name=made.name).click()
+    expect(page.get_by_role("heading", name=made.name)).to_be_visible()
+    page.get_by_role("button", name="Revoke …").click()
+    page.get_by_role("button", name=f"Revoke {made.name}").click()
+
+    expect(page.locator(".heading").get_by_text("Revoked")).to_be_visible()
+    assert service.client.post("/api/images/generate", json=order(a_prompt()), headers=headers).status_code == 401
+
+
+def test_who_spent_what_this_week_is_read_by_name_and_saved_as_a_table(service: Service, visitor: Any, root: Person, ada: Person) -> None:
+    ada.ended(ada.ordered(ada.text()))
+    summed(root, "user", ada.id, jobs=1)
+    page = visitor.open("/operator/spend", as_=root)
+
+    page.get_by_role("group", name="By").get_by_role("button", name="User").click()
+    expect(page.get_by_role("row").filter(has_text=ada.email)).to_contain_text("0.05 USD")
+    expect(page.get_by_role("img", name="Charged by day: at most")).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Export CSV").first.click()
+
+    assert saved.value.suggested_filename == "spend-by-user.csv"
+    assert ada.id in saved.value.path().read_text("utf-8")
+
+
+def test_what_fal_overcharged_is_found_by_reading_its_bill(
+    service: Service, visitor: Any, root: Person, ada: Person, fal_platform: PlatformServer
+) -> None:
+    job_id = ada.ordered(ada.text())
+    ada.ended(job_id)
+    (request,) = service.document(job_id)["requests"]
+    fal_platform.bill(request["requestId"], 90_000_000, at=rfc3339(request["endedAt"]))
+    page = visitor.open("/operator/spend?days=1", as_=root)
+
+    page.get_by_role("button", name="Reconcile now").click()
+    row = page.get_by_role("row").filter(has_text=job_id)
+    expect(row).to_contain_text("0.09 USD")
+    expect(row).to_contain_text("0.05 USD")
+    expect(page.get_by_text("fal has billed")).to_contain_text("more")
+    row.get_by_role("link").click()
+
+    expect(page.get_by_text("by fal's bill")).to_be_visible()
+
+
+def test_a_user_is_topped_up_once_given_a_budget_and_shut_out(service: Service, visitor: Any, root: Person, ada: Person) -> None:
+    page = visitor.open("/operator/users", as_=root)
+
+    page.get_by_role("searchbox").fill(ada.email)
+    page.get_by_role("link", name=ada.email).click()
+    page.get_by_label("Tokens").fill("500")
+    page.get_by_role("button", name="Add 500 tokens").dblclick()
+    expect(page.get_by_role("status").filter(has_text="the balance is 1,500")).to_be_visible()
+    page.get_by_label("Budget in USD a month").fill("2.5")
+    page.get_by_role("button", name="Set 2.50 USD a month").click()
+    expect(page.get_by_role("meter", name="0.00 USD of 2.50 USD")).to_be_visible()
+    page.get_by_role("button", name="Disable …").click()
+    page.get_by_role("button", name="Disable the user").click()
+    expect(page.locator(".heading").get_by_text("Disabled")).to_be_visible()
+
+    assert ada.get("/api/auth/me").status_code == 401
+    assert service.database["accounts"].find_one({"_id": ada.id})["tokens"] == 1500
+
+
+def test_a_new_key_is_shown_once_and_its_limits_hold_and_change(service: Service, visitor: Any, root: Person) -> None:
+    name = f"importer {uuid.uuid4().hex[:8]}"
+    page = visitor.open("/operator/keys", as_=root)
+
+    page.get_by_role("button", name="New key").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Models").fill("flux-dev")
+    page.get_by_label("USD an order").fill("0.1")
+    page.get_by_role("button", name="Make the key").click()
+    text = page.get_by_label(f'The API key "{name}"').input_value()
+    headers = {"X-API-Key": text}
+    refused = service.client.post("/api/images/generate", json=order(a_prompt()), headers=headers)
+    page.get_by_role("button", name="I have kept it").click()
+    expect(page.get_by_text(text)).to_have_count(0)
+    page.get_by_role("link", name=name).click()
+    page.get_by_role("button", name="Change …").click()
+    page.get_by_label("Models").fill("")
+    page.get_by_role("button", name="Change it at once").click()
+    expect(page.get_by_text("Changed, at once.")).to_be_visible()
+
+    allowed = service.client.post("/api/images/generate", json=order(a_prompt()), headers=headers)
+    assert (refused.status_code, allowed.status_code) == (403, 201), (refused.text, allowed.text)

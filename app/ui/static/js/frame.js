@@ -52,8 +52,10 @@ function Mark() {
 function Navigation({ screens }) {
   const { path } = usePlace();
   const here = screenAt(screens, path)?.screen;
+  const ref = useRef(null);
+  useEffect(() => ref.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [path]);
   const current = here?.icon ? here : screens.find((screen) => screen.icon && here?.within === screen.path);
-  return html`<nav aria-label="Screens">${screens
+  return html`<nav ref=${ref} aria-label="Screens">${screens
     .filter((screen) => screen.icon)
     .map((screen) => html`<a href=${screen.path} aria-current=${screen === current ? "page" : null}><${Icon} name=${screen.icon} /><span>${screen.title}</span></a>`)}</nav>`;
 }

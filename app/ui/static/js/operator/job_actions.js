@@ -10,28 +10,21 @@ import { go } from "../router.js";
 import { copyText } from "../saving.js";
 import { snippetsOf } from "../studio/snippets.js";
 import { isOver } from "../studio/status.js";
+import { useDoing } from "./doing.js";
 
 const LIVE = ["pending", "processing", "completed"];
 
 /** @param {{file: object, onChanged: () => void}} props */
 export function JobActions({ file, onChanged }) {
   const [asking, setAsking] = useState(null);
-  const [busy, setBusy] = useState(false);
+  const doing = useDoing();
   const { job } = file;
+  const { busy } = doing;
   const over = isOver(job);
   const close = () => setAsking(null);
-  /** Do something once; tell what came of it, and look again. */
   const act = async (work, text) => {
-    setBusy(true);
-    try {
-      const done = await work();
-      toast(typeof text === "function" ? text(done) : text);
-      close();
-      onChanged();
-    } catch (error) {
-      tell(error);
-    }
-    setBusy(false);
+    if (await doing.act(work, text)) onChanged();
+    close();
   };
   const refresh = () => act(() => post(`/api/admin/jobs/${job.jobId}/refresh`), ({ requests }) => (requests.length ? `fal says: ${requests.map(saidOf).join(", ")}.` : "Nothing of this job is open at fal."));
   const cancel = () => act(() => post(`/api/admin/jobs/${job.jobId}/cancel`), (found) => (found.status === "canceled" ? "Canceled." : "Asked for; fal's answer decides."));

@@ -30,17 +30,20 @@ async function ask() {
   }
 }
 
-/** Return a name; until it is known, or where there is none, the id. @param {"user" | "key"} kind */
-export function useName(kind, id) {
+/**
+ * Return what tells the names of ids; until one is known, or where there is none, the id.
+ * @param {string} kind `user` or `key`; others are names already @param {(string | null)[]} ids
+ */
+export function useNames(kind, ids) {
   const names = useStore(known);
-  const full = id ? `${kind}:${id}` : null;
-  useEffect(() => void (full && want(full)), [full]);
-  return (full && names.get(full)) || id;
+  const full = kind === "user" || kind === "key" ? ids.filter(Boolean).map((id) => `${kind}:${id}`) : [];
+  useEffect(() => full.forEach(want), [full.join("\n")]);
+  return (id) => names.get(`${kind}:${id}`) || id;
 }
 
 /** @param {{kind: "user" | "key", id: string | null, link?: boolean}} props */
 export function Who({ kind, id, link = true }) {
-  const name = useName(kind, id);
+  const name = useNames(kind, [id])(id);
   if (!id) return html`<span class="hint">${kind === "key" ? "no key" : "nobody"}</span>`;
   const text = name === id && id.length > SHOWN_CHARS ? `${id.slice(0, SHOWN_CHARS)}…` : name;
   if (!link) return html`<span title=${id}>${text}</span>`;

@@ -5,4 +5,9 @@ export const screens = [
   { path: "/operator/jobs", title: "Jobs", icon: "list", load: () => import("./jobs.js").then((module) => module.Jobs) },
   { path: "/operator/jobs/:jobId", title: "Job", within: "/operator/jobs", load: () => import("./job.js").then((module) => module.JobPage) },
   { path: "/operator/failures", title: "Failures", icon: "alert", load: () => import("./failures.js").then((module) => module.Failures) },
+  { path: "/operator/spend", title: "Spend", icon: "coins", load: () => import("./spend.js").then((module) => module.Spend) },
+  { path: "/operator/users", title: "Users", icon: "people", load: () => import("./users.js").then((module) => module.Users) },
+  { path: "/operator/users/:userId", title: "User", within: "/operator/users", load: () => import("./user.js").then((module) => module.UserPage) },
+  { path: "/operator/keys", title: "Keys", icon: "key", load: () => import("./keys.js").then((module) => module.Keys) },
+  { path: "/operator/keys/:keyId", title: "Key", within: "/operator/keys", load: () => import("./key.js").then((module) => module.KeyPage) },
 ];

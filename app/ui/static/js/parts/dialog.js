@@ -6,10 +6,11 @@ import { Icon } from "./icon.js";
 let made = 0;
 
 /**
- * @param {{title: string, onClose: () => void, wide?: boolean, bare?: boolean, children: any}} props
+ * @param {{title: string, onClose: () => void, wide?: boolean, bare?: boolean, firm?: boolean, children: any}} props
  *   `bare`: no frame of its own, as a lightbox; the title is then only for those who cannot see it
+ *   `firm`: it closes only by what is inside, as what it shows cannot be had again
  */
-export function Dialog({ title, onClose, wide = false, bare = false, children }) {
+export function Dialog({ title, onClose, wide = false, bare = false, firm = false, children }) {
   const ref = useRef(null);
   const id = useRef(`dialog-${(made += 1)}`);
   useEffect(() => {
@@ -24,14 +25,14 @@ export function Dialog({ title, onClose, wide = false, bare = false, children })
   const canceled = (event) => {
     if (event.target !== ref.current) return; // A file picker's, for one, comes here too.
     event.preventDefault();
-    onClose();
+    if (!firm) onClose();
   };
   const pressed = (event) => {
-    if (event.target === ref.current) onClose(); // Outside: what is inside is a child.
+    if (event.target === ref.current && !firm) onClose(); // Outside: what is inside is a child.
   };
   const heading = html`<h2 id=${id.current} class=${bare ? "unseen" : ""}>${title}</h2>`;
   return html`<dialog ref=${ref} class=${bare ? "bare" : wide ? "wide" : ""} aria-labelledby=${id.current} onCancel=${canceled} onMouseDown=${pressed}>
-    ${bare ? heading : html`<header>${heading}<button class="quiet square" aria-label="Close" onClick=${onClose}><${Icon} name="close" /></button></header>`}
+    ${bare ? heading : html`<header>${heading}${!firm && html`<button class="quiet square" aria-label="Close" onClick=${onClose}><${Icon} name="close" /></button>`}</header>`}
     ${bare ? children : html`<div class="body">${children}</div>`}
   </dialog>`;
 }
