@@ -64,12 +64,12 @@ def _usd(_context: click.Context, _option: click.Parameter, text: str | None) ->
 
 @registry.command("import")
 @click.argument("endpoint")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write, or a folder; standard output unless given.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File NAME.toml, or a folder, which is made; else standard output.")
 @click.option("--name", help="Name of the model; that of the file, else of the endpoint, unless given.")
 @click.option("--cost-per-image", "per_image", callback=_usd, help="Price in USD, in the place of fal's own.")
 def import_model(endpoint: str, output: Path | None, name: str | None, per_image: Decimal | None) -> None:
     """Write the model file of a fal ENDPOINT, such as fal-ai/flux/dev."""
-    is_file = output is not None and not output.is_dir()
+    is_file = output is not None and output.suffix != "" and not output.is_dir()
     name = name or (output.stem if output and is_file else usual_name(endpoint))
     if usual_name(f"/{name}") != name or not name:
         raise click.UsageError(f"{name!r} cannot name a model; give a --name of letters, digits, dot, dash and underscore")
@@ -92,6 +92,7 @@ def import_model(endpoint: str, output: Path | None, name: str | None, per_image
 
 def _write(target: Path, text: str) -> None:
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as exc:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from scripts.fal_emulator import control, files_api, queue_api
+from scripts.fal_emulator import control, files_api, platform_api, queue_api
 from scripts.fal_emulator.state import Settings
 from scripts.fal_emulator.tls import Tls, prepare
 from scripts.fal_emulator.world import World
@@ -49,6 +49,7 @@ def build_app(world: World) -> web.Application:
     app[queue_api.WORLD] = world
     control.add_routes(app)
     files_api.add_routes(app)
+    platform_api.add_routes(app)
     queue_api.add_routes(app)
     return app
 

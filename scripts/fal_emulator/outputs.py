@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from scripts.fal_emulator import endpoints
 from scripts.fal_emulator.faults import without_directives
 from scripts.fal_emulator.painter import Painter, Picture
+from scripts.fal_emulator.references import Reference
 from scripts.fal_emulator.state import Answer, File, Job, State
 
 # The first part of a data URI is enough for the size: headers come first, large EXIF blocks included.
@@ -66,7 +67,8 @@ async def success(job: Job, state: State, painter: Painter, base_url: str) -> An
     if spec is None:
         raise LookupError(job.endpoint)
     size = endpoints.size_of(spec, arguments, job.input_size)
-    pictures = _pictures(job, spec, size)
+    pictures = _pictures(job, spec, size, await job.references if job.references else ())
+    job.references = None
     images = []
     for picture in pictures:
         if arguments.get("sync_mode") is True:
@@ -79,7 +81,7 @@ async def success(job: Job, state: State, painter: Painter, base_url: str) -> An
     return Answer(200, _body(job, spec, images), {"X-Fal-Billable-Units": f"{units:g}"})
 
 
-def _pictures(job: Job, spec: endpoints.Endpoint, size: tuple[int, int]) -> list[Picture]:
+def _pictures(job: Job, spec: endpoints.Endpoint, size: tuple[int, int], references: tuple[Reference, ...]) -> list[Picture]:
     arguments = job.arguments or {}
     count = 1 if spec.shape == "swap" else arguments.get("num_images") or 1
     count = {"fewer": count - 1, "none": 0}.get(job.outcome or "", count)
@@ -93,6 +95,7 @@ def _pictures(job: Job, spec: endpoints.Endpoint, size: tuple[int, int]) -> list
             index=index,
             seed=seed if isinstance(seed, int) else None,
             label=job.endpoint,
+            references=references,
         )
         for index in range(count)
     ]

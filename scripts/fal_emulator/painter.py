@@ -10,9 +10,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw
+
+from scripts.fal_emulator.lettering import font_of, height_of, wrapped, write
+from scripts.fal_emulator.references import Reference, lay, read
 
 KEPT_PICTURES = 64
 SHOWN_CHARACTERS, SHOWN_LINES, COLUMNS = 240, 5, 48
@@ -37,14 +39,17 @@ class Picture:
     index: int
     seed: int | None
     label: str
+    references: tuple[Reference, ...] = ()
 
 
 def paint(picture: Picture) -> bytes:
     """Return the encoded picture; its colours come from the prompt and the seed, so the same order looks the same."""
     hue = random.Random(f"{picture.prompt}|{picture.seed}|{picture.index}").random()  # noqa: S311  Colours, no secrets.
     image = _background(picture.width, picture.height, hue)
+    if picture.references:
+        lay(image, picture.references)
     caption_height = _write_caption(image, picture, _colour(hue, 0.45, 0.16))
-    _draw_object(image, picture.prompt, picture.height - caption_height, hue)
+    _draw_object(image, picture.prompt, picture.height - caption_height, hue, is_edit=bool(picture.references))
     _write_number(image, picture.index + 1)
     buffer = io.BytesIO()
     image.save(buffer, picture.file_format.upper(), compress_level=1, quality=85, method=0)
@@ -67,29 +72,30 @@ def _write_caption(image: Image.Image, picture: Picture, colour: Colour) -> int:
     """Write the prompt, and what made the picture, into a strip at the bottom; return its height in pixels."""
     label = f"{picture.label}  ·  {picture.width} x {picture.height}  ·  emulator"
     prompt = textwrap.shorten(picture.prompt, SHOWN_CHARACTERS, placeholder=" …") or "(no prompt)"
-    lines = [*textwrap.wrap(prompt, COLUMNS)[:SHOWN_LINES], label]
-    font = _font(max(7, min(image.width // 28, image.height // 18)))
+    lines = [*wrapped(prompt, COLUMNS)[:SHOWN_LINES], label]
+    size = max(7, min(image.width // 28, image.height // 18))
     draw = ImageDraw.Draw(image)
-    bottom = draw.multiline_textbbox((0, 0), "\n".join(lines), font=font)[3]
-    height, margin = min(round(bottom * 1.4), image.height // 2), image.width // 22
+    bottom = height_of(lines, size)
+    height, margin = min(round(bottom * 1.3), image.height // 2), image.width // 22
     top = image.height - height
     draw.rectangle([0, top, image.width, image.height], fill=colour)
-    draw.multiline_text((margin, top + bottom * 0.2), "\n".join(lines), font=font, fill=WHITE)
+    write(draw, (margin, top + bottom * 0.15), lines, size, WHITE)
     return height
 
 
-def _draw_object(image: Image.Image, prompt: str, height: int, hue: float) -> None:
-    """Draw the first thing that the prompt names, in the first colour that it names; without a thing, rings."""
-    side = round(min(image.width, height) * 0.86)
-    if side < LEAST_SIDE:
-        return
+def _draw_object(image: Image.Image, prompt: str, height: int, hue: float, *, is_edit: bool) -> None:
+    """Draw the first thing that the prompt names, in the first colour that it names; without a thing, rings. Into an edit, small."""
+    side = round(min(image.width, height) * (0.4 if is_edit else 0.86))
     words = re.findall(r"[a-z]+", prompt.lower())
+    if side < LEAST_SIDE or (is_edit and not any(word in DRAWINGS for word in words)):
+        return
     thing, usual = next((DRAWINGS[word] for word in words if word in DRAWINGS), (_rings, None))
     named = next((word for word in words if word in ImageColor.colormap), usual)
     canvas = Image.new("RGBA", (CANVAS, CANVAS))
     thing(ImageDraw.Draw(canvas), ImageColor.getrgb(named) if named else _colour(hue + 0.5, 0.55, 0.80))
     drawing = canvas.resize((side, side), reducing_gap=2.0)
-    image.paste(drawing, ((image.width - side) // 2, (height - side) // 2), drawing)
+    left = image.width // 40 if is_edit else (image.width - side) // 2
+    image.paste(drawing, (left, height - side if is_edit else (height - side) // 2), drawing)
 
 
 def _write_number(image: Image.Image, number: int) -> None:
@@ -97,16 +103,7 @@ def _write_number(image: Image.Image, number: int) -> None:
     box = (size // 2, size // 2, size * 3, size * 2)
     draw = ImageDraw.Draw(image)
     draw.rounded_rectangle(box, radius=size * 0.4, fill=DARK)
-    draw.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), f"#{number}", font=_font(size), fill=WHITE, anchor="mm")
-
-
-@lru_cache(maxsize=64)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font knows Latin letters only; a DejaVu found on the machine knows more."""
-    try:
-        return ImageFont.truetype("DejaVuSans.ttf", size)
-    except OSError:
-        return ImageFont.load_default(size)
+    draw.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), f"#{number}", font=font_of(size), fill=WHITE, anchor="mm")
 
 
 def _rings(draw: Draw, colour: Colour) -> None:
@@ -169,6 +166,10 @@ class Painter:
             self._kept.popitem(last=False)
         # A client that hangs up must not take the picture from the others who wait for it.
         return await asyncio.shield(future)
+
+    def read(self, uris: list[tuple[str, str]]) -> asyncio.Future[tuple[Reference, ...]] | None:
+        """Begin to read the pictures of a request; None where it has none."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, read, uris) if uris else None
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -63,10 +63,15 @@ async def submit(request: web.Request) -> web.StreamResponse:
     return await _accepted(request, world, job, fault)
 
 
-def _key_problem(request: web.Request, endpoint: str) -> web.Response | None:
+def has_good_key(request: web.Request) -> bool:
     """Any key is good unless it begins with `bad`."""
     value = request.headers.get("Authorization", "")
-    if value.startswith("Key ") and value[4:].strip() and not value[4:].lower().startswith("bad"):
+    return value.startswith("Key ") and bool(value[4:].strip()) and not value[4:].lower().startswith("bad")
+
+
+def _key_problem(request: web.Request, endpoint: str) -> web.Response | None:
+    value = request.headers.get("Authorization", "")
+    if has_good_key(request):
         return None
     request.app[WORLD].state.count("badKeys")
     if not value:

@@ -1,13 +1,14 @@
 """What the emulator remembers: requests, files, counters and its settings. No HTTP and no timers here."""
 
 import uuid
-from asyncio import Event, TimerHandle
+from asyncio import Event, Future, TimerHandle
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from scripts.fal_emulator.painter import Picture
+from scripts.fal_emulator.references import Reference
 
 KEPT_REQUESTS = 50_000
 #: What `GET /_emulator/requests` tells of a request, beside its id and its state.
@@ -54,6 +55,7 @@ class Job:
     refusal: str | None = None
     invalid: list[dict[str, Any]] = field(default_factory=list)
     input_size: tuple[int, int] | None = None
+    references: Future[tuple[Reference, ...]] | None = None
     queue_seconds: float = 0.0
     seconds: float = 0.0
     started_at: float | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from scripts.fal_emulator import endpoints, outputs
 from scripts.fal_emulator.faults import Fault, FaultBook, directives_in
 from scripts.fal_emulator.painter import Painter
+from scripts.fal_emulator.references import uris_of
 from scripts.fal_emulator.runner import Runner
 from scripts.fal_emulator.state import Job, Settings, State, Status
 from scripts.fal_emulator.tls import Tls
@@ -38,6 +39,7 @@ class World:
         spec = endpoints.find(endpoint)
         job.invalid = endpoints.validate(spec, arguments) if spec else []
         job.input_size = outputs.input_size(arguments)
+        job.references = self.painter.read(uris_of(arguments))
         self.state.remember(job)
         self.runner.enqueue(job)
         return job

@@ -84,7 +84,9 @@ def _emulator(env: Mapping[str, str], data_dir: Path, seconds: float) -> Backing
 
     def settings(port: int, greeting: re.Match[str]) -> dict[str, str]:
         jwks_url = f"https://localhost:{port}/.well-known/jwks.json"
-        return {"FAL_KEY": "emulator:key", "FAL_JWKS_URL": jwks_url, **way_to_emulator(port, greeting["bundle"], env)}
+        # The operator's commands ask it what fal's platform API would tell.
+        platform = {"FAL_API_URL": f"https://localhost:{port}/v1", "FAL_OPENAPI_URL": f"https://localhost:{port}/openapi.json"}
+        return {"FAL_KEY": "emulator:key", "FAL_JWKS_URL": jwks_url, **platform, **way_to_emulator(port, greeting["bundle"], env)}
 
     return Backing(
         name="emulator",

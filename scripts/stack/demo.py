@@ -1,5 +1,7 @@
 """`scripts/demo`: the stack in a folder of its own, one picture through the public API, then the end."""
 
+import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -20,9 +22,9 @@ _SETTINGS = {"HOST": "127.0.0.1", "ALLOW_ANONYMOUS": "true", "APP_ENV": "develop
 
 
 def run_demo(env: Mapping[str, str], data_dir: Path, *, prompt: str, model: str) -> None:
-    """Generate one picture. The last line printed is its absolute path; the folder keeps only pictures.
+    """Generate one picture. The last line printed is its absolute path, in `pictures` of the data folder; nothing else is kept.
 
-    Raises StackError with the service's own message when there is no picture; the folder, with the logs, then stays as it is.
+    Raises StackError with the service's own message when there is no picture; the logs then stay until the next failure.
     """
     end_on_sigterm()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -31,9 +33,10 @@ def run_demo(env: Mapping[str, str], data_dir: Path, *, prompt: str, model: str)
     try:
         picture = _picture_from_new_stack(folder, env, prompt, model)
     except StackError as error:
-        raise StackError(f"{error}\n  The logs are in {folder / 'logs'}") from error
-    _remove_all_but_pictures(folder, picture)
-    print(picture)
+        raise StackError(f"{error}\n  The logs are in {_after_failure(folder) / 'logs'}") from error
+    kept = _kept(picture, data_dir.resolve() / "pictures", prompt)
+    shutil.rmtree(folder)
+    print(kept)
 
 
 def _picture_from_new_stack(folder: Path, env: Mapping[str, str], prompt: str, model: str) -> Path:
@@ -83,10 +86,22 @@ def _keep_picture(stack: Stack, client: httpx.Client, job: Mapping[str, Any]) ->
     return copy
 
 
-def _remove_all_but_pictures(folder: Path, picture: Path) -> None:
-    for entry in {*folder.iterdir()} - {folder / "storage", picture}:
-        remove = shutil.rmtree if entry.is_dir() else Path.unlink
-        remove(entry)
+def _kept(picture: Path, folder: Path, prompt: str) -> Path:
+    """Copy a picture to where it stays, under the words of its prompt and a name that nothing else has; return its place."""
+    words = "-".join(re.findall(r"\w+", prompt.lower()))[:40] or "picture"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{words}-{picture.stem[:8]}-{secrets.token_hex(2)}{picture.suffix}"
+    shutil.copyfile(picture, path)
+    return path
+
+
+def _after_failure(folder: Path) -> Path:
+    """Take the place of the failure before, unless that holds a picture; return where the logs are now."""
+    kept = folder.with_name("demo-failed")
+    if any(path.is_file() for path in (kept / "storage").rglob("*")):
+        return folder
+    shutil.rmtree(kept, ignore_errors=True)
+    return folder.rename(kept)
 
 
 def _call(client: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from scripts.stack.files import lock_folder, write_settings
 from scripts.stack.ports import answers_ok, is_free
 from scripts.stack.processes import Child, StackError
 from scripts.stack.stack import ROOT, Stack
@@ -31,15 +33,28 @@ def run_dev(env: Mapping[str, str], data_dir: Path) -> NoReturn:
     end_on_sigterm()
     settings = {**env, **{name: value for name, value in _DEFAULTS.items() if not env.get(name)}}
     port = int(env.get("PORT") or 5000)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock_folder(data_dir).close()  # Before all else: whoever forgot the first one would be told of its port.
     if not is_free(port, settings["HOST"]):
         raise StackError(f"port {port} is in use. End what listens there, or choose another: PORT=5001 scripts/dev")
     print("Starting ...", flush=True)
-    with Stack(data_dir, settings, port=port) as stack:
+    with Stack(data_dir, settings, port=port) as stack, _settings_for_operators(stack):
         print(welcome(stack, own_key(stack)), flush=True)
         supervisor = Supervisor({name: stack.child(name) for name in stack.names}, say=_say)
         while True:
             time.sleep(_LOOK_EVERY_S)
             supervisor.look(time.monotonic())
+
+
+@contextmanager
+def _settings_for_operators(stack: Stack) -> Iterator[None]:
+    """Keep the settings of the running service where `scripts/operator` finds them."""
+    path = stack.data_dir / "settings.env"
+    write_settings(path, {name: value for name, value in stack.env.items() if os.environ.get(name) != value and name != "PYTHONPATH"})
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def end_on_sigterm() -> None:
@@ -70,12 +85,14 @@ def own_key(stack: Stack) -> str:
 def welcome(stack: Stack, key: str) -> str:
     """Return what a newcomer needs: the address, one line to paste, where things are, what is not the real thing."""
     url = stack.base_url
-    body = '{"model": "flux-pro", "inputs": {"prompt": "a red bicycle"}, "userId": "me"}'
+    is_open = stack.env.get("ALLOW_ANONYMOUS") == "true"
+    studio = [("Studio", f"{url}/studio")] if stack.env.get("STUDIO", "on") == "on" else []
     lines = [
         ("Gateway", paint(url, 1)),
+        *studio,
         ("API docs", f"{url}/api-docs"),
-        ("Try it", f"curl -s {url}/api/images/generate -H 'Content-Type: application/json' -d '{body}'"),
-        ("API key", f"{key}  (not needed here; for tools that must send one)"),
+        ("Try it", _order(url, None if is_open else key)),
+        ("API key", f"{key}  ({'not needed here; for tools that must send one' if is_open else 'needed: ALLOW_ANONYMOUS is not true'})"),
         ("Pictures", stack.env["STORAGE_URL"].removeprefix("file://")),
         ("fal.ai", _about_fal(stack)),
         ("MongoDB", _about(stack, "mongo", "MONGODB_URI")),
@@ -84,6 +101,12 @@ def welcome(stack: Stack, key: str) -> str:
     ]
     block = "\n".join(f"  {name:<9} {text}" for name, text in lines)
     return f"\n{block}\n\n  Ctrl-C ends everything.\n"
+
+
+def _order(url: str, key: str | None) -> str:
+    """Return a command that orders a picture here; the command line knows port 5000 by itself."""
+    server = "" if url == "http://127.0.0.1:5000" else f" --server {url}"
+    return f"scripts/imagegen{server}{f' --key {key}' if key else ''} generate flux-pro 'a red bicycle' -o bicycle.jpg"
 
 
 def _about_fal(stack: Stack) -> str:

@@ -7,9 +7,11 @@ import secrets
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from scripts.stack.ports import answers_ok
 from scripts.stack.processes import StackError
 
 _PROCFILE_LINE = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)")
@@ -64,20 +66,32 @@ def kept_secret(path: Path) -> str:
 def lock_folder(folder: Path, *, timeout_s: float = 10.0) -> IO[str]:
     """Take the folder's lock; it is held until the file returned, and every copy of it in a child, is closed.
 
-    Waits `timeout_s`, as the stack before may have been killed and its guardian be still at work. Then raises StackError.
+    Raises StackError at once where another stack works there and says at which address. Else it may have been killed and its guardian be
+    still at work: waits `timeout_s`, then raises StackError.
     """
-    lock = (folder / "stack.lock").open("w")
+    lock = (folder / "stack.lock").open("a+")
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if time.monotonic() > deadline:
+            lock.seek(0)
+            url = lock.read().strip()
+            is_alive = bool(url) and answers_ok(f"{url}/healthz")
+            if is_alive or time.monotonic() > deadline:
                 lock.close()
-                raise StackError(f"another one is running with {folder}; end it or set DATA_DIR") from None
+                where = f" at {url}" if is_alive else ""
+                raise StackError(f"another one is running with {folder}{where}; use it, end it, or set DATA_DIR") from None
             time.sleep(0.1)
         else:
+            lock.truncate(0)
             return lock
+
+
+def write_settings(path: Path, settings: Mapping[str, str]) -> None:
+    """Write settings for a shell to read, for their owner only."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.writelines(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items()))
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

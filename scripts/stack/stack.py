@@ -234,6 +234,9 @@ class Stack:
                 self._add_service(name, commands[process]).start()
         for name in self._children:
             self._children[name].wait_until_ready(READY_TIMEOUT_S)
+        if self._lock and "web" in self._urls:  # Who comes to this folder too is told where it is used.
+            self._lock.write(self.base_url)
+            self._lock.flush()
 
     def _add_service(self, name: str, command: Sequence[str]) -> Child:
         if not name.startswith("web"):

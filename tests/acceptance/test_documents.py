@@ -10,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from tests.acceptance.people import Person, accounts_of
 from tests.acceptance.service import Service
 from tests.support.deliveries import a_delivery, an_endpoint
 from tests.support.factories import picture
-from tests.support.fal_place import FalPlace
-from tests.support.fal_platform import PlatformServer, flux_dev, platform_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
@@ -62,10 +59,7 @@ NOT_RUN = {
 }
 #: Commands of which the pages themselves say that they are refused, or end otherwise than with 0.
 EXIT_STATUS = {
-    ".venv/bin/python -m app doctor": 1,  # Its fal is a stand-in that knows other keys.
     "imagegen batch bad.csv": 2,
-    ".venv/bin/python -m app registry check": 1,  # fal's stand-in knows one endpoint only.
-    ".venv/bin/python -m app registry check --model flux-pro": 1,
 }
 HTTP_STATUS = {
     "curl -X POST http://localhost:5000/api/jobs/$JOB/cancel": 409,  # Finished long ago.
@@ -111,6 +105,11 @@ def begins(command: str, start: str) -> bool:
     return command == start[:-1] if start.endswith("$") else command.startswith(start)
 
 
+def as_operator(command: str) -> str:
+    """Return a command of the operator in the one of its two spellings."""
+    return command.replace("scripts/operator ", ".venv/bin/python -m app ")
+
+
 def is_run(command: str) -> bool:
     return not any(begins(command, start) for start in NOT_RUN)
 
@@ -126,8 +125,8 @@ class Folder:
 
     def run(self, page: str, names: dict[str, str]) -> list[str]:
         """Run what a page shows in one shell; return what went otherwise than it says."""
-        commands = [command for command in commands_of(page) if is_run(command) and command not in self.done]
-        self.done |= {command for command in commands if "python -m app " in command}
+        commands = [command for command in commands_of(page) if is_run(command) and as_operator(command) not in self.done]
+        self.done |= {as_operator(command) for command in commands if "python -m app " in as_operator(command)}
         lines = ["set -o pipefail"]
         for number, command in enumerate(commands):
             text = command
@@ -154,15 +153,7 @@ def what_is_wrong(command: str, said: str) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def fal(pytestconfig: pytest.Config, fal_place: FalPlace) -> Iterator[PlatformServer]:
-    with platform_server(fal_place.tls_dir) as server:
-        server.price("fal-ai/flux/krea", 0.025, "megapixels")
-        server.documents["fal-ai/flux/krea"] = flux_dev()
-        yield server
-
-
-@pytest.fixture(scope="module")
-def folder(shared_service: Service, fal: PlatformServer, fal_place: FalPlace, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def folder(shared_service: Service, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     path, stack = tmp_path_factory.mktemp("checkout"), shared_service.stack
     for name in (".venv", "app", "registry", "scripts", "workers"):
         (path / name).symlink_to(ROOT / name)
@@ -173,9 +164,7 @@ def folder(shared_service: Service, fal: PlatformServer, fal_place: FalPlace, tm
     (path / "var/api_key").write_text(accounts_of(shared_service).make_key("as scripts/dev leaves it")[1])
     (path / "portrait.jpg").write_bytes(picture("JPEG"))
     (path / "bad.csv").write_text("prompt,model\na lighthouse, at dusk,flux-pro\n")
-    settings = (
-        {name: value for name, value in stack.env.items() if name != "PATH"} | fal.environment | {"SSL_CERT_FILE": str(fal_place.bundle)}
-    )
+    settings = {name: value for name, value in stack.env.items() if name != "PATH"}
     (path / ".env").write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
     subprocess.run(["git", "init", "--quiet", path], check=True)
     home = {"HOME": str(path / "home"), "CURL_HOME": str(path / "home"), "PATH": f"{path / 'home/bin'}:{os.environ['PATH']}"}

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from app.clients.fal.platform import FalPlatform
+from scripts.fal_emulator.descriptions import IMAGE_SIZE, openapi
 from tests.support.https_server import Call, Server, https_server
 
 KEY = "an-admin-id:an-admin-secret"
@@ -107,88 +108,6 @@ def _answer(call: Call, status: int, body: Any) -> None:
 def platform_server(tls_dir: Path) -> Iterator[PlatformServer]:
     with https_server(tls_dir) as server:
         yield PlatformServer(server)
-
-
-def openapi(
-    endpoint: str, properties: dict[str, Any], required: list[str], *, output: str = "images", category: str = "text-to-image"
-) -> dict[str, Any]:
-    """Return an endpoint's document in the shape that fal generates."""
-    picture = {"$ref": "#/components/schemas/Image"}
-    result = {"images": {"type": "array", "items": picture}, "image": picture, "video": {"type": "object"}}[output]
-
-    def json_of(name: str) -> dict[str, Any]:
-        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-
-    return {
-        "openapi": "3.0.4",
-        "info": {
-            "title": f"Queue OpenAPI for {endpoint}",
-            "version": "1.0.0",
-            "description": f"The OpenAPI schema for the {endpoint} queue.",
-            "x-fal-metadata": {
-                "endpointId": endpoint,
-                "category": category,
-                "playgroundUrl": f"https://fal.ai/models/{endpoint}",
-                "documentationUrl": f"https://fal.ai/models/{endpoint}/api",
-            },
-        },
-        "components": {
-            "securitySchemes": {"apiKeyAuth": {"type": "apiKey", "in": "header", "name": "Authorization"}},
-            "schemas": {
-                "QueueStatus": {"type": "object", "required": ["status", "request_id"], "properties": {"status": {"type": "string"}}},
-                "ModelInput": {
-                    "title": "ModelInput",
-                    "type": "object",
-                    "properties": properties,
-                    "required": required,
-                    "x-fal-order-properties": list(properties),
-                },
-                "ModelOutput": {"title": "ModelOutput", "type": "object", "properties": {output: result}, "required": [output]},
-                "Image": {"title": "Image", "type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]},
-                "ImageSize": {
-                    "title": "ImageSize",
-                    "type": "object",
-                    "properties": {
-                        "height": {"type": "integer", "default": 512, "exclusiveMinimum": True, "minimum": 0, "maximum": 14142},
-                        "width": {"type": "integer", "default": 512, "exclusiveMinimum": True, "minimum": 0, "maximum": 14142},
-                    },
-                },
-                "LoraWeight": {
-                    "title": "LoraWeight",
-                    "type": "object",
-                    "properties": {
-                        "path": {"type": "string", "description": "URL or the path to the LoRA weights."},
-                        "scale": {"type": "number", "minimum": 0, "maximum": 4, "default": 1},
-                    },
-                    "required": ["path"],
-                },
-            },
-        },
-        "paths": {
-            f"/{endpoint}/requests/{{request_id}}/status": {"get": {"responses": {"200": {"content": json_of("QueueStatus")}}}},
-            f"/{endpoint}/requests/{{request_id}}/cancel": {"put": {"responses": {"200": {"description": "Canceled."}}}},
-            f"/{endpoint}": {
-                "post": {
-                    "requestBody": {"required": True, "content": json_of("ModelInput")},
-                    "responses": {"200": {"content": json_of("QueueStatus")}},
-                }
-            },
-            f"/{endpoint}/requests/{{request_id}}": {"get": {"responses": {"200": {"content": json_of("ModelOutput")}}}},
-        },
-        "servers": [{"url": "https://queue.fal.run"}],
-        "security": [{"apiKeyAuth": []}],
-    }
-
-
-IMAGE_SIZE = {
-    "anyOf": [
-        {"$ref": "#/components/schemas/ImageSize"},
-        {"enum": ["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"], "type": "string"},
-    ],
-    "title": "Image Size",
-    "description": "The size of the generated image.",
-    "default": "landscape_4_3",
-}
 
 
 def flux_dev(**changes: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ SCRIPTS = [
     "scripts/dev",
     "scripts/imagegen",
     "scripts/lock",
+    "scripts/operator",
     "scripts/pythons",
     "scripts/soak",
     "scripts/test",

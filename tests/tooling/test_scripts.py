@@ -44,7 +44,8 @@ def test_the_demo_ends_with_the_path_of_a_picture_and_leaves_nothing_running(cop
         image.load()
         assert min(image.size) >= 512
     assert "a red bicycle" in done.stdout
-    assert not [name for name in copy.glob("var/demo-*/*") if name.name != "storage"]
+    assert picture.parent == copy.resolve() / "var/pictures"
+    assert not list(copy.glob("var/demo-*"))
     assert not processes_of(copy)
 
 
@@ -58,7 +59,20 @@ def test_the_demo_of_a_model_that_needs_more_than_a_prompt_says_so_and_fails(cop
     assert done.returncode == 1
     assert "base_image_url" in done.stderr
     assert "Traceback" not in done.stderr
+    assert [path.name for path in copy.glob("var/demo-*")] == ["demo-failed"]
     assert not processes_of(copy)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and os.access(path, os.X_OK)))
+def test_every_script_says_what_it_is_for_and_does_nothing_else(name: str, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+    done = subprocess.run([ROOT / "scripts" / name, "--help"], env=environment, capture_output=True, text=True, timeout=20, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    # `imagegen` and `python -m app` have helps of their own, which name all their commands.
+    assert ("Commands:" in done.stdout) if name in ("imagegen", "operator") else (f"scripts/{name}" in done.stdout)
+    assert "set -euo" not in done.stdout
 
 
 def processes_of(folder: Path) -> list[str]:

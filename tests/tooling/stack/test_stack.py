@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 import redis
 
 from scripts.stack.dev import Supervisor
-from scripts.stack.files import lock_folder
+from scripts.stack.files import lock_folder, write_settings
 from scripts.stack.ports import free_port
 from scripts.stack.processes import StackError, session_pids
 from scripts.stack.stack import ROOT, Stack
@@ -198,6 +199,33 @@ def test_two_stacks_do_not_share_a_data_folder(tmp_path: Path) -> None:
         pytest.raises(StackError, match="another one is running"),
     ):
         lock_folder(tmp_path, timeout_s=0.2)
+
+
+def test_who_comes_second_is_told_at_once_where_the_first_one_is(stack: Stack) -> None:
+    started = time.monotonic()
+
+    with pytest.raises(StackError, match=f"another one is running with .* at {stack.base_url}"):
+        lock_folder(stack.data_dir, timeout_s=60)
+
+    assert time.monotonic() - started < 30
+
+
+def test_a_folder_that_is_free_again_is_taken_whatever_was_written_there(tmp_path: Path) -> None:
+    (tmp_path / "stack.lock").write_text("http://127.0.0.1:1")
+
+    with lock_folder(tmp_path, timeout_s=0.2):
+        assert (tmp_path / "stack.lock").read_text() == ""
+
+
+def test_settings_are_written_for_a_shell_and_their_owner(tmp_path: Path) -> None:
+    written = {"PLAIN": "a", "ODD": 'it\'s $HOME; "x" `y`'}
+
+    write_settings(tmp_path / "settings.env", written)
+
+    script = f"""set -a; . {tmp_path}/settings.env; printf '%s\\n' "$PLAIN" "$ODD" """
+    shell = ["bash", "-c", script]
+    assert subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines() == list(written.values())
+    assert (tmp_path / "settings.env").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_generated_secret_is_kept_and_private(tmp_path: Path) -> None:
