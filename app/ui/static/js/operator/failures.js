@@ -66,7 +66,7 @@ function columnsOf(groupBy, period) {
     { key: "count", title: "Jobs", number: true, cell: (group) => html`<a href=${jobsOf(group, period)} aria-label=${`Show ${counted(group.count, "job")}`}>${countText(group.count)}</a>` },
     { key: "lost", title: "Cost you", number: true, cell: (group) => usdText(group.lost) },
     { key: "first", title: "First", number: true, cell: (group) => html`<${Time} at=${group.first} style="moment" />` },
-    { key: "last", title: "Last", number: true, cell: (group) => html`<a href=${`/operator/jobs/${group.jobId}`} aria-label="The latest of them"><${Time} at=${group.last} style="moment" /></a>` },
+    { key: "last", title: "Last", number: true, cell: (group) => html`<a href=${`/operator/jobs/${group.jobId}`} title="The latest of them"><${Time} at=${group.last} style="moment" /></a>` },
   ].filter(Boolean);
 }
 
