@@ -16,6 +16,7 @@ class GroupBy(StrEnum):
     DAY = "day"
     STATUS = "status"
     USER = "user"
+    PROJECT = "project"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ def period_of(start: datetime, end: datetime | None) -> Period:
     """Return the days a time belongs to: one that begins or ends within a day has the whole of it."""
     last_moment = end - timedelta(microseconds=1) if end else None
     return Period(day_of(start), day_of(last_moment + ONE_DAY) if last_moment else None)
+
+
+def start_of(day: str) -> datetime:
+    """Return the moment a UTC day begins."""
+    return datetime.fromisoformat(day).replace(tzinfo=UTC)
 
 
 def day_of(moment: datetime) -> str:

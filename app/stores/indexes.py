@@ -98,7 +98,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
         IndexModel([("subject", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("action", ASCENDING), ("_id", DESCENDING)]),
     ],
-    "usage": [IndexModel([("due", ASCENDING)], sparse=True)],
+    "usage": [IndexModel([("due", ASCENDING)], sparse=True), IndexModel([("userId", ASCENDING), ("at", ASCENDING)])],
     "spendDays": [IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0)],
     "retryRuns": [IndexModel([("expiresAt", ASCENDING)], expireAfterSeconds=0)],
     "usageDays": [IndexModel([("userId", ASCENDING), ("_id", ASCENDING)]), IndexModel([("open.at", ASCENDING)])],

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.machine import facts
-from scripts.benchmarks.scenarios import burst, cpu, deliveries, facades, history, latency, operator, peer, polls, start, web
+from scripts.benchmarks.scenarios import burst, cpu, deliveries, facades, gallery, history, latency, operator, peer, polls, start, web
 from scripts.benchmarks.source import BenchmarkError
 from scripts.benchmarks.tables import Table, show, write
 from scripts.stack.processes import StackError, allow_open_files
@@ -33,6 +33,7 @@ SCENARIOS: Mapping[str, Callable[[Bench], Sequence[Table]]] = {
     "peer": peer.run,
     "history": history.run,
     "operator": operator.run,
+    "gallery": gallery.run,
     "start": start.run,
 }
 #: A quick run leaves out the table that nothing is judged by, those that install something, and the one that has much to write first.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
 from app.domain import budget, clock
-from tests.acceptance.people import PASSWORD, Person
+from app.domain.api_key import KeyTerms
+from tests.acceptance.people import PASSWORD, Person, accounts_of
 from tests.acceptance.service import Service, wait_until
 from tests.browser.orders import ordered
 from tests.browser.test_sign_in import closed_to_guests
@@ -96,6 +99,25 @@ def test_spend_adds_up_to_what_was_ordered(service: Service, visitor: Any, ada: 
     expect(ledger.locator("tbody tr").first).to_contain_text("+200")
     ledger.get_by_role("link", name="Show").first.click()
     expect(page.get_by_role("dialog")).to_contain_text("Not charged")
+
+
+def test_with_a_key_all_is_there_but_tokens_and_priced_in_money(service: Service, visitor: Any) -> None:
+    user = f"user-{uuid.uuid4().hex[:12]}"
+    _, key = accounts_of(service).make_key("a studio's key", KeyTerms(users=(user,)))
+    known = json.dumps(json.dumps({"kind": "key", "key": key, "name": "a studio's key", "userId": user}))
+    visitor.page.add_init_script(f"sessionStorage.setItem('studio.session', {known})")
+    page = visitor.open("/studio/batches/new")
+    page.get_by_label("Model").select_option("flux-dev")
+    page.get_by_role("textbox", name="Table").fill("prompt\na boat\na house")
+    page.get_by_role("button", name="Order · 0.05 USD").click()
+    expect(page.get_by_text("2 completed")).to_be_visible()
+
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.locator(".grid .shot a")).to_have_count(2)
+    page.get_by_role("link", name="Spend").click()
+
+    expect(page.get_by_label("This month").first).to_contain_text("0.05 USD")
+    expect(page.get_by_role("heading", name="Tokens")).to_have_count(0)
 
 
 def test_a_budget_is_shown_with_where_it_leads(service: Service, visitor: Any, ada: Person) -> None:

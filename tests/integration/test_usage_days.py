@@ -270,3 +270,19 @@ def test_a_heavy_users_report_reads_one_document_per_day_and_model(
 
     assert {doc["_id"] for doc in documents} == {"2026-10-01/user-1/flux-dev", "2026-10-01/user-1/flux-pro"}
     assert all(doc["open"] == [] for doc in documents)
+
+
+def test_a_users_projects_add_up_within_their_days(days: UsageDayStore, settle: Callable[..., Job]) -> None:
+    for project_id in ("autumn", "autumn", None):
+        settle(project_id=project_id)
+    settle(project_id="autumn", user_id="user-2")
+    settle(project_id="spring", completed_at=datetime(2026, 10, 3, tzinfo=UTC))
+    usage, one = Usage(days=days), Tally(1, 1, UNIT)
+
+    report = usage.report("user-1", Period(TODAY, "2026-10-03"), GroupBy.PROJECT)
+    both = usage.report(("user-1", "user-2"), EVER, GroupBy.PROJECT)
+
+    assert (report.groups, report.totals) == ([("", one), ("autumn", one + one)], one + one + one)
+    assert dict(both.groups) == {"": one, "autumn": one + one + one, "spring": one}
+    with pytest.raises(InvalidRequest, match="userId"):
+        usage.report(None, EVER, GroupBy.PROJECT)

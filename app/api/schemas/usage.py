@@ -45,7 +45,7 @@ class TallyAnswer(Answer):
 
 
 class _Named(Answer):
-    key = ma.fields.String(metadata={"description": "The model, UTC day, status or user."})
+    key = ma.fields.String(metadata={"description": "The model, UTC day, status, user or project; an empty one is without project."})
 
 
 class GroupAnswer(TallyAnswer, _Named):

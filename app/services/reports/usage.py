@@ -47,12 +47,20 @@ class Usage:
         return period_of(start or (end or self._now()) - USUAL_PERIOD, end)
 
     def report(self, user_id: Whose, period: Period, by: GroupBy) -> Report:
-        """Return the sums. Raises InvalidRequest where there are too many groups for one answer."""
-        groups = self._days.groups(user_id, period, by, limit=self._max_groups + 1)
+        """Return the sums. Raises InvalidRequest where there are too many groups for one answer, and for projects of all users."""
+        groups = self._groups(user_id, period, by, self._max_groups + 1)
         if len(groups) > self._max_groups:
             detail = f"These are more than {self._max_groups} groups; choose a shorter period, or export the usage without groupBy"
             raise InvalidRequest(f"groupBy: {detail}", [FieldError("/groupBy", detail)])
         return Report(sum((tally for _, tally in groups), Tally()), sorted(groups))
+
+    def _groups(self, user_id: Whose, period: Period, by: GroupBy, limit: int) -> list[tuple[str, Tally]]:
+        if by is not GroupBy.PROJECT:
+            return self._days.groups(user_id, period, by, limit=limit)
+        if user_id is None:
+            detail = "Projects are those of a user; name one"
+            raise InvalidRequest(f"userId: {detail}", [FieldError("/userId", detail)])
+        return self._days.projects(user_id, period, limit=limit)
 
     def rows(self, user_id: Whose, period: Period) -> Iterator[UsageRow]:
         """Yield every day, user, model and status, oldest first, a bounded number of them in memory. Raises StoreUnavailable on the way."""

@@ -64,10 +64,10 @@ export function Orders({ filters, query }) {
     <${SelectionBar} selection=${selection} onDeleted=${deleted} word="order" />
     <p class="hint" role="status">${totalText(found, Object.keys(filters).length > 0)}</p>
     <${OrderTable} jobs=${jobs} selection=${selection} onOpen=${(job) => change(job.images.length ? { picture: job.images[0].imageId } : { job: job.jobId }, { replace: false })} />
-    <nav class="row between" aria-label="Pages">
+    ${(query.at || cursor.hasMore) && html`<nav class="row between" aria-label="Pages">
       <button disabled=${!query.at} onClick=${() => change({ at: cursor.previous || "" }, { replace: false })}><${Icon} name="left" />Newer</button>
       <button disabled=${!cursor.hasMore} onClick=${() => change({ at: cursor.next }, { replace: false })}>Older<${Icon} name="right" /></button>
-    </nav>
+    </nav>`}
     ${query.picture && html`<${Lightbox} imageId=${query.picture} onShow=${() => {}} onClose=${() => change({ picture: "" })} onNoted=${noted} onDeleted=${(jobId) => { change({ picture: "" }); deleted([jobId]); }} />`}
     ${query.job && html`<${OrderDialog} jobId=${query.job} onClose=${() => change({ job: "" })} onDeleted=${(jobId) => { change({ job: "" }); deleted([jobId]); }} />`}`;
 }

@@ -44,10 +44,10 @@ function startOf(period) {
 async function load(userId, period) {
   const from = startOf(period);
   const ask = (first, groupBy) => get("/api/usage", { userId, from: first, groupBy });
-  const [month, days, models, { budgets }] = await Promise.all([
-    ask(startOf("month"), "status"), ask(from, "day"), ask(from, "model"), get("/api/usage/budgets", { userId }),
+  const [month, days, models, projects, { budgets }] = await Promise.all([
+    ask(startOf("month"), "status"), ask(from, "day"), ask(from, "model"), ask(from, "project"), get("/api/usage/budgets", { userId }),
   ]);
-  return { month: month.totals, days: days.groups, models: models.groups, totals: days.totals, budgets, from };
+  return { month: month.totals, days: days.groups, models: models.groups, projects: projects.groups, totals: days.totals, budgets, from };
 }
 
 function Month({ month, budgets }) {
@@ -74,15 +74,17 @@ function Usage({ found }) {
   if (!found.totals.jobs) return html`<${Empty} icon="coins" title="Nothing was spent"><p>No order has ended in this time.</p></${Empty}>`;
   const byDay = new Map(found.days.map((group) => [group.key, group.cost]));
   const days = daysBetween(found.from, new Date().toISOString().slice(0, 10)).map((day) => ({ day, value: byDay.get(day) || 0 }));
-  const columns = [
-    { key: "key", title: "Model" },
+  const columns = (title) => [
+    { key: "key", title, cell: (row) => row.key || html`<span class="hint">Without</span>` },
     { key: "jobs", title: "Orders", number: true, cell: (row) => countText(row.jobs) },
     { key: "images", title: "Pictures", number: true, cell: (row) => countText(row.images) },
     { key: "cost", title: "Charged", number: true, cell: (row) => usdText(row.cost) },
   ];
-  const rows = [...found.models].sort((one, other) => other.cost - one.cost);
+  const dearestFirst = (groups) => [...groups].sort((one, other) => other.cost - one.cost);
+  const table = (title, groups) => html`<${Table} columns=${columns(title)} rows=${[...dearestFirst(groups), { ...found.totals, key: "Together" }]} rowKey=${(row) => row.key} caption=${`Charged by ${title.toLowerCase()}`} />`;
   return html`<div class="spend-grid"><div class="card"><${DayBars} days=${days} text=${usdText} label="Charged by day" /></div>
-    <div class="stack tight"><${Table} columns=${columns} rows=${[...rows, { ...found.totals, key: "Together" }]} rowKey=${(row) => row.key} caption="Charged by model" />
+    <div class="stack tight">${table("Model", found.models)}
+      ${found.projects.some((group) => group.key) && table("Project", found.projects)}
       <p class="hint">Orders count for the day they ended on, in UTC. Failed orders cost nothing.</p></div></div>`;
 }
 
