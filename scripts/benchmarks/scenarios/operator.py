@@ -17,8 +17,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from scripts.benchmarks.bench import FLUX_PRO, Bench
+from scripts.benchmarks.machine import cpu_ms
 from scripts.benchmarks.source import BenchmarkError
-from scripts.benchmarks.tables import Figure, Table, p95
+from scripts.benchmarks.tables import Figure, Table
 
 FULL, QUICK = (100_000, 5_000), (10_000, 500)
 #: The jobs are of so many days up to now, so that this month has its share.
@@ -31,6 +32,16 @@ AT_MOST_MS = 200
 MODELS = ("flux-pro", "flux-dev", "nano-banana", "imagen")
 KEYS, PROJECTS = 50, 200
 
+#: As the watcher does it, in larger pieces.
+SUM_UP = """
+from app.bootstrap import Services
+from app.operator.running import settings
+
+services = Services(settings())
+while services._spend_store.advance(limit=5000):
+    pass
+"""
+
 Document = dict[str, Any]
 
 
@@ -40,17 +51,18 @@ def run(bench: Bench) -> Sequence[Table]:
     sample = _seed(bench, count, users)
     seeded_s = time.perf_counter() - began
     headers = {"Authorization": f"Bearer {_admin_key(bench)}"}
-    calls = _calls(sample)
-    took: dict[str, list[float]] = defaultdict(list)
-    for _ in range(bench.rounds):
-        for name, call in calls.items():
-            took[name].append(_ms(bench, headers, *call))
-    figures = [Figure.of(f"{name}, 95th percentile", values, "ms", at_most=AT_MOST_MS) for name, values in took.items()]
+    took: list[Figure] = []
+    spent: list[Figure] = []
+    for name, call in _calls(sample).items():
+        with cpu_ms(bench.stack) as cpu:
+            took.append(Figure.of(name, _ms(bench, headers, *call), "ms", at_most=AT_MOST_MS))
+        spent.append(Figure.of(name, [(cpu["web"] + cpu["mongo"]) / CALLS], "ms", at_most=AT_MOST_MS))
     text = (
-        f"{count:,} jobs of {users:,} users over {DAYS} days, each hundredth failed, on the embedded database; {CALLS} calls a round "
-        f"through HTTP, one at a time. To write and to sum them up took {seeded_s:.0f} s."
+        f"{count:,} jobs of {users:,} users over {DAYS} days, each hundredth failed, on the embedded database; {CALLS} calls of each "
+        f"through HTTP, one at a time. The watcher is stopped meanwhile. To write what is behind it took {seeded_s:.0f} s."
     )
-    return [Table("Operator", text, figures)]
+    of_cpu = "CPU of web and database together, the mean of the same calls: what a call takes where nothing else runs."
+    return [Table("Operator", text, took), Table("Operator, CPU", of_cpu, spent)]
 
 
 def _calls(sample: Document) -> dict[str, tuple[str, str, Document | None]]:
@@ -91,7 +103,7 @@ def _calls(sample: Document) -> dict[str, tuple[str, str, Document | None]]:
     }
 
 
-def _ms(bench: Bench, headers: dict[str, str], method: str, path: str, body: Document | None) -> float:
+def _ms(bench: Bench, headers: dict[str, str], method: str, path: str, body: Document | None) -> list[float]:
     took = []
     for _ in range(CALLS):
         data = json.dumps(body).encode() if body is not None else None
@@ -101,7 +113,7 @@ def _ms(bench: Bench, headers: dict[str, str], method: str, path: str, body: Doc
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own http
             answer.read()
         took.append(1000 * (time.perf_counter() - began))
-    return p95(took)
+    return took
 
 
 def _admin_key(bench: Bench) -> str:
@@ -118,6 +130,7 @@ def _seed(bench: Bench, count: int, users: int) -> Document:
     with MongoClient[Document](bench.stack.mongo_uri, tz_aware=True) as client:
         database = client.get_default_database()
         done, failed = _patterns(bench, database)
+        bench.stack.kill("watcher")  # It would look for what is due all the time, for which the embedded database has no index.
         step, start = timedelta(days=DAYS) / count, datetime.now(UTC) - timedelta(days=DAYS)
         emails = [f"user{number}@example.com" for number in range(users)]
         ids = [_id_of(start + number * timedelta(days=DAYS) / users) for number in range(users)]
@@ -130,7 +143,7 @@ def _seed(bench: Bench, count: int, users: int) -> Document:
         _insert(database, "jobs", iter(jobs))
         _insert(database, "usage", (_record(job) for job in jobs))
         _insert(database, "usageDays", _days(jobs))
-        _wait_until(lambda: database["usage"].find_one({"due": 1}) is None)
+        subprocess.run([sys.executable, "-c", SUM_UP], env=bench.stack.env, check=True)
         return {
             "job": jobs[count // 2]["_id"],
             "request": jobs[count // 2]["requests"][0]["requestId"],
@@ -244,9 +257,9 @@ def _id_of(moment: datetime) -> str:
     return f"{digits[:8]}-{digits[8:]}-7{rest[:3]}-8{rest[3:6]}-{rest[6:18]}"
 
 
-def _wait_until(is_done: Callable[[], bool], *, within_s: float = 900.0) -> None:
+def _wait_until(is_done: Callable[[], bool], *, within_s: float = 120.0) -> None:
     give_up_at = time.monotonic() + within_s
     while not is_done():
         if time.monotonic() > give_up_at:
-            raise BenchmarkError("what was written is not summed up")
+            raise BenchmarkError("the pattern jobs are not settled")
         time.sleep(0.5)

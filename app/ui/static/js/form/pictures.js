@@ -116,8 +116,7 @@ function ownPicture(image) {
 function OwnPictures({ onPick, onClose }) {
   const [images, setImages] = useState(null);
   useEffect(() => {
-    const who = session.get();
-    get("/api/images", { limit: OWN, ...(who?.kind === "user" ? {} : { userId: who?.userId }) }).then((found) => setImages(found.images), (error) => {
+    get("/api/images", { limit: OWN, userId: session.get()?.userId }).then((found) => setImages(found.images), (error) => {
       tell(error);
       onClose();
     });

@@ -105,10 +105,9 @@ function who() {
   return now ? `${now.kind}:${now.userId}` : null;
 }
 
-/** A user sees only its own; a key may see more, and asks for the one it is used for. */
+/** An administrator and a key may see more than what is their user's own, and ask for that. */
 function userQuery() {
-  const now = session.get();
-  return now?.kind === "user" ? {} : { userId: now?.userId };
+  return { userId: session.get()?.userId };
 }
 
 function put(job) {
