@@ -443,6 +443,8 @@ FORGED_RETRIES: list[dict[str, Any]] = [
     {"ids": [{"$ne": 1}]},
     {"filter": {"$where": "1"}},
     {"filter": {"userId": {"$ne": "x"}}},
+    {"filter": {"metadata.campaign": None}},
+    {"filter": {"metadata.campaign": {"$ne": "x"}}},
     {"filter": {"status": "completed"}},
     {"filter": {}, "ids": ["01a1fbb9-ae99-76ef-85b8-99f0e4849dc8"]},
     {"filter": {}, "confirm": "yes"},

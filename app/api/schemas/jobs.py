@@ -101,7 +101,7 @@ class JobFilterQuery(BodySchema):
         load_default=None,
         allow_nan=True,
         validate=usd_to(MAX_MONTHLY_USD),
-        metadata={"description": "USD, what the user is charged, at least."},
+        metadata={"description": "USD, what the user is charged, at least.", "minimum": 0, "maximum": MAX_MONTHLY_USD},
     )
     attention = ma.fields.Boolean(
         load_default=False,
@@ -136,6 +136,8 @@ class JobFilterQuery(BodySchema):
 
 
 def _metadata_problem(name: str, data: Any) -> str | None:
+    if not isinstance(data[name], str):
+        return "Not a valid string."  # Where the filter is JSON it may be anything.
     try:
         metadata_key(name.removeprefix(METADATA))
         no_nul(data[name])
