@@ -30,6 +30,9 @@ SHELLS = ("bash", "sh", "console")
 
 #: What cannot be run here, by how it begins, and why. A `$` at the end stands for the command's end.
 NOT_RUN = {
+    "curl -X POST http://localhost:5000/api/admin/models/import ": (
+        "asks fal's own platform: at a stand-in in tests/integration/test_admin_models.py"
+    ),
     "apt-get install ": "changes the machine; that it names what later lines use is proved by tests/unit/test_docs.py",
     "docker compose ": "needs Docker; docker-compose.yml is read by tests/tooling/test_project_files.py",
     "kubectl ": "needs a cluster; the manifests are checked by tests/tooling/test_kubernetes.py",
