@@ -12,6 +12,7 @@ it is `counted`: a later plan adds the difference.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import zlib
 from collections import defaultdict
@@ -53,6 +54,15 @@ class SpendSum:
     day: str | None
     key: str | None
     figures: Figures
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The sums that were charged most, what all come to, and how many were left out."""
+
+    sums: list[SpendSum]
+    totals: Figures
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -190,9 +200,18 @@ class SpendStore:
 
         With `today` no days are read of months that are in it as a whole, the current one as far as it has come.
         """
+        return [_sum(*found) for found in self._added(by, period, each_day=each_day, today=today).items()]
+
+    def most(self, by: SpendBy, period: Period, *, each_day: bool, today: str, limit: int | None) -> Ranking:
+        """Return the `limit` sums that were charged most, and what all come to."""
+        found = self._added(by, period, each_day=each_day, today=today)
+        # Only what is shown becomes a sum: of five thousand users a hundred are.
+        kept = heapq.nlargest(len(found) if limit is None else limit, found.items(), key=_rank)
+        totals = Figures(*(sum(sums.get(name, 0) for sums in found.values()) for name in FIGURES))
+        return Ranking([_sum(*each) for each in kept], totals, len(found) - len(kept))
+
+    def _added(self, by: SpendBy, period: Period, *, each_day: bool, today: str | None) -> dict[tuple[str | None, str], dict[str, int]]:
         months = [] if each_day or today is None else list(_months_in(period, today))
-        stretches: list[tuple[str, str, str | None]] = [(f"{by}{OF_MONTH}", month, f"{month}0") for month in months]
-        stretches += [(by.value, *days) for days in _between(period, months)]
         found: dict[tuple[str | None, str], dict[str, int]] = {}
         # Added up as they come: of users there are a hundred thousand in a month.
         for stretch in (
@@ -205,7 +224,7 @@ class SpendStore:
                     total = found.setdefault((day, name), {})
                     for figure, amount in sums.items():
                         total[figure] = total.get(figure, 0) + amount
-        return [SpendSum(day, None if name == NONE else unquote(name), _figures(sums)) for (day, name), sums in found.items()]
+        return found
 
     def sums_of(self, by: SpendBy, keys: Collection[str], month: str) -> dict[str, Figures]:
         """Return what some values come to in a month; of each document no more is read than their sums."""
@@ -328,6 +347,15 @@ def _add_failure(
         minute = f"{MINUTE}/{minute_of(entry['at'])}/0"
         sums[minute][f"of.{_escaped(code)}"] += added["failed"]
         extra[minute]["$set"]["expiresAt"] = entry["at"] + MINUTES_KEPT
+
+
+def _sum(of: tuple[str | None, str], sums: Mapping[str, int]) -> SpendSum:
+    day, name = of
+    return SpendSum(day, None if name == NONE else unquote(name), _figures(sums))
+
+
+def _rank(item: tuple[tuple[str | None, str], Mapping[str, int]]) -> tuple[int, int]:
+    return item[1].get("charged", 0), item[1].get("paid", 0)
 
 
 def _kind(found: Mapping[str, str]) -> FailureKind:

@@ -86,12 +86,10 @@ class Spend:
 
     def report(self, period: Period, by: SpendBy, *, each_day: bool = False, limit: int | None = None) -> SpendReport:
         """Return the sums of a period by one thing, for each day apart or not; only the `limit` that were charged most, if told so."""
-        groups = self._sums.sums(by, period, today=day_of(self._now()), each_day=each_day or by is SpendBy.DAY)
-        kept = sorted(groups, key=lambda group: (-group.figures.charged, -group.figures.paid, group.key or ""))[:limit]
-        totals = sum((group.figures for group in groups), Figures())
-        others = totals - sum((group.figures for group in kept), Figures())
-        by_day = sorted(kept, key=lambda group: group.day or "")
-        return SpendReport(totals, by_day, others, len(groups) - len(kept))
+        each_day = each_day or by is SpendBy.DAY
+        found = self._sums.most(by, period, each_day=each_day, today=day_of(self._now()), limit=limit)
+        others = found.totals - sum((each.figures for each in found.sums), Figures())
+        return SpendReport(found.totals, sorted(found.sums, key=lambda each: each.day or ""), others, found.left_out)
 
     def days(self, first: date, end: date) -> dict[str, Figures]:
         """Return the sums of each day from `first` to before `end`."""
