@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +48,11 @@ def say(text: str = "") -> None:
 
 
 def notice(text: str) -> None:
-    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - the command's output
+    text = "\n".join(printable(line) for line in text.splitlines())
+    if sys.stderr.isatty():  # A terminal would break lines within words.
+        width = Console(stderr=True).width
+        text = "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in text.splitlines())
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's output
 
 
 class Progressing:

@@ -101,12 +101,12 @@ def _database(services: Services) -> Iterator[Finding]:
 
 def _redis(services: Services) -> Iterator[Finding]:
     try:
-        redis_connection.ping(services.hasty_redis)
+        redis_connection.ping(services.redis)
     except (BadSettings, GatewayError) as exc:
         yield Finding(State.BAD, "redis", str(exc), "start it, or mend REDIS_URL; see docs/stores.md")
         return
     yield Finding(State.OK, "redis", "takes writes")
-    policy = redis_connection.eviction_policy(services.hasty_redis)
+    policy = redis_connection.eviction_policy(services.redis)
     if policy not in (None, "noeviction"):
         yield Finding(State.NOTE, "redis", f"maxmemory-policy is {policy}: tasks may be thrown away", "set it to noeviction")
 

@@ -52,6 +52,7 @@ class Proxy:
     refuses: bool = False
     fatal_words: bytes | None = None
     links: list[Link] = field(default_factory=list)
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def silence(self) -> None:
         """Make every connection there is half-open, for good. New ones are well."""
@@ -71,6 +72,7 @@ class Proxy:
             return
         link = Link()
         self.links.append(link)
+        self.open.add(writer)
         try:
             server_reader, server_writer = await asyncio.open_connection(*self.target)
         except OSError:
@@ -81,6 +83,7 @@ class Proxy:
         finally:
             server_writer.transport.abort()
             writer.transport.abort()
+            self.open.discard(writer)
 
     async def _pass(self, link: Link, way: Way, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -126,6 +129,12 @@ class Network:
     def between(self, client: str = "", server: str = "") -> list[Proxy]:
         """Return the ways of one client, to one server, or all."""
         return [proxy for (a, b), proxy in self.proxies.items() if client in ("", a) and server in ("", b)]
+
+    def hang_up(self, proxy: Proxy) -> None:
+        """End every connection of a proxy and refuse new ones, as a server that was killed does."""
+        proxy.refuses = True
+        for writer in list(proxy.open):
+            self._loop.call_soon_threadsafe(writer.transport.abort)
 
     def heal(self) -> None:
         for proxy in self.proxies.values():
