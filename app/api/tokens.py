@@ -53,11 +53,12 @@ def history(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, envelope_of(schemas.TopupAnswer))
 @blueprint.errors(400, 401, 403, 404)
 def topup(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Add tokens to a user's balance (administrators). The same key again adds nothing and answers the same.
+    """Add tokens to a user's balance, by its id or its address (administrators). The same key again adds nothing and answers the same.
 
     The key comes as `idempotencyKey` or in the header `Idempotency-Key`.
     """
-    user_id, key = body["user_id"], topup_key_of(body)
+    account = services().directory.account_of(body["user_id"])
+    user_id, key = account.id if account else body["user_id"], topup_key_of(body)
     entry, replayed = services().grants.topup(caller().actor, user_id, body["amount"], key=key, notes=body["notes"])
     tokens = services().billing.balance(user_id).tokens
     return enveloped("Tokens added", {"entry": entry, "balance": tokens}), replay_headers(replayed=replayed)

@@ -48,8 +48,8 @@ def _indexed_keys(collection: Collection, query: Document) -> list[Key] | dict[K
             continue
         found: dict[Key, None] = {}
         for value in wanted:
-            bucket = index.first.get(value, {})
-            found = bucket if len(wanted) == 1 else {**found, **bucket}
+            if bucket := index.first.get(value):
+                found = {**found, **bucket} if found else bucket
         if best is None or len(found) < len(best):
             best = found
     return best

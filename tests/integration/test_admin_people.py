@@ -162,6 +162,20 @@ def test_tokens_are_added_by_id_or_address_once_for_a_key(admin: Admin) -> None:
     assert admin.services.billing.balance(ada.id).tokens == 1500
 
 
+def test_the_web_apps_own_topup_takes_an_address_too_and_tells_the_log(admin: Admin) -> None:
+    ada = admin.a_user()
+
+    def topped_up(user: str, key: str) -> int:
+        body = {"userId": user, "amount": 500, "idempotencyKey": key}
+        return admin.client.post("/api/tokens/topup", json=body, headers=admin.headers).status_code
+
+    assert [topped_up(str(ada.email), "k-1"), topped_up(ada.id, "k-1"), topped_up("nobody@example.com", "k-2")] == [201, 201, 404]
+    assert admin.services.billing.balance(ada.id).tokens == 1500
+    entries = list(admin.services.audit.all(AuditFilter(action=Action.TOKENS_TOPUP)))
+    assert [entry.subject for entry in entries] == ["user:nobody@example.com", f"user:{ada.id}", f"user:{ada.id}"]
+    assert entries[-1].actor_name == admin.account.email
+
+
 def test_an_account_is_opened_while_registration_is_closed(admin: Admin) -> None:
     made = admin.said("POST", "/users", {"email": "Grace@Example.com", "role": "admin"}, status=201)
     taken = admin.call("POST", "/users", {"email": "grace@example.com"})
