@@ -71,6 +71,7 @@ from app.services.operator.names import Names
 from app.services.operator.now import Now
 from app.services.operator.retries import Retries
 from app.services.operator.runs import Runs
+from app.services.operator.webhooks import OperatorWebhooks
 from app.services.orders.batches import Batches
 from app.services.orders.fair_share import FairShare
 from app.services.orders.files import FileOrders
@@ -445,6 +446,7 @@ class Services:
     forecasts = part(Forecasts, budgets="_budget_store")
     status_now = part(Now, fal_limit="settings.fal_concurrency")
     operator_jobs = part(OperatorJobs, deliveries="delivery_store")
+    operator_webhooks = part(OperatorWebhooks, deliveries="delivery_store")
     _retry_runs = part(RetryRunStore)
     retries = part(Retries, runs="_retry_runs")
 

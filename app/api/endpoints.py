@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -156,15 +157,24 @@ def recover_webhook(body: dict[str, Any], endpoint_id: str) -> dict[str, int]:
 @blueprint.errors(400, 401, 404)
 def list_deliveries(query: dict[str, Any], endpoint_id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """List what a webhook was sent, newest first."""
-    wanted = {
+    found = services().endpoints.deliveries(endpoint_id, owners(), limit=query["limit"] + 1, **delivery_filter(query))
+    return delivery_page(found, query["limit"])
+
+
+def delivery_filter(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which deliveries a query is for, and from where on, as `DeliveryStore.page` takes it."""
+    return {
         "statuses": [query["status"]] if query["status"] else [],
         "event": query["type"],
         "job_id": query["job_id"],
         "since": query["since"],
         "before": _place(paging.place_of(query["cursor"], _place)),
     }
-    found = services().endpoints.deliveries(endpoint_id, owners(), limit=query["limit"] + 1, **wanted)
-    page = found[: query["limit"]]
+
+
+def delivery_page(found: Sequence[Delivery], limit: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return an answer of at most `limit` deliveries; one more was looked for, to know whether there are more."""
+    page = found[:limit]
     last = paging.opaque(f"{page[-1].created_at.isoformat()} {page[-1].id}") if len(found) > len(page) else None
     cursor = {"next": last, "has_more": last is not None}
     return {"deliveries": page, "cursor": cursor}, paging.links(cursor)

@@ -9,11 +9,9 @@ import click
 from rich.table import Table
 
 from app.bootstrap import Services
-from app.domain.audit import Action
 from app.domain.clock import rfc3339
 from app.domain.delivery import DeliveryStatus
-from app.domain.endpoint import Endpoint, EndpointStatus
-from app.domain.errors import NotFound
+from app.domain.endpoint import Endpoint
 from app.operator.costs import DAY
 from app.operator.running import actor, console, with_services
 
@@ -50,7 +48,7 @@ def deliveries(services: Services, endpoint_id: str, status: str | None, limit: 
     """List what was sent to a webhook, newest first."""
     table = Table("delivery", "event", "job", "status", "attempts", "last answer", "created", "next attempt")
     statuses = (DeliveryStatus(status),) if status else ()
-    for found in services.endpoints.deliveries(endpoint_id, _owners(services, endpoint_id), statuses=statuses, limit=limit):
+    for found in services.operator_webhooks.deliveries(endpoint_id, statuses=statuses, limit=limit):
         last = found.attempts[-1] if found.attempts else None
         answer = str(last.status_code or last.error) if last else ""
         times = (rfc3339(found.created_at), rfc3339(found.next_at) if found.next_at else "")
@@ -63,11 +61,7 @@ def deliveries(services: Services, endpoint_id: str, status: str | None, limit: 
 @with_services
 def redeliver(services: Services, delivery_id: str) -> None:
     """Send one delivery again, under the same id, after success too."""
-    found = services.delivery_store.get(delivery_id)
-    if found is None:
-        raise NotFound("No such delivery")
-    with services.audit.record(actor(), Action.WEBHOOK_REDELIVER, f"delivery:{delivery_id}", {"owner": found.owner}):
-        services.endpoints.redeliver(delivery_id, (found.owner,))
+    services.operator_webhooks.redeliver(actor(), delivery_id)
     click.echo(f"{delivery_id} is sent again")
 
 
@@ -77,10 +71,7 @@ def redeliver(services: Services, delivery_id: str) -> None:
 @with_services
 def recover(services: Services, endpoint_id: str, since: datetime) -> None:
     """Send again what was given up at a webhook, oldest first, each under the id it has."""
-    owners, start = _owners(services, endpoint_id), since.replace(tzinfo=UTC)
-    with services.audit.record(actor(), Action.WEBHOOK_RECOVER, f"webhook:{endpoint_id}", {"since": start}) as result:
-        count = services.endpoints.recover(endpoint_id, owners, since=start)
-        result |= {"deliveries": count}
+    count = services.operator_webhooks.recover(actor(), endpoint_id, since=since.replace(tzinfo=UTC))
     click.echo(f"{count} deliveries are sent again")
 
 
@@ -89,9 +80,7 @@ def recover(services: Services, endpoint_id: str, since: datetime) -> None:
 @with_services
 def disable(services: Services, endpoint_id: str) -> None:
     """Send nothing more to a webhook until its owner enables it."""
-    owners = _owners(services, endpoint_id)
-    with services.audit.record(actor(), Action.WEBHOOK_DISABLE, f"webhook:{endpoint_id}"):
-        services.endpoints.change(endpoint_id, owners, {}, EndpointStatus.DISABLED, by="the operator")
+    services.operator_webhooks.disable(actor(), endpoint_id)
     click.echo(f"{endpoint_id} is disabled")
 
 
@@ -100,11 +89,3 @@ def _all(services: Services, owner: str | None) -> Iterator[Endpoint]:
     while page := services.endpoint_store.page((owner,) if owner else None, before_id=last, limit=PAGE):
         yield from page
         last = page[-1].id
-
-
-def _owners(services: Services, endpoint_id: str) -> tuple[str, ...]:
-    """Return the owner of a webhook, for whom the operator may act. Raises NotFound."""
-    found = services.endpoint_store.get(endpoint_id)
-    if found is None:
-        raise NotFound("No such webhook")
-    return (found.owner,)

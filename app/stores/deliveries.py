@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from pymongo import ReturnDocument
@@ -17,6 +17,8 @@ from app.stores.database import Collection, Database, Document, store
 from app.stores.records import document_of, record_of
 
 MAX_TRIES = 30
+#: Before anything failed; what never failed has no time, which no time is later than.
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 DUPLICATE_KEY = 11000
 OPEN_VALUES = [status.value for status in OPEN]
 
@@ -99,9 +101,10 @@ class EndpointStore:
         """Return the enabled endpoints of these owners: one indexed read."""
         return self._endpoints.all({"owner": {"$in": list(owners)}, "status": EndpointStatus.ENABLED.value}, sort="_id")
 
-    def page(self, owners: Sequence[str] | None, *, before_id: str | None = None, limit: int) -> list[Endpoint]:
-        """Return these owners' endpoints, or everybody's, newest first."""
+    def page(self, owners: Sequence[str] | None, *, failing: bool = False, before_id: str | None = None, limit: int) -> list[Endpoint]:
+        """Return these owners' endpoints, or everybody's, newest first; `failing`: only those that have failed since their last success."""
         query: Document = {} if owners is None else {"owner": {"$in": list(owners)}}
+        query |= {"failingSince": {"$gt": LONG_AGO}} if failing else {}
         if before_id is not None:
             query["_id"] = {"$lt": before_id}
         return self._endpoints.all(query, sort="_id", direction=-1, limit=limit)

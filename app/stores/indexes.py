@@ -84,6 +84,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "webhookEndpoints": [
         IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),
         IndexModel([("orderKey", ASCENDING)], unique=True, sparse=True),
+        IndexModel([("failingSince", ASCENDING)]),
     ],
     "deliveries": [
         IndexModel([("lane", ASCENDING), ("attentionAt", ASCENDING)]),

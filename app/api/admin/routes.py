@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.api.admin import audit, costs, jobs, models, names, people, spend, status
+from app.api.admin import audit, costs, jobs, models, names, people, spend, status, webhooks
 
 BLUEPRINTS = (
     jobs.blueprint,
@@ -14,4 +14,5 @@ BLUEPRINTS = (
     spend.blueprint,
     costs.blueprint,
     models.blueprint,
+    webhooks.blueprint,
 )

@@ -10,4 +10,9 @@ export const screens = [
   { path: "/operator/users/:userId", title: "User", within: "/operator/users", load: () => import("./user.js").then((module) => module.UserPage) },
   { path: "/operator/keys", title: "Keys", icon: "key", load: () => import("./keys.js").then((module) => module.Keys) },
   { path: "/operator/keys/:keyId", title: "Key", within: "/operator/keys", load: () => import("./key.js").then((module) => module.KeyPage) },
+  { path: "/operator/models", title: "Models", icon: "box", load: () => import("./models.js").then((module) => module.Models) },
+  { path: "/operator/webhooks", title: "Webhooks", icon: "link", load: () => import("./webhooks.js").then((module) => module.Webhooks) },
+  { path: "/operator/webhooks/:endpointId", title: "Webhook", within: "/operator/webhooks", load: () => import("./webhook.js").then((module) => module.WebhookPage) },
+  { path: "/operator/deliveries/:deliveryId", title: "Delivery", within: "/operator/webhooks", load: () => import("./delivery.js").then((module) => module.DeliveryPage) },
+  { path: "/operator/audit", title: "Audit", icon: "clock", load: () => import("./audit.js").then((module) => module.AuditLog) },
 ];
