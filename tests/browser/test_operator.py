@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from app.domain import clock
 from app.domain.account import Role
 from app.domain.api_key import KeyTerms, Scope
 from app.domain.clock import rfc3339
+from app.domain.delivery import DeliveryStatus
+from app.stores.deliveries import DeliveryStore, EndpointStore
 from tests.acceptance.people import Person, accounts_of
 from tests.acceptance.service import Service, a_prompt, order, wait_until
-from tests.support.fal_platform import PlatformServer
+from tests.support.deliveries import a_delivery, an_endpoint
+from tests.support.fal_platform import PlatformServer, flux_dev
 from tests.support.history import failed_copies
 
 
@@ -238,3 +242,50 @@ def test_a_new_key_is_shown_once_and_its_limits_hold_and_change(service: Service
 
     allowed = service.client.post("/api/images/generate", json=order(a_prompt()), headers=headers)
     assert (refused.status_code, allowed.status_code) == (403, 201), (refused.text, allowed.text)
+
+
+def test_a_model_is_imported_after_a_look_at_its_file_and_is_in_use(
+    service: Service, visitor: Any, root: Person, fal_platform: PlatformServer
+) -> None:
+    fal_platform.price("fal-ai/flux/krea", 0.025, "megapixels")
+    fal_platform.documents["fal-ai/flux/krea"] = flux_dev()
+    page = visitor.open("/operator/models", as_=root)
+
+    expect(page.get_by_role("row").filter(has_text="fal-ai/flux-pro/v1.1").first).to_contain_text("USD a")
+    page.get_by_role("button", name="Import a model").click()
+    page.get_by_label("Endpoint at fal").fill("fal-ai/flux/krea")
+    page.get_by_label("Name here").fill("flux-krea")
+    page.get_by_role("button", name="Show the file").click()
+    expect(page.get_by_role("region", name="flux-krea.toml")).to_contain_text("fal-ai/flux/krea")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download flux-krea.toml").click()
+    page.get_by_role("button", name="Save it here").click()
+
+    assert "fal-ai/flux/krea" in saved.value.path().read_text("utf-8")
+    expect(page.get_by_text("flux-krea is saved")).to_be_visible()
+    wait_until(lambda: service.client.get("/api/images/models/flux-krea").status_code == 200 or None, 30, "the new model")
+
+
+def test_a_webhook_that_fails_comes_first_is_caught_up_and_stopped_and_the_log_tells_by_whom(
+    service: Service, visitor: Any, root: Person, ada: Person
+) -> None:
+    endpoint = an_endpoint(owner=f"user:{ada.id}", url="https://hooks.example.com/a", failing_since=clock.now(), failures=7)
+    EndpointStore(service.database).insert(endpoint)
+    delivery = a_delivery(endpoint, status=DeliveryStatus.FAILED)
+    DeliveryStore(service.database).insert_all([delivery])
+    page = visitor.open("/operator/webhooks", as_=root)
+
+    page.get_by_role("table", name="Webhooks that fail").get_by_role("link", name=endpoint.url).click()
+    expect(page.get_by_role("link", name=ada.email)).to_be_visible()
+    page.get_by_role("button", name="Stop it …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop it").click()
+    expect(page.get_by_text("disabled by the operator")).to_be_visible()
+    page.get_by_role("button", name="Send again what was given up …").click()
+    page.get_by_role("button", name="Send it again").click()
+    expect(page.get_by_text("1 delivery sent again.")).to_be_visible()
+    page.get_by_role("link", name="Audit").click()
+    page.get_by_role("searchbox").fill(f"webhook:{endpoint.id}")
+
+    row = page.get_by_role("row").filter(has_text="Webhook stopped")
+    expect(row).to_contain_text(root.email)
+    expect(page.get_by_role("row").filter(has_text="Webhook caught up")).to_contain_text("Done")
