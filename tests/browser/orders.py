@@ -10,7 +10,7 @@ from tests.acceptance.service import Answer, wait_until
 
 def ordered(person: Person, *prompts: str, **options: Any) -> list[str]:
     """Order a picture for each prompt, and wait until all have ended; return the jobs' ids, oldest first."""
-    found = [_order(person, prompt, options) for prompt in prompts]
+    found = [order(person, prompt, **options) for prompt in prompts]
     for job_id in found:
         ended(person, job_id)
     return found
@@ -23,7 +23,7 @@ def ended(person: Person, job_id: str) -> Answer:
     return job
 
 
-def _order(person: Person, prompt: str, options: dict[str, Any]) -> str:
+def order(person: Person, prompt: str, **options: Any) -> str:
     body = {"model": "flux-dev", "inputs": {"prompt": prompt}, "options": {"image_size": "square", **options}, "async": True}
     answer = person.post("/api/images/generate", json=body)
     assert answer.status_code == 202, answer.text

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.acceptance.people import Person
 from tests.acceptance.service import Service
-from tests.browser.orders import ordered
+from tests.browser.orders import ended, order, ordered
 
 
 def tiles(page: Page) -> Any:
@@ -23,9 +23,8 @@ def tiles(page: Page) -> Any:
 @pytest.fixture
 def gallery(visitor: Any, ada: Person) -> Page:
     """A gallery of three pictures: a boat, a house with a seed, and a tree; the last is the newest."""
-    ordered(ada, "a boat")
-    ordered(ada, "a house", seed=77)
-    ordered(ada, "a tree")
+    for job_id in (order(ada, "a boat"), order(ada, "a house", seed=77), order(ada, "a tree")):
+        ended(ada, job_id)
     page: Page = visitor.open("/studio/gallery", as_=ada)
     expect(tiles(page)).to_have_count(3)
     return page
@@ -93,6 +92,10 @@ def test_favorites_and_tags_are_kept_and_filtered_by(gallery: Page) -> None:
 def test_selected_pictures_are_saved_as_one_zip_and_deleted_for_good(visitor: Any, gallery: Page, ada: Person) -> None:
     gallery.get_by_role("checkbox", name="Select: a tree").check()
     gallery.get_by_role("checkbox", name="Select: a boat").check()
+    gallery.get_by_role("button", name="Compare").click()
+    gallery.get_by_label("How much of the first is shown").fill("25")
+    expect(gallery.locator(".compare .picture.there")).to_have_count(2)
+    gallery.keyboard.press("Escape")
     with gallery.expect_download() as started:
         gallery.get_by_role("button", name="Download zip").click()
     names = zipfile.ZipFile(io.BytesIO(Path(started.value.path()).read_bytes())).namelist()

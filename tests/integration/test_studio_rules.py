@@ -63,6 +63,6 @@ def test_a_budget_tells_where_this_pace_leads(found: Any) -> None:
 def test_a_list_keeps_a_bounded_part_of_itself_and_reads_the_rest_again(found: Any) -> None:
     seen = found["list"]
 
-    assert seen["most"] <= seen["kept"] + 50
+    assert seen["most"] <= seen["kept"] + 100
     assert (seen["dropped"], seen["again"]) == (True, [10, {"id": 12, "favorite": True}])
     assert (seen["length"], seen["where"]) == (2999, 2998)

@@ -30,7 +30,7 @@ function pagesOf(count) {
   const read = async (cursor, limit) => {
     reads.push(cursor);
     const first = Number(cursor || 0);
-    if (first === 50 && !reads.includes("50!")) return reads.push("50!") && { items: [], next: "50" };
+    if (first === 100 && !reads.includes("again")) return reads.push("again") && { items: [], next: "100" };
     const items = Array.from({ length: Math.min(limit, count - first) }, (_, index) => ({ id: first + index }));
     return { items, next: first + limit < count ? String(first + limit) : null };
   };

@@ -58,7 +58,7 @@ export function SignOutEverywhere({ onClose }) {
     }
     return signOut();
   };
-  return html`<${Confirm} title="Sign out everywhere?" action="Sign out everywhere" busy=${busy} onYes=${yes} onClose=${onClose}>
+  return html`<${Confirm} title="Sign out everywhere?" action="Sign out everywhere" keep="Not now" busy=${busy} onYes=${yes} onClose=${onClose}>
     <p>Every session of your account ends, on this device and on all others. What you have ordered goes on.</p></${Confirm}>`;
 }
 
@@ -94,7 +94,7 @@ export function DeleteData({ onClose }) {
   };
   return html`<${Confirm} title="Delete everything?" action=${progress ? "Deleting …" : "Delete everything for good"} danger busy=${Boolean(progress) || typed.trim() !== word} onYes=${yes} onClose=${onClose}>
     <p>All your pictures, uploads, prompts, orders and your account itself are deleted for good. Tokens that are left are lost. What was spent stays in the operator's books, under a name that leads to nobody.</p>
-    <label>Type <strong>${word}</strong> to go on<input value=${typed} autocomplete="off" disabled=${Boolean(progress)} onInput=${(event) => setTyped(event.target.value)} /></label>
+    <label><span>Type <strong>${word}</strong> to go on</span><input value=${typed} autocomplete="off" disabled=${Boolean(progress)} onInput=${(event) => setTyped(event.target.value)} /></label>
     ${progress && html`<p class="hint" role="status">This goes on by itself, also when you close the page.</p>`}
   </${Confirm}>`;
 }

@@ -38,11 +38,11 @@ export function Dialog({ title, onClose, wide = false, bare = false, firm = fals
 }
 
 /** Ask before something that cannot be undone, or costs money. `action` is the button's text, and says what it does. */
-export function Confirm({ title, action, danger = false, busy = false, onYes, onClose, children }) {
+export function Confirm({ title, action, danger = false, busy = false, keep = "Keep everything as it is", onYes, onClose, children }) {
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <div class="stack">${children}</div>
     <footer>
-      <button onClick=${onClose}>Keep everything as it is</button>
+      <button onClick=${onClose}>${keep}</button>
       <button class=${danger ? "danger" : "primary"} disabled=${busy} onClick=${onYes}>${action}</button>
     </footer>
   </${Dialog}>`;

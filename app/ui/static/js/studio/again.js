@@ -32,7 +32,7 @@ export function Again({ jobIds, title = "Order again?", onClose, onOrdered }) {
     }
   };
   const action = busy ? "Ordering …" : price ? `Order · ${priceText(price)}` : "Order";
-  return html`<${Confirm} title=${title} action=${action} busy=${busy || !price} onYes=${yes} onClose=${onClose}>
+  return html`<${Confirm} title=${title} action=${action} busy=${busy || !price} keep="Not now" onYes=${yes} onClose=${onClose}>
     ${!price && !error && html`<p class="hint" role="status">Asking for the price …</p>`}
     ${price && html`<p>${counted(jobIds.length, "order")} with ${counted(price.numImages, "picture")}, as they were, at today's price: <strong class="number">${priceText(price)}</strong>. Where no seed was set, other pictures will come.</p>`}
     ${error && html`<${Refused} error=${error} />`}

@@ -4,7 +4,7 @@
  */
 
 export const KEPT = 2000;
-const AT_ONCE = 50;
+const AT_ONCE = 100;
 /** So many empty pages are read in one go: where no index serves a filter, the service looks at 1,000 orders for each. */
 const EMPTY_AT_ONCE = 5;
 

@@ -28,12 +28,12 @@ export function useOrders(query) {
   useEffect(() => {
     const stopped = new AbortController();
     let timer = 0;
-    const read = async () => {
+    const read = async (asked = query) => {
       try {
-        const page = await get("/api/jobs", query, { signal: stopped.signal });
-        setFound(page);
+        const page = await get("/api/jobs", asked, { signal: stopped.signal });
+        setFound((before) => ({ ...before, ...page }));
         setError(null);
-        if (page.jobs.some((job) => !isOver(job))) timer = setTimeout(read, LOOK_AGAIN_MS);
+        if (page.jobs.some((job) => !isOver(job))) timer = setTimeout(read, LOOK_AGAIN_MS, { ...query, count: undefined }); // How many there are is counted once.
       } catch (failure) {
         if (failure.name !== "AbortError") setError(failure);
       }
