@@ -165,8 +165,12 @@ def test_a_picture_that_cannot_be_made_small_is_shown_as_it_is(gateway: Gateway,
     replace(gateway.services, job, broken)
 
     answer = get(client, f"/api/images/{job.images[0].upload_id}/thumbnail")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway.services.thumbnails, "_offload", None)  # It is not tried again.
+        again = get(client, f"/api/images/{job.images[0].upload_id}/thumbnail?size=1024")
 
     assert (answer.status_code, answer.content_type, answer.data) == (200, "image/jpeg", broken)
+    assert again.data == broken
     assert names_in(gateway, job) == {"image_0.jpg", "image_1.jpg"}
 
 

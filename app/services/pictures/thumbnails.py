@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: More would only share the processor, and each takes its memory.
 AT_ONCE = 2
+#: Pictures that cannot be made small are remembered, so that looking at one again and again costs no work.
+REMEMBERED = 1000
 
 
 @define(eq=False, slots=False, kw_only=True)
@@ -30,13 +32,14 @@ class Thumbnails:
     _tombstones: Tombstones
     _offload: Callable[..., Any]
     _places: threading.BoundedSemaphore = field(init=False, factory=lambda: threading.BoundedSemaphore(AT_ONCE))
+    _hopeless: dict[str, None] = field(init=False, factory=dict)
 
     def of(self, key: str, size: int) -> IO[bytes] | None:
         """Return the WebP of a stored picture, its longest side `size` pixels at most; None where the picture cannot be made small.
 
         Raises NotFound, StorageUnavailable.
         """
-        if (kept := self._kept(key, size)) is not None:
+        if (kept := self._kept(key, size)) is not None or key in self._hopeless:
             return kept
         with self._places:
             if (kept := self._kept(key, size)) is not None:
@@ -59,6 +62,9 @@ class Thumbnails:
             return self._offload(_thumbnail, content, size)  # type: ignore[no-any-return]
         except NotAnImage:
             log.warning("a picture cannot be made small", extra={"key": key}, exc_info=True)
+            if len(self._hopeless) >= REMEMBERED:
+                self._hopeless.clear()
+            self._hopeless[key] = None
             return None
 
     def _keep(self, key: str, size: int, made: bytes) -> None:
