@@ -20,7 +20,9 @@ from app.bootstrap import Services
 from app.clients.queue import QUEUES
 from app.domain import clock
 from app.stores import database as databases
+from tests.support.emulator import Emulator
 from tests.support.factories import completed_job, make_image, make_upload
+from tests.support.fal_calls import wait_until
 from tests.support.fal_place import FalPlace
 from tests.support.services import Backing, running_services, with_parts
 from tests.support.shop import orders
@@ -225,3 +227,23 @@ def test_a_submit_with_a_webhook_costs_no_more(client: FlaskClient, served: Serv
     commands, _ = heard.of(lambda: client.post("/api/images/generate", json=body), 202)
 
     assert commands == [("find", "budgets"), ("insert", "jobs")]
+
+
+def test_a_generation_costs_a_worker_these_reads_and_writes_and_no_others(
+    client: FlaskClient, served: Services, heard: Heard, fal_emulator: Emulator
+) -> None:
+    def generated() -> Commands:
+        job_id = str((client.post("/api/images/generate", json={**BODY, "options": {}}).json or {})["jobId"])
+        heard.commands.clear()
+        served.dispatcher.post(job_id)
+        wait_until(lambda: {seen["state"] for seen in fal_emulator.requests()} == {"COMPLETED"})
+        served.collector.collect(job_id, 0)
+        return list(heard.commands)
+
+    generated()  # The first one of a day and a model makes their document.
+
+    assert generated() == [
+        *[("find", "jobs"), ("update", "jobs"), ("update", "jobs"), ("find", "webhookEndpoints")],
+        *[("find", "jobs"), ("update", "jobs"), ("findAndModify", "usage"), ("update", "usageDays"), ("update", "uploads")],
+        *[("update", "usage"), ("findAndModify", "usageDays"), ("find", "webhookEndpoints"), ("update", "jobs")],
+    ]

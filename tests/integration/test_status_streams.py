@@ -127,7 +127,8 @@ def test_without_streams_requests_are_asked_for_as_ever(services: Services, fal_
 
     requests = fal_emulator.requests()
     assert all(request["statusPolls"] > 1 for request in requests)
-    assert sum(request["streams"] for request in requests) <= streams.PROBES
+    # aiohttp repeats a GET whose kept connection was dropped.
+    assert sum(request["streams"] for request in requests) <= 2 * streams.PROBES
 
 
 def told(receipt: Receipt) -> list[FalState]:

@@ -38,6 +38,7 @@ WRITTEN = [
     "docs/openai.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/scale.md",
     "docs/script-api.md",
     "docs/settings.md",
     "docs/sizing.md",

@@ -10,6 +10,7 @@ made the next, shorter generation wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Iterable
@@ -28,6 +29,10 @@ MAX_POLLS_AT_ONCE = 64
 TROUBLE_PAUSE_S = 2.0
 TICK_S = 0.02
 TICKS_PER_INTERVAL = 50
+#: A look at all requests costs more the more there are: so long after the last one comes the next, for each of them, up to a tick.
+LOOK_S = 0.0004
+#: How long nobody is looked at while nobody is due.
+IDLE_S = 0.2
 #: How much less often a request is asked for while it can hardly be done.
 EARLY_FACTOR = 4.0
 #: How often a request with a stream is looked at, so that its progress is told.
@@ -50,6 +55,7 @@ class Poller:
         self._slots = asyncio.Semaphore(MAX_POLLS_AT_ONCE)
         self._asking: set[asyncio.Task[None]] = set()
         self._needed = 0.0
+        self._next_due_at = float("-inf")
         self._free_at = float("-inf")
         self._loop = asyncio.get_running_loop()
         self._streams = Streams(client, tracker)
@@ -57,8 +63,8 @@ class Poller:
     async def poll(self) -> None:
         while True:
             if not self._tracker.requests:
-                self._tracker.changed.clear()
                 await self._tracker.changed.wait()
+            self._tracker.changed.clear()  # Before the look: what comes after it is new.
             self._streams.tidy()
             for tracked in self._due():
                 if self.floor_s < WEBHOOK_FLOOR_S and self._streams.follow(tracked):
@@ -72,7 +78,19 @@ class Poller:
                 task = asyncio.create_task(self._ask(tracked))
                 self._asking.add(task)
                 task.add_done_callback(self._done)
-            await asyncio.sleep(self._tick_s())
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Return when somebody may be due; a request that is new is, after a moment."""
+        tick_s = self._tick_s()
+        idle_s = min(IDLE_S, self._next_due_at - self._loop.time())
+        if idle_s <= tick_s:
+            await asyncio.sleep(tick_s)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(idle_s):
+                await self._tracker.changed.wait()
+        await asyncio.sleep(min(tick_s, LOOK_S * len(self._tracker.requests)))
 
     def interval_s(self) -> float:
         """Return the seconds between two polls of a request that may be done."""
@@ -100,14 +118,18 @@ class Poller:
     def _due(self) -> Iterable[Tracked]:
         """Return who is to be asked now, longest due first; and count how many polls an interval all together need."""
         now = self._loop.time()
-        due, early, streamed = [], 0, 0
+        due, early, streamed, next_due_at = list[Tracked](), 0, 0, float("inf")
         for tracked in self._tracker.requests.values():
             if tracked.is_streamed:
                 streamed += 1
             else:
                 early += tracked.late_at > now
-            if tracked.due_at <= now and not tracked.is_asked:
+            if tracked.is_asked:
+                continue
+            if tracked.due_at <= now:
                 due.append(tracked)
+            next_due_at = min(next_due_at, tracked.due_at)
+        self._next_due_at = next_due_at
         self._needed = len(self._tracker.requests) - streamed - early + early / EARLY_FACTOR
         return sorted(due, key=lambda tracked: tracked.due_at)
 

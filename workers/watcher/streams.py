@@ -124,6 +124,7 @@ class Streams:
     def _ask_soon(self, tracked: Tracked) -> None:
         if self.are_trusted:
             tracked.due_at = min(tracked.due_at, self._loop.time())
+            self._tracker.changed.set()
 
     async def _hear(self, tracked: Tracked) -> None:
         try:
