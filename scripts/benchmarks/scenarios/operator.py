@@ -32,14 +32,20 @@ AT_MOST_MS = 200
 MODELS = ("flux-pro", "flux-dev", "nano-banana", "imagen")
 KEYS, PROJECTS = 50, 200
 
-#: As the watcher does it, in larger pieces.
+#: What the watcher counts piece by piece, each piece safe from crashes, here is counted at once.
 SUM_UP = """
-from app.bootstrap import Services
-from app.operator.running import settings
+import os
+from collections import defaultdict
 
-services = Services(settings())
-while services._spend_store.advance(limit=5000):
-    pass
+from pymongo import MongoClient, UpdateOne
+
+from app.stores.spend import _changes, _entry
+
+database = MongoClient(os.environ["MONGODB_URI"], tz_aware=True).get_default_database()
+changes = _changes(map(_entry, database["usage"].find()), defaultdict(set))
+updates = [UpdateOne({"_id": doc_id}, {**change, "$setOnInsert": {"plan": 0}}, upsert=True) for doc_id, change in changes.items()]
+for start in range(0, len(updates), 50):
+    database["spendDays"].bulk_write(updates[start : start + 50], ordered=False)
 """
 
 Document = dict[str, Any]
@@ -191,7 +197,7 @@ def _job(pattern: Document, number: int, at: datetime, users: list[str], keys: l
 
 
 def _record(job: Document) -> Document:
-    """Return a job's usage record as its settlement writes it: due to be summed up."""
+    """Return a job's usage record as its settlement writes it."""
     error = job["error"] or {}
     return {
         "_id": job["_id"],
@@ -211,7 +217,6 @@ def _record(job: Document) -> Document:
         "code": error.get("code"),
         "shape": error.get("message"),
         "version": 1,
-        "due": 1,
     }
 
 
