@@ -93,7 +93,7 @@ def init_app(app: Flask, *, enabled: bool) -> None:
         app.register_blueprint(blueprint)
 
 
-@blueprint.get("/studio")
+@blueprint.get("/studio", strict_slashes=False)
 @blueprint.get("/studio/<path:_screen>")
 @open_to_all
 def studio(_screen: str = "") -> Response:
@@ -101,7 +101,7 @@ def studio(_screen: str = "") -> Response:
     return _shell("studio.html")
 
 
-@blueprint.get("/operator")
+@blueprint.get("/operator", strict_slashes=False)
 @blueprint.get("/operator/<path:_screen>")
 @open_to_all
 def operator(_screen: str = "") -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import uuid
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
@@ -51,6 +52,22 @@ def delivered(job: Locator, count: int = 1) -> None:
 
 def jobs_of(service: Service, person: Person) -> list[dict[str, Any]]:
     return list(service.database["jobs"].find({"userId": person.id}))
+
+
+def test_who_has_only_the_address_gets_to_a_picture_in_three_steps(visitor: Any) -> None:
+    prompt = a_prompt()
+    page = visitor.page
+    options = {"registration": "open", "anonymous": False, "signupTokens": 1000, "tokensPerUsd": 1000}
+    page.route("**/api/auth/options", lambda route: route.fulfill(json=options))
+
+    visitor.open("/")
+    page.get_by_role("button", name="Create account").first.click()
+    page.get_by_label("Email").fill(f"new-{uuid.uuid4().hex[:12]}@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    job = ordered(page, prompt)
+
+    delivered(job)
 
 
 def test_an_order_shows_its_place_at_once_and_then_its_picture_by_events(service: Service, visitor: Any, ada: Person) -> None:
@@ -403,7 +420,7 @@ def test_who_signs_out_leaves_nothing_for_the_next(service: Service, visitor: An
     delivered(ordered(page, prompt))
 
     page.get_by_role("button", name="Account:").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     page.get_by_label("Email").fill(Person(service, "grace").email)
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")

@@ -88,11 +88,35 @@ def test_signing_out_ends_the_session_here_and_at_the_service(visitor: Any, ada:
 
     page.get_by_role("button", name="Account:").click()
     with page.expect_response("**/api/auth/logout"):
-        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Sign out", exact=True).click()
 
     expect(page.get_by_label("Email")).to_be_visible()
     assert ada.get("/api/auth/me").status_code == 401
     assert page.evaluate("[sessionStorage.getItem('studio.session'), localStorage.getItem('studio.session')]") == [None, None]
+
+
+def test_who_asks_for_it_stays_signed_in_beyond_the_tab_and_others_do_not(visitor: Any, ada: Person) -> None:
+    page = visitor.page
+    page.context.route(OPTIONS, lambda route: route.fulfill(json={**CLOSED, "registration": "open"}))
+
+    def signed_in(*, stay: bool) -> None:
+        page.get_by_label("Email").fill(ada.email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_label("Stay signed in").set_checked(stay)
+        page.keyboard.press("Enter")
+        expect(page.locator(".balance")).to_be_visible()
+
+    visitor.open()
+    signed_in(stay=False)
+    tab = page.context.new_page()
+    tab.goto(f"{visitor.base_url}/studio")
+    expect(tab.get_by_label("Email")).to_be_visible()
+    page.get_by_role("button", name="Account:").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    signed_in(stay=True)
+    tab.reload()
+
+    expect(tab.locator(".balance")).to_be_visible()
 
 
 def test_a_guest_is_let_in_where_orders_need_no_credential(visitor: Any) -> None:

@@ -17,7 +17,7 @@ from app.api import ui
 from app.api.application import build
 from app.bootstrap import Services
 
-PAGE = ["/operator", "/operator/jobs/1", "/studio", "/studio/gallery", "/studio/images/0198a1f0-0000-7000-8000-000000000000"]
+PAGE = ["/operator", "/operator/jobs/1", "/studio", "/studio/", "/studio/gallery", "/studio/images/0198a1f0-0000-7000-8000-000000000000"]
 
 
 @pytest.fixture(scope="module")
