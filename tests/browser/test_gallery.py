@@ -153,7 +153,7 @@ def test_orders_are_placed_again_only_after_their_price_was_shown(gallery: Page,
         "a boat",
         "a tree",
     ]
-    assert ada.balance()[0] + ada.balance()[1] in (500, 700)
+    assert sum(ada.balance()) in (500, 600, 700)  # None, one or both of them have ended by now.
 
 
 def test_nobody_sees_the_pictures_of_another(service: Service, visitor: Any, gallery: Page, ada: Person) -> None:
