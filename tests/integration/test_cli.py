@@ -264,3 +264,21 @@ def test_help_lists_the_commands(run: Operator) -> None:
 
     assert told.returncode == 0
     assert [word for word in ("keys", "users", "ledger") if word not in told.stdout] == []
+
+
+def test_all_that_is_kept_of_a_user_is_deleted_by_an_address_or_an_id_and_asked_for_first(
+    run: Operator, accounts: Accounts, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id = accounts.register("ada@example.com", "correct horse").id
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+
+    doubted = run("users", "delete-data", "ada@example.com")
+    before = database["accounts"].count_documents({"_id": user_id})
+    done = [run("users", "delete-data", whom, "--yes") for whom in ("ada@example.com", "ada@example.com", "customer-17")]
+
+    assert (doubted.returncode, before) == (130, 1)
+    assert [(each.returncode, each.stdout.strip()) for each in done] == [
+        (0, f"All that was kept of {whom} is deleted") for whom in ("ada@example.com", "ada@example.com", "customer-17")
+    ]
+    assert [doc["login"].partition(":")[0] for doc in database["accounts"].find()] == ["former"]
+    assert database["audit"].find_one({"action": "user.data_delete"})["subject"] == f"user:{user_id}"  # type: ignore[index]
