@@ -17,6 +17,12 @@ export async function exportData() {
   await saveFile("my-data.ndjson", "GET", `/api/users/${encodeURIComponent(userId)}/export`).then(() => toast("Your data is saved."), tell);
 }
 
+/** Go, where the service has ended the session already: it need not be told. */
+function leave() {
+  session.set((now) => ({ ...now, ended: true }));
+  return signOut();
+}
+
 export function ChangePassword({ onClose }) {
   const [form, setForm] = useState({ current: "", next: "" });
   const [error, setError] = useState(null);
@@ -56,7 +62,7 @@ export function SignOutEverywhere({ onClose }) {
       setBusy(false);
       return tell(error);
     }
-    return signOut();
+    return leave();
   };
   return html`<${Confirm} title="Sign out everywhere?" action="Sign out everywhere" keep="Not now" busy=${busy} onYes=${yes} onClose=${onClose}>
     <p>Every session of your account ends, on this device and on all others. What you have ordered goes on.</p></${Confirm}>`;
@@ -86,7 +92,7 @@ export function DeleteData({ onClose }) {
   };
   const gone = () => {
     toast("Everything that was kept of you is deleted.");
-    signOut();
+    leave();
   };
   const yes = () => {
     setProgress({});
