@@ -1,15 +1,20 @@
-"""Every command of every document is run here as it stands, in the order of its page, or is listed with the reason why it cannot be.
+"""Every command and every block of code of every document is run here as it stands, in the order of its page, and what it prints is compared
+with what the page shows; or it is listed with the reason why it cannot be.
 
 Those that talk to a service talk to the running one; only the port differs, and the names that a reader would replace by his own."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +30,7 @@ from tests.support.factories import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SHELLS = ("bash", "sh", "console")
 
 #: What cannot be run here, by how it begins, and why. A `$` at the end stands for the command's end.
@@ -63,6 +68,32 @@ NOT_RUN = {
 #: Commands of which the pages themselves say that they are refused, or end otherwise than with 0.
 EXIT_STATUS = {
     "imagegen batch bad.csv": 2,
+}
+#: Commands that print something else here, and why.
+NOT_COMPARED = {"imagegen resume": "finishes what was interrupted above it, and here nothing was"}
+#: Blocks of JSON that show what a command answers, by how they begin, and the command on the same page.
+SHAPES = {
+    '{\n  "success": true,\n  "jobId"': "curl -X POST http://localhost:5000/api/images/generate ",
+    '{"costPerImage"': "curl -X POST http://localhost:5000/api/images/estimate-cost ",
+}
+#: The other blocks: how each kind of them, or one by how it begins, is proved.
+BLOCKS = {
+    "bash": "run by this test",
+    "console": "run by this test",
+    "csv": "ordered from by this test",
+    "json": "read by this test, and compared with an answer where SHAPES says so",
+    "toml": "read by this test; that models are made so: tests/unit/test_registry_loader.py",
+    "python docs/agents.md": "run by this test",
+    "python docs/openai.md": "run by tests/acceptance/test_openai_answers.py",
+    "python docs/fal.md": "needs TLS in front; what it calls is tests/acceptance/test_fal_python_clients.py",
+    "python docs/webhooks.md": "run by tests/integration/test_webhook_receivers.py",
+    "javascript docs/webhooks.md": "run by tests/integration/test_webhook_receivers.py",
+    "javascript docs/fal.md": "needs TLS in front; what it calls is tests/acceptance/test_fal_javascript_client.py",
+    "js docs/events.md": "one line of a call; what it does is tests/acceptance/test_sockets.py",
+    "html docs/events.md": "a page for a browser: tests/acceptance/test_docs_page.py",
+    "mermaid docs/architecture.md": "a drawing, not code",
+    " docs/architecture.md": "a form of names, not code",
+    " docs/events.md": "a stream as it is sent; what is sent is tests/acceptance/test_streams.py",
 }
 HTTP_STATUS = {
     "curl -X POST http://localhost:5000/api/jobs/$JOB/cancel": 409,  # Finished long ago.
@@ -135,13 +166,23 @@ class Folder:
             text = command
             for name, own in names.items():
                 text = text.replace(name, own)
-            lines += [f"echo '@@begin {number}' >&2", text, 'echo "@@exit $?" >&2']
+            lines += [f"echo '@@begin {number}' >&2", f"{{ {text}\n}} >{self.printed / str(number)}", 'echo "@@exit $?" >&2']
         done = subprocess.run(
             ["bash"], input="\n".join(lines), env=self.environment, cwd=self.path, capture_output=True, text=True, timeout=280, check=False
         )
         parts = re.split(r"^@@begin \d+\n", done.stderr, flags=re.MULTILINE)[1:]
         assert len(parts) == len(commands), done.stderr
-        return [wrong for command, part in zip(commands, parts, strict=True) if (wrong := what_is_wrong(command, part))]
+        outputs = [(self.printed / str(number)).read_text() for number in range(len(commands))]
+        wrong = [problem for command, part in zip(commands, parts, strict=True) if (problem := what_is_wrong(command, part))]
+        for command, part, output in zip(commands, parts, outputs, strict=True):
+            wrong += [f"{problem}\n{output}" for problem in differences(page, command, output, part)]
+        return wrong
+
+    @property
+    def printed(self) -> Path:
+        folder = self.path / "home/printed"
+        folder.mkdir(exist_ok=True)
+        return folder
 
 
 def what_is_wrong(command: str, said: str) -> str | None:
@@ -153,6 +194,49 @@ def what_is_wrong(command: str, said: str) -> str | None:
     if status == EXIT_STATUS.get(command, 0) and is_answered:
         return None
     return f"{command}\n{said}"
+
+
+def differences(page: str, command: str, output: str, said: str) -> Iterator[str]:
+    """Yield in what an output is another one than the page shows after its command."""
+    if command not in NOT_COMPARED and command in (shown := consoles_of(page)):
+        told = [line for line in said.splitlines() if not line.startswith("@@")]
+        expected, found = (sorted(map(plain, lines)) for lines in (shown[command], [*output.splitlines(), *told]))
+        if expected != found:
+            yield f"{command}\nis shown with {expected}, but prints {found}"
+    for start, after in SHAPES.items():
+        first = next((known for known in commands_of(page) if begins(known, after)), None)
+        if command == first and (block := next((text for text in blocks_of(page, "json") if text.startswith(start)), None)):
+            answer = json.loads(output) if output.lstrip().startswith("{") else {}
+            if shape(json.loads(block)) != shape(answer):
+                yield f"{command}\nis shown with {shape(json.loads(block))}, but answers {shape(answer)}"
+
+
+def consoles_of(page: str) -> dict[str, list[str]]:
+    """Return the lines that a page shows below each command of its `console` blocks."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in "\n".join(blocks_of(page, "console")).splitlines():
+        if line.startswith("$ "):
+            lines = found[line.removeprefix("$ ")] = []
+        elif line:
+            lines.append(line)
+    return found
+
+
+def blocks_of(page: str, language: str) -> list[str]:
+    return [match["code"] for match in FENCE.finditer((ROOT / page).read_text("utf-8")) if match["language"] == language]
+
+
+def plain(line: str) -> str:
+    """Return a line without what is another one each time."""
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{8}-\d{6}-[0-9a-f]{6}", "ID", line)
+
+
+def shape(value: object) -> object:
+    """Return the names that a document has, at every depth; of a list, those of its first element."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in value.items()}
+    return [shape(value[0])] if isinstance(value, list) and value and isinstance(value[0], dict) else "..."
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +302,41 @@ def test_the_commands_of_a_page_do_what_it_says(page: str, folder: Folder, names
     assert wrong == []
 
 
+def test_the_blocks_of_data_can_be_read() -> None:
+    for page in PAGES:
+        for text in blocks_of(page, "json"):
+            for document in [text] if text.count("\n{") == 0 else text.splitlines():
+                json.loads(document)
+        for text in blocks_of(page, "toml"):
+            tomllib.loads(text)
+        for text in blocks_of(page, "python"):
+            compile(text, page, "exec")
+
+
+def test_the_python_of_a_page_runs(service: Service) -> None:
+    (text,) = blocks_of("docs/agents.md", "python")
+
+    done = subprocess.run(
+        [sys.executable, "-c", text.replace("http://localhost:5000", service.stack.base_url)],
+        env={**os.environ, "NO_PROXY": "*"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.returncode, "jobId" in done.stdout) == (0, True), done.stderr
+
+
+def test_of_every_block_it_is_said_how_it_is_proved() -> None:
+    found = {f"{match['language']} {page}" for page in PAGES for match in FENCE.finditer((ROOT / page).read_text("utf-8"))}
+    kinds = {name.split(" ")[0] for name in found}
+
+    assert sorted(name for name in found if name not in BLOCKS and name.split(" ")[0] not in BLOCKS) == []
+    assert [name for name in BLOCKS if name not in found and name not in kinds] == []
+    assert [start for start in SHAPES if not any(text.startswith(start) for page in PAGES for text in blocks_of(page, "json"))] == []
+
+
 def test_all_blocks_are_whole_shell_commands() -> None:
     blocks = "\n".join(command for page in PAGES for command in commands_of(page))
 
@@ -230,11 +349,11 @@ def test_what_is_not_run_is_there_and_is_listed_once() -> None:
     commands = [command for page in PAGES for command in commands_of(page)]
 
     assert [start for start in NOT_RUN if not any(begins(command, start) for command in commands)] == []
-    assert [command for command in [*EXIT_STATUS, *HTTP_STATUS] if command not in commands] == []
+    assert [command for command in [*EXIT_STATUS, *HTTP_STATUS, *NOT_COMPARED] if command not in commands] == []
     assert [command for command in commands if sum(begins(command, start) for start in NOT_RUN) > 1] == []
 
 
 def test_what_the_reasons_name_exists() -> None:
-    named = {path for reason in NOT_RUN.values() for path in re.findall(r"tests/[\w/]+\.py", reason)}
+    named = {path for reason in [*NOT_RUN.values(), *BLOCKS.values()] for path in re.findall(r"tests/[\w/]+\.py", reason)}
 
     assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
