@@ -85,7 +85,7 @@ function KnownForm({ model }) {
     </div>
     ${view === "code" ? html`<${Later} load=${code} body=${body} problems=${problems} />` : html`
       ${fields.filter((field) => !options.includes(field)).map(row)}
-      ${options.length > 0 && html`<${Options} fields=${options} values=${values} hasError=${options.some((field) => told[field.name])}>${options.map(row)}</${Options}>`}`}
+      ${options.length > 0 && html`<${Options} count=${options.filter((field) => field.name in body[field.place]).length} hasError=${options.some((field) => told[field.name])}>${options.map(row)}</${Options}>`}`}
     <${OrderBar} problems=${problems} price=${price} error=${error} known=${told} busy=${busy} rests=${rests} />
   </form>`;
 }
@@ -99,8 +99,7 @@ function Later({ load, ...props }) {
   return component ? html`<${component} ...${props} />` : html`<div class="skeleton tall"></div>`;
 }
 
-function Options({ fields, values, hasError, children }) {
-  const count = fields.filter((field) => values[field.name] !== undefined && values[field.name] !== "").length;
+function Options({ count, hasError, children }) {
   const [open, setOpen] = useState(false);
   useEffect(() => void (hasError && setOpen(true)), [hasError]);
   return html`<details class="options" open=${open} onToggle=${(event) => setOpen(event.target.open)}>
