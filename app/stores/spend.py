@@ -84,11 +84,14 @@ class SpendStore:
         self._days = database["spendDays"]
         self._plans = database["spendPlans"]
         self._records = database["usage"]
+        self._are_all_figured = False
 
     # -- counting -------------------------------------------------------------------------------------------------------------------
 
     def advance(self, *, limit: int) -> int:
         """Count up to `limit` jobs that have ended, or whose bill was read, since the last time; return how many. May be repeated."""
+        if self._records.find_one({"due": 1}, {"_id": 1}) is None:
+            return 0  # A plan that somebody left behind has records that are due, or is done.
         plan = self._plan(limit)
         if not plan["records"]:
             return 0
@@ -164,8 +167,11 @@ class SpendStore:
 
     def unfigured(self, *, limit: int) -> list[str] | None:
         """Return the next jobs whose records say too little to be counted; None once all have been looked at."""
+        if self._are_all_figured:
+            return None
         plan = self._plans.find_one(PLAN) or self._first_plan()
         if plan.get("allFigured"):
+            self._are_all_figured = True
             return None
         records = list(self._records.find({"_id": {"$gt": plan.get("figuredTo", "")}}, {"version": 1}).sort("_id", ASCENDING).limit(limit))
         if not records:

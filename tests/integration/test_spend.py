@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from app.domain import clock
 from app.domain.costs import ActualCost, CostSource
@@ -26,6 +28,7 @@ from app.stores.jobs import JobStore
 from app.stores.spend import MAX_KINDS, OTHER, SpendStore
 from app.stores.usage import UsageStore
 from tests.support.factories import NOON, canceled_job, certain, completed_job, submitted_job
+from tests.support.services import Backing
 
 UNIT = 25_000
 EVER = Period("2000-01-01")
@@ -326,3 +329,36 @@ def test_whole_months_are_read_from_their_own_sums_and_the_days_beside_them_from
     assert store.sums_of(SpendBy.USER, [], "2026-11") == {}
     database["spendDays"].delete_many({"_id": {"$regex": "^user/2026-1"}})
     assert charged("2026-10-01", None) == 11110, "days of whole months are not read"
+
+
+def test_looking_for_what_has_ended_costs_one_indexed_read_while_nothing_has(backing: Backing) -> None:
+    heard: list[tuple[str, Any]] = []
+
+    class Heard(CommandListener):
+        def started(self, event: CommandStartedEvent) -> None:
+            heard.append((event.command_name, event.command.get("filter")))
+
+        def succeeded(self, event: Any) -> None:
+            """Nothing to note."""
+
+        failed = succeeded
+
+    uri = backing.database_uri("test_" + clock.new_id().replace("-", ""))
+    with MongoClient[dict[str, Any]](uri, tz_aware=True, tzinfo=UTC, event_listeners=[Heard()]) as client:
+        database = client.get_default_database()
+        idle = Spend(sums=SpendStore(database), jobs=JobStore(database, SweepTimeouts()))
+        for _ in range(3):  # The first looks for records from before there were sums.
+            idle.advance()
+        heard.clear()
+
+        idle.advance()
+        looked = list(heard)
+        heard.clear()
+        idle.report(OCTOBER, SpendBy.USER, limit=10)
+        idle.failures(OCTOBER, ("code",))
+        idle.failed_lately()
+
+        assert looked == [("find", {"due": 1})]
+        assert heard
+        assert all(name == "find" and query.keys() == {"_id"} for name, query in heard)
+        client.drop_database(database.name)
