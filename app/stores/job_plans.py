@@ -56,6 +56,8 @@ class Plan:
 
     query: Document
     is_exact: bool
+    rest: Document
+    """What of the filter could be looked up as well, had the index these fields."""
 
 
 def plan(wanted: JobFilter) -> Plan:
@@ -76,7 +78,22 @@ def plan(wanted: JobFilter) -> Plan:
         or wanted.min_micros is not None  # Its index has steps.
         or wanted.troubled_at is not None
     )
-    return Plan(query, is_exact=not unindexed and len(best) == len(equalities))
+    rest = {name: value for name, value in equalities.items() if name not in best}
+    return Plan(query, is_exact=not unindexed and not rest, rest=rest)
+
+
+def passes(doc: Document, rest: Document) -> bool:
+    """Tell whether a document has all that is left of a filter."""
+    return all(_has(doc, name.split("."), value) for name, value in rest.items())
+
+
+def _has(doc: Document, path: Sequence[str], wanted: object) -> bool:
+    found: Any = doc
+    for part in path:
+        found = found.get(part) if isinstance(found, dict) else None
+    if isinstance(wanted, Mapping):
+        return found in wanted["$in"]
+    return wanted in found if isinstance(found, list) else found == wanted
 
 
 def _equalities(wanted: JobFilter) -> Document:

@@ -23,7 +23,7 @@ from app.domain.job import HistoryEntry, Job, JobStatus, Settlement, SweepTimeou
 from app.domain.job_filter import JobFilter, words_of
 from app.stores.database import Database, Document, store
 from app.stores.job_documents import failure_of, from_document, repeat_key, state_document, to_document
-from app.stores.job_plans import first_id_of, plan
+from app.stores.job_plans import first_id_of, passes, plan
 from app.stores.records import record_of
 
 __all__ = ["JobFilter", "JobStore"]
@@ -49,10 +49,12 @@ PROMPT = {"prompt": 1, "config.inputs.prompt": 1}
 
 @dataclass(frozen=True)
 class Skimmed:
-    """What of a job is looked through when prompts are searched."""
+    """What of a job is looked through where an index does not serve the whole filter."""
 
     id: str
     prompt: str
+    passes: bool
+    """Whether it has all that the filter asks for beside what its index knows, and what is in no field."""
 
 
 @dataclass(frozen=True)
@@ -250,12 +252,12 @@ class JobStore:
         return self._read(self._found(wanted, _newer(wanted, from_id), ASCENDING, limit))
 
     def skim(self, wanted: JobFilter, *, before_id: str | None, limit: int) -> list[Skimmed]:
-        """Return of the same jobs as `page` no more than their prompts: many are looked through for few."""
-        return list(map(_skimmed, self._found(wanted, _older(wanted, before_id), DESCENDING, limit, PROMPT)))
+        """Return of the same jobs as `page` no more than a filter looks at: many are looked through for few."""
+        return self._skimmed(wanted, _older(wanted, before_id), DESCENDING, limit)
 
     def skim_up(self, wanted: JobFilter, *, from_id: str, limit: int) -> list[Skimmed]:
-        """Return of the same jobs as `page_up` no more than their prompts."""
-        return list(map(_skimmed, self._found(wanted, _newer(wanted, from_id), ASCENDING, limit, PROMPT)))
+        """Return of the same jobs as `page_up` no more than that."""
+        return self._skimmed(wanted, _newer(wanted, from_id), ASCENDING, limit)
 
     def count(self, wanted: JobFilter, *, limit: int | None = None) -> int:
         """Return how many jobs there are; counting stops at `limit`."""
@@ -263,6 +265,11 @@ class JobStore:
             return 0
         query = plan(wanted).query
         return self._jobs.count_documents(query) if limit is None else self._jobs.count_documents(query, limit=limit)
+
+    def _skimmed(self, wanted: JobFilter, query: Document, direction: int, limit: int) -> list[Skimmed]:
+        rest = plan(wanted).rest
+        docs = self._found(wanted, query, direction, limit, {**PROMPT, **dict.fromkeys(rest, 1)})
+        return [Skimmed(doc["_id"], _words(doc), passes(doc, rest)) for doc in docs]
 
     def _read(self, docs: Iterable[Document]) -> list[Job]:
         return [from_document(doc, self._timeouts) for doc in docs]
@@ -286,9 +293,9 @@ def _newer(wanted: JobFilter, from_id: str) -> Document:
     return query
 
 
-def _skimmed(doc: Document) -> Skimmed:
+def _words(doc: Document) -> str:
     """Return a job's own words: those of the web app's user, else those of a script's inputs."""
-    return Skimmed(doc["_id"], words_of(doc["prompt"] if "prompt" in doc else doc["config"]["inputs"].get("prompt")))
+    return words_of(doc["prompt"] if "prompt" in doc else doc["config"]["inputs"].get("prompt"))
 
 
 @store

@@ -19,7 +19,7 @@ MAX_SCANNED = 1000
 #: Where counting stops.
 MAX_COUNTED = 100_000
 READ_AT_ONCE = 100
-#: Of prompts alone.
+#: Of what a filter looks at alone.
 SKIMMED_AT_ONCE = 1000
 
 Seen = Job | Skimmed
@@ -95,7 +95,7 @@ class History:
         found: list[Job] = []
         last: Seen | None = None
         # One more than wanted tells whether there is a further page; where it lies is the cursor that leads there.
-        if wanted.searches_prompts:
+        if wanted.searches_prompts or plan(wanted).rest:
             walked = self._skim(wanted, cursor, min(budget, SKIMMED_AT_ONCE) + 1, limit)
         else:
             walked = self._walk(wanted, cursor, min(budget, READ_AT_ONCE) + 1)
@@ -103,16 +103,9 @@ class History:
             if number == budget or len(found) == limit:
                 return found, last, seen
             last = seen
-            if job := self._accepted(wanted, seen):
-                found.append(job)
+            if isinstance(seen, Job) and wanted.accepts(seen):
+                found.append(seen)
         return found, last, None
-
-    def _accepted(self, wanted: JobFilter, seen: Seen) -> Job | None:
-        """Return the job that was seen where it passes; one that was only skimmed is read as a whole if its prompt does."""
-        if isinstance(seen, Job):
-            return seen if wanted.accepts(seen) else None
-        job = self._jobs.get(seen.id) if wanted.accepts_prompt(seen.prompt) else None
-        return job if job is not None and wanted.accepts(job) else None
 
     def _walk(self, wanted: JobFilter, cursor: PageCursor | None, at_once: int) -> Iterator[Job]:
         """Yield jobs away from the cursor, as an index has them; read in pieces."""
@@ -126,7 +119,7 @@ class History:
         return chain.from_iterable(pieces)
 
     def _skim(self, wanted: JobFilter, cursor: PageCursor | None, at_once: int, ahead: int) -> Iterator[Seen]:
-        """Yield the same, reading no more than prompts; of each piece the first `ahead` jobs whose prompts pass are read, all at once."""
+        """Yield the same, looking through them first: those that may pass are read whole, so many at once, and the others not."""
         jobs = self._jobs
         pieces = _pieces(
             cursor,
@@ -135,9 +128,13 @@ class History:
             newer=lambda place: jobs.skim_up(wanted, from_id=place, limit=at_once),
         )
         for piece in pieces:
-            passing = islice((seen.id for seen in piece if wanted.accepts_prompt(seen.prompt)), ahead)
-            whole = {job.id: job for job in jobs.of(list(passing))}
-            yield from (whole.get(seen.id, seen) for seen in piece)
+            passing = [seen.id for seen in piece if seen.passes and wanted.accepts_prompt(seen.prompt)]
+            whole: dict[str, Job] = {}
+            for seen in piece:
+                if passing and seen.id == passing[0]:
+                    whole = {job.id: job for job in jobs.of(passing[:ahead])}
+                    del passing[:ahead]
+                yield whole.get(seen.id, seen)
 
 
 def _pieces(
