@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -101,13 +100,10 @@ def wait_until(found: Callable[[], T | None], within_s: float, what: str) -> T:
 
 
 @contextmanager
-def running_service(data_dir: Path | None = None, **overrides: str) -> Iterator[Service]:
-    """Start a service of its own on embedded stores, and end it. All tests come from one address: it may log in as often as they need.
-
-    `data_dir`: where it keeps what it has, as the emulator's certificates; a folder of its own that is removed, unless given.
-    """
+def running_service(**overrides: str) -> Iterator[Service]:
+    """Start a service of its own on embedded stores, and end it. All tests come from one address: it may log in as often as they need."""
     settings = {"ALLOW_ANONYMOUS": "true", "WORKERS": "2", "RATE_LIMIT_LOGIN": "100000/minute", **overrides}
-    with Stack(data_dir, env={}, quiet=True, overrides=settings, emulator_seconds=SECONDS) as stack:
+    with Stack(env={}, quiet=True, overrides=settings, emulator_seconds=SECONDS) as stack:
         assert stack.emulator_url is not None
         assert stack.bundle is not None
         emulator = Emulator(stack.emulator_url, stack.bundle)

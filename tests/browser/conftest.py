@@ -6,18 +6,16 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from scripts.fal_emulator.tls import prepare
-from tests.acceptance.people import Person
+from app.domain.account import Role
+from tests.acceptance.people import Person, accounts_of
 from tests.acceptance.service import Service, running_service
 from tests.support.browser import PATIENCE_MS, chromium, page_of
-from tests.support.fal_platform import PlatformServer, platform_server
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -77,23 +75,9 @@ class Visitor:
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("service")
-
-
-@pytest.fixture(scope="session")
-def fal_platform(data_dir: Path) -> Iterator[PlatformServer]:
-    """What fal tells the operator: bills, prices, descriptions of endpoints. It has the certificates that the service trusts."""
-    prepare(data_dir / "tls")
-    with platform_server(data_dir / "tls") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def shared_service(data_dir: Path, fal_platform: PlatformServer) -> Iterator[Service]:
-    models = data_dir / "models"
-    models.mkdir()
-    with running_service(data_dir, **fal_platform.environment, REGISTRY_PATH=str(models)) as service:
+def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that operators can add models to: it has a folder for them."""
+    with running_service(REGISTRY_PATH=str(tmp_path_factory.mktemp("models"))) as service:
         yield service
 
 
@@ -136,3 +120,11 @@ def visitor(visit: Visit) -> Visitor:
 @pytest.fixture
 def ada(service: Service) -> Person:
     return Person(service)
+
+
+@pytest.fixture
+def root(service: Service) -> Person:
+    """An administrator, who signed in before it became one."""
+    person = Person(service, "root")
+    accounts_of(service).change(person.id, role=Role.ADMIN)
+    return person

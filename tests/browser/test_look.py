@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.people import Person
-from tests.acceptance.service import Service, a_prompt
+from app.domain import clock
+from app.domain.delivery import DeliveryStatus
+from app.stores.deliveries import DeliveryStore, EndpointStore
+from tests.acceptance.people import Person, accounts_of
+from tests.acceptance.service import Service, a_prompt, wait_until
 from tests.browser.orders import ordered
+from tests.support.deliveries import a_delivery, an_endpoint
+from tests.support.history import failed_copies
 from tests.support.node import node_folder
-
-STATIC = Path(__file__).resolve().parents[2] / "app" / "ui" / "static"
 
 SERIOUS = ("serious", "critical")
 #: What somebody would have to scroll for, sideways; what scrolls by itself is meant to.
@@ -135,29 +137,6 @@ def test_the_door_is_fit_for_everybody(visit: Any, axe: str, width: int, dark: b
     assert faults(page, axe) == []
 
 
-def operators_screens() -> list[str]:
-    """Return the addresses of the operator's screens, as they are registered; those of one thing only are left out."""
-    listed = re.findall(r'path: "([^"]+)"', (STATIC / "js" / "operator" / "screens.js").read_text())
-    return [path for path in listed if ":" not in path]
-
-
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
-def test_every_screen_of_the_operator_is_fit_for_everybody(
-    service: Service, visit: Any, ada: Person, axe: str, width: int, dark: bool
-) -> None:
-    ordered(ada, a_prompt(), f"{a_prompt()} [emulator: fail=content_policy]")
-    service.database["accounts"].update_one({"_id": ada.id}, {"$set": {"role": "admin"}})
-    page = visit(width=width, height=900, dark=dark).open("/operator", as_=ada)
-
-    found = {}
-    for path in operators_screens():
-        page.goto(page.url.partition("/operator")[0] + path)
-        page.wait_for_load_state("networkidle")
-        found[path] = faults(page, axe)
-
-    assert not any(found.values()), found
-
-
 def test_the_first_screen_is_small_and_soon_there(visitor: Any, ada: Person) -> None:
     page = visitor.open(as_=ada)
     expect(page.locator(".order button[type=submit]")).to_have_text("Generate · 100 tokens")
@@ -167,3 +146,43 @@ def test_the_first_screen_is_small_and_soon_there(visitor: Any, ada: Person) -> 
     print(f"first contentful paint {paint_ms:.0f} ms, {loaded_bytes / 1000:.1f} kB in all")
     assert loaded_bytes < 100_000
     assert paint_ms < 1_000 * 3  # Two cores are shared by all tests.
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_every_screen_of_the_operator_is_fit_for_everybody(
+    visit: Any, service: Service, root: Person, ada: Person, axe: str, width: int, dark: bool
+) -> None:
+    (failed_id,) = failed_copies(service, ada, "no_such_code", 1)
+    key, _ = accounts_of(service).make_key("web shop")
+    endpoint = an_endpoint(owner=f"user:{ada.id}", failing_since=clock.now(), failures=7)
+    EndpointStore(service.database).insert(endpoint)
+    delivery = a_delivery(endpoint, status=DeliveryStatus.FAILED)
+    DeliveryStore(service.database).insert_all([delivery])
+    root.request("PUT", "/api/budgets", json={"userId": ada.id, "monthly": 5})
+    wait_until(lambda: root.get("/api/admin/failures").json()["groups"] or None, 60, "the sums of failures")
+    visitor = visit(width=width, height=900, dark=dark)
+    visitor.remember(root)
+    screens = {
+        "": ".tile-figure",
+        "/jobs": "tbody tr",
+        f"/jobs/{failed_id}": ".timeline li",
+        "/failures": "tbody tr",
+        "/spend": ".stacks",
+        "/users?sort=newest": "tbody tr",
+        f"/users/{ada.id}": "meter",
+        "/keys": "tbody tr",
+        f"/keys/{key.id}": ".facts",
+        "/models": "tbody tr",
+        "/webhooks": "tbody tr",
+        f"/webhooks/{endpoint.id}": "tbody tr",
+        f"/deliveries/{delivery.id}": ".facts",
+        "/audit": "tbody tr",
+    }
+
+    found = {}
+    for path, there in screens.items():
+        page = visitor.open(f"/operator{path}")
+        expect(page.locator(there).first).to_be_visible()
+        found[path] = faults(page, axe)
+
+    assert not any(found.values()), found

@@ -44,8 +44,8 @@ export function AuditLog() {
 
 const COLUMNS = [
   { key: "at", title: "When", cell: (entry) => html`<span class="nowrap"><${Time} at=${entry.at} style="moment" /></span>` },
-  { key: "actor", title: "Who", cell: (entry) => html`<span title=${entry.actor}>${entry.actorName || entry.actor}</span>` },
-  { key: "action", title: "What", cell: (entry) => ACTIONS[entry.action] || entry.action },
+  { key: "actor", title: "Who", cell: (entry) => html`<span class="name" title=${entry.actor}>${entry.actorName || entry.actor}</span>` },
+  { key: "action", title: "What", cell: (entry) => html`<span class="nowrap">${ACTIONS[entry.action] || entry.action}</span>` },
   { key: "subject", title: "Of", cell: (entry) => html`<${Subject} subject=${entry.subject} />` },
   { key: "details", title: "Asked for", cell: (entry) => html`<${Details} of=${entry.details} />` },
   { key: "outcome", title: "Outcome", cell: (entry) => html`<span class="stacked"><${Outcome} outcome=${entry.outcome} /><${Details} of=${entry.result} /></span>` },
@@ -73,6 +73,6 @@ function Details({ of }) {
 
 function textOf(value) {
   if (Array.isArray(value)) return value.length > 3 ? `${value.slice(0, 3).join(", ")} and ${value.length - 3} more` : value.join(", ");
-  if (value && typeof value === "object") return "from" in value && "to" in value ? `${textOf(value.from)} → ${textOf(value.to)}` : JSON.stringify(value);
+  if (value && typeof value === "object") return "from" in value && "to" in value ? `${textOf(value.from)} → ${textOf(value.to)}` : Object.entries(value).map(([name, each]) => `${name} ${textOf(each)}`).join(", ");
   return value === null ? "nothing" : String(value);
 }

@@ -45,7 +45,7 @@ function Checked({ checked }) {
 }
 
 const COLUMNS = [
-  { key: "name", title: "Model", cell: (model) => html`<span class="stacked"><a href=${`/operator/jobs?q=${encodeURIComponent(`model:${model.name}`)}`}>${model.name}</a><code>${model.endpoint}</code>
+  { key: "name", title: "Model", cell: (model) => html`<span class="stacked name"><a href=${`/operator/jobs?q=${encodeURIComponent(`model:${model.name}`)}`}>${model.name}</a><code>${model.endpoint}</code>
     ${model.isGone && html`<span class="tag wrong">gone at fal</span>`}${model.isOwn && html`<span class="tag">your own file</span>`}</span>` },
   { key: "price", title: "Price", cell: (model) => html`<${Price} price=${model.price} />` },
   { key: "successRate", title: "Success", number: true, cell: (model) => html`<span class=${model.successRate !== null && model.successRate < 0.9 ? "wrong" : ""}>${shareText(model.successRate)}</span>` },
@@ -58,7 +58,7 @@ const COLUMNS = [
 
 function Price({ price }) {
   if (!price) return html`<span class="tag wrong">no price: orders are refused</span>`;
-  return html`<span class="stacked"><span class="nowrap">${usdText(price.amount)} a ${price.unit}</span>
+  return html`<span class="stacked"><span class="nowrap">${usdText(price.amount)} ${price.unit === "image" ? "an" : "a"} ${price.unit}</span>
     <span class="hint small">${price.source ? (/^https:/.test(price.source) ? html`<a href=${price.source} target="_blank" rel="noopener noreferrer">read at fal</a>` : price.source) : "your own decision"}${price.checked ? `, ${price.checked}` : ""}</span></span>`;
 }
 
