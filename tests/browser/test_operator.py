@@ -230,9 +230,7 @@ def test_a_new_key_is_shown_once_and_its_limits_hold_and_change(service: Service
     assert (refused.status_code, allowed.status_code) == (403, 201), (refused.text, allowed.text)
 
 
-def test_a_model_is_imported_after_a_look_at_its_file_and_is_in_use(
-    service: Service, visitor: Any, root: Person, fal_platform: PlatformServer
-) -> None:
+def test_a_model_is_imported_after_a_look_at_its_file_and_is_in_use(service: Service, visitor: Any, root: Person) -> None:
     page = visitor.open("/operator/models", as_=root)
 
     expect(page.get_by_role("row").filter(has_text="fal-ai/flux-pro/v1.1").first).to_contain_text("USD a")
