@@ -67,6 +67,7 @@ NOT_RUN = {
 }
 #: Commands of which the pages themselves say that they are refused, or end otherwise than with 0.
 EXIT_STATUS = {
+    ".venv/bin/python -m app doctor": 1,  # The page has named a Redis that is not there, for another command.
     "imagegen batch bad.csv": 2,
 }
 #: Commands that print something else here, and why.
@@ -173,7 +174,8 @@ class Folder:
         parts = re.split(r"^@@begin \d+\n", done.stderr, flags=re.MULTILINE)[1:]
         assert len(parts) == len(commands), done.stderr
         outputs = [(self.printed / str(number)).read_text() for number in range(len(commands))]
-        wrong = [problem for command, part in zip(commands, parts, strict=True) if (problem := what_is_wrong(command, part))]
+        found = zip(commands, parts, outputs, strict=True)
+        wrong = [f"{problem}{output[-2000:]}" for command, part, output in found if (problem := what_is_wrong(command, part))]
         for command, part, output in zip(commands, parts, outputs, strict=True):
             wrong += [f"{problem}\n{output}" for problem in differences(page, command, output, part)]
         return wrong
