@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from app.domain.clock import rfc3339
+
 
 class Action(StrEnum):
     """What operators do. The names are a promise to whoever reads the log: they are added to, never changed."""
@@ -85,3 +87,14 @@ class AuditFilter:
 def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return what differs, as `{name: {"from": …, "to": …}}`."""
     return {name: {"from": before.get(name), "to": value} for name, value in after.items() if before.get(name) != value}
+
+
+def plain(value: Any) -> Any:
+    """Return what is noted of a change as JSON has it: times in words, tuples as lists. The log is read and exported as JSON."""
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -199,6 +200,19 @@ def test_no_secret_of_a_key_is_in_the_log(services: Services) -> None:
     assert (revoked["action"], revoked["outcome"]) == ("key.revoke", "done")
     assert not re.search(re.escape(text.rpartition("_")[2]), str([made, revoked]))
     assert services.budgets.in_force("nobody", key.id)[0].limit_micros == 2_500_000
+
+
+def test_what_is_noted_of_a_change_is_json_whatever_it_holds(audit: Audit) -> None:
+    day = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+    with audit.record(ADA, Action.KEY_CHANGE, "key:1", {"since": day}) as result:
+        result |= {"changes": {"expiresAt": {"from": None, "to": day}}, "users": ("ada", "bob")}
+
+    (entry,) = entries(audit, subject="key:1")
+    said = "2026-11-26T12:00:00.000Z"
+    assert entry.details == {"since": said}
+    assert entry.result == {"changes": {"expiresAt": {"from": None, "to": said}}, "users": ["ada", "bob"]}
+    json.dumps([entry.details, entry.result])
 
 
 def test_a_key_that_cannot_be_is_not_made_and_an_absurd_budget_makes_none(services: Services) -> None:

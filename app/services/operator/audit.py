@@ -11,7 +11,7 @@ from typing import Any
 from attrs import define
 
 from app.domain import clock
-from app.domain.audit import Action, Actor, AuditEntry, AuditFilter, Outcome
+from app.domain.audit import Action, Actor, AuditEntry, AuditFilter, Outcome, plain
 from app.domain.errors import CallerError, StoreUnavailable
 from app.stores.audit import AuditStore
 
@@ -40,7 +40,7 @@ class Audit:
             actor_name=actor.name,
             action=action,
             subject=subject,
-            details=dict(details or {}),
+            details=plain(details or {}),
         )
         self._audit_store.insert(entry)
         result: dict[str, Any] = {}
@@ -68,6 +68,6 @@ class Audit:
 
     def _conclude(self, entry: AuditEntry, outcome: Outcome, result: Mapping[str, Any]) -> None:
         try:
-            self._audit_store.conclude(entry.id, outcome, result, at=self._now())
+            self._audit_store.conclude(entry.id, outcome, plain(result), at=self._now())
         except StoreUnavailable:  # The change is made, or not; its entry stands. That its outcome is missing is seen in the log.
             log.warning("the outcome of an operator's change could not be noted", extra={"audit_id": entry.id, "outcome": outcome.value})
