@@ -20,7 +20,7 @@ from app.domain.errors import StoreNotReady
 console = Console()
 
 
-class Filled(click.ParamType[str]):
+class Filled(click.ParamType):  # type: ignore[type-arg]  # Generic in newer versions of click only.
     """A text that is not blank: an empty "$USER_ID" names nobody, and must not become somebody's name."""
 
     name = "text"

@@ -87,7 +87,7 @@ def test_a_budget_is_set_listed_spent_and_removed(client: httpx.Client, service:
 
 
 def test_a_user_sees_the_budget_that_limits_it_and_nobody_elses(client: httpx.Client, admin: dict[str, str], user: str) -> None:
-    _, ada, headers = registered(client)
+    _, ada, headers = new_user(client)
     put(client, admin, userId=ada, monthly=3)
     put(client, admin, userId=user, monthly=5)
 

@@ -74,7 +74,7 @@ class Visitor:
         return bool(LOST.search(error)) and (self.offline or "ERR_ABORTED" in error)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that operators can add models to: it has a folder for them."""
     with running_service(REGISTRY_PATH=str(tmp_path_factory.mktemp("models"))) as service:
@@ -87,8 +87,9 @@ def service(shared_service: Service) -> Service:
     return shared_service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the whole session: Playwright keeps an event loop running in this thread, beside which no other test can run its own.
     with chromium() as running:
         yield running
 

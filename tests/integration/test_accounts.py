@@ -83,7 +83,7 @@ def test_passwords_and_keys_are_not_in_the_store(accounts: Accounts, database: D
 
     kept = json.dumps([list(database[name].find()) for name in ("accounts", "apiKeys")], default=str)
     assert PASSWORD not in kept
-    assert text.rpartition("_")[2] not in kept
+    assert text.split("_", 2)[2] not in kept
     assert "$argon2id$" in kept
 
 
@@ -128,7 +128,7 @@ def test_the_providers_keys_are_asked_for_once_and_not_at_each_request(tokens: B
         {"aud": None},
         {"exp": int(time.time()) - 60},
         {"exp": None},
-        {"nbf": int(time.time()) + 600},
+        {"nbf": int(time.time()) + 86_400},
         {"sub": None},
         {"sub": ""},
         {"sub": "a\0b"},

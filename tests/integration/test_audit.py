@@ -198,7 +198,7 @@ def test_no_secret_of_a_key_is_in_the_log(services: Services) -> None:
     revoked, made = services.database["audit"].find({"subject": f"key:{key.id}"}).sort("_id", -1)
     assert made["details"] == {"name": "nightly", "users": ["ada"], "scopes": ["read"], "monthlyBudget": 2.5}
     assert (revoked["action"], revoked["outcome"]) == ("key.revoke", "done")
-    assert not re.search(re.escape(text.rpartition("_")[2]), str([made, revoked]))
+    assert not re.search(re.escape(text.split("_", 2)[2]), str([made, revoked]))
     assert services.budgets.in_force("nobody", key.id)[0].limit_micros == 2_500_000
 
 

@@ -105,7 +105,7 @@ def test_an_image_above_the_ceiling_is_refused_however_it_is_asked_for(
 def test_a_resolution_is_no_size(client: FlaskClient, ada: dict[str, str]) -> None:
     answer = client.post(ESTIMATE, json={"model": "nano-banana-edit", "options": {"resolution": "4K"}}, headers=ada)
 
-    assert answer.json == {"costPerImage": 0.3, "totalCost": 0.3, "numImages": 1}
+    assert answer.json == {"costPerImage": 0.3, "totalCost": 0.3, "numImages": 1, "tokens": 300}
 
 
 def test_nobody_registers_while_registration_is_closed_and_who_has_an_account_logs_in(services: Services) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
+from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 from markupsafe import escape
@@ -44,7 +45,7 @@ def _answer(error: NotFound) -> Response:
     if _is_for_a_browser():
         return _page(nearest)
     also = f" The nearest is {nearest}." if nearest else ""
-    message = f"There is no {request.method} {request.path[:MAX_CHARS]} here.{also} All addresses: /api-docs"
+    message = f"There is no {request.method} {quote(request.path[:MAX_CHARS])} here.{also} All addresses: /api-docs"
     return told(Fault(status=404, code="not_found", message=message, details={"nearest": nearest} if nearest else None))
 
 
