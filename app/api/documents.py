@@ -68,7 +68,8 @@ def documented(app: Flask) -> DocumentedApi:
     for schema in SCHEMAS:
         api.spec.components.schema(schema.__name__, schema=schema)
     # Otherwise it shows what a validator on the internet makes of the document.
-    config = {"app_name": "Image generation gateway", "validatorUrl": None, "defaultModelsExpandDepth": 0}
+    # Folded: there are over a hundred operations, and unfolded the page stopped in the middle of them.
+    config = {"app_name": "Image generation gateway", "validatorUrl": None, "defaultModelsExpandDepth": 0, "docExpansion": "none"}
     ui = get_swaggerui_blueprint("/api-docs", "/openapi.json", config=config)
     ui.after_request(_guarded)
     app.register_blueprint(ui)

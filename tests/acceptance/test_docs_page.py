@@ -26,6 +26,7 @@ def browser() -> Iterator[Browser]:
 
 
 def opened(page: Page, operation: str) -> None:
+    page.click(f"#operations-tag-{operation.split('-')[1]}")
     page.click(f"{operation} .opblock-summary-control")
     page.click(f"{operation} .try-out__btn")
 

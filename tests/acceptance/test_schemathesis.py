@@ -19,7 +19,7 @@ from tests.acceptance.people import headers_of, registered
 from tests.acceptance.service import Service
 
 READS, WRITES = ["GET"], ["POST", "PUT", "PATCH", "DELETE"]
-bounded = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+bounded = settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 
 
 @pytest.fixture(scope="module")

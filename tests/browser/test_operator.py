@@ -27,6 +27,12 @@ def summed(root: Person, by: str, key: str, jobs: int) -> None:
     wait_until(lambda: found() or None, 60, f"the sums of {by} {key}")
 
 
+def counted(root: Person, code: str) -> int:
+    """Return how many failures of a code the service has counted by now."""
+    groups = root.get("/api/admin/failures").json()["groups"]
+    return sum(int(group["count"]) for group in groups if group["code"] == code)
+
+
 def test_only_administrators_and_keys_of_scope_admin_see_the_page_and_others_are_told(service: Service, visit: Any, ada: Person) -> None:
     plain, guest, keyed = visit(), visit(), visit()
     _, text = accounts_of(service).make_key("operators", KeyTerms(scopes=(Scope.ADMIN,)))
@@ -114,6 +120,8 @@ def test_failures_are_told_by_cause_and_many_are_ordered_again_only_after_their_
     service: Service, visitor: Any, root: Person, ada: Person
 ) -> None:
     few, many = failed_copies(service, ada, "generation_timeout", 2), failed_copies(service, ada, "provider_unavailable", 51)
+    wait_until(lambda: counted(root, "provider_unavailable") == len(many) or None, 60, "the sums of failures")
+    wait_until(lambda: counted(root, "generation_timeout") == len(few) or None, 60, "the sums of failures")
     page = visitor.open("/operator/failures?days=1", as_=root)
     groups = {code: page.get_by_role("row").filter(has_text=code) for code in ("generation_timeout", "provider_unavailable")}
 
