@@ -55,7 +55,7 @@ NOT_RUN = {
     "scripts/test ": "it is what runs this test",
     "UV_PYTHON=python3.13 VENV=var/pythons/3.13 scripts/test ": "it is what runs this test",
     "scripts/check$": "run by .ci/run before the tests",
-    "scripts/pythons$": "run by .ci/run after the tests",
+    "scripts/pythons$": "run by .ci/run after the tests, for the newest Python",
     "scripts/soak ": "takes an hour",
     "scripts/bench ": "takes minutes, and would measure the tests beside it",
     "scripts/lock": "asks the package index and changes the lock",
