@@ -16,7 +16,6 @@ from app.api.http.limits import submits
 from app.api.http.ordering import IDEMPOTENCY_KEY, order_key_of
 from app.api.http.requests import ApiBlueprint
 from app.api.schemas import endpoints as schemas
-from app.domain.account import Role
 from app.domain.api_key import Scope
 from app.domain.clock import rfc3339
 from app.domain.delivery import Delivery
@@ -31,8 +30,7 @@ MAX_DELIVERIES = 100
 def owners() -> tuple[str, ...]:
     """Return whose webhooks the caller may look at: its own, and an administrator the operator's."""
     who = caller()
-    is_admin = Scope.ADMIN in who.key.terms.scopes if who.key else who.account is not None and who.account.role is Role.ADMIN
-    return (who.identity, OPERATOR) if is_admin else (who.identity,)
+    return (who.identity, OPERATOR) if who.is_administrator else (who.identity,)
 
 
 @blueprint.post("/webhooks")

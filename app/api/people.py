@@ -13,7 +13,6 @@ from app.api.http.requests import ApiBlueprint
 from app.api.schemas import people as schemas
 from app.api.schemas.fields import checked_user_id
 from app.api.schemas.jobs import ExportFormat
-from app.domain.account import Role
 from app.domain.api_key import Scope
 from app.domain.audit import Action
 from app.domain.errors import NotFound
@@ -72,7 +71,7 @@ def _deleted(user_id: str) -> Progress:
     who = caller()
     if who.account and who.account.id == user_id:
         return services().departures.erase(user_id, kept_session=who.session.id if who.session else None)
-    if who.account and not is_administrator():
+    if who.account and not who.is_administrator:
         raise NotFound(NOBODY)
     who.require_scope(Scope.ADMIN)
     with services().audit.record(who.actor, Action.USER_DATA_DELETE, f"user:{user_id}") as result:
@@ -84,16 +83,9 @@ def _deleted(user_id: str) -> Progress:
 def _readable(user_id: str) -> str:
     """Return the user that the caller may read all of. Raises NotFound, Forbidden, Unauthorized."""
     who = caller()
-    if is_administrator():
+    if who.is_administrator:
         return user_id
     who.require_scope(Scope.READ)
     if who.account and who.account.id != user_id:
         raise NotFound(NOBODY)
     return who.acts_for(user_id)
-
-
-def is_administrator() -> bool:
-    who = caller()
-    if who.key:
-        return Scope.ADMIN in who.key.terms.scopes
-    return who.account is not None and who.account.role is Role.ADMIN

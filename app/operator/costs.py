@@ -44,7 +44,7 @@ def reconcile(services: Services, since: datetime | None, until: datetime | None
         raise click.UsageError("--since must be before --until")
     report = Report()
     reconciliation = services.reconciliation
-    asked = {"since": rfc3339(start), "until": rfc3339(end)}
+    asked = {"since": start, "until": end}
     try:
         with (
             services.audit.record(actor(), Action.COSTS_RECONCILE, "costs", asked),

@@ -14,7 +14,6 @@ from app.api.http.requests import ApiBlueprint
 from app.api.schemas import models as schemas
 from app.domain.api_key import Scope
 from app.domain.audit import Action
-from app.domain.clock import rfc3339
 from app.domain.run import Run, RunKind
 
 blueprint = ApiBlueprint("admin-costs", __name__, url_prefix="/api/admin/costs", description="Jobs beside fal's bill")
@@ -31,7 +30,7 @@ def reconcile(body: dict[str, Any]) -> Run:
     Workers do it, one at a time (409 `already_running`); `GET` of the same address tells how far it is and what differs. May be repeated:
     fal's events come minutes after a job, and corrections later.
     """
-    asked = {name: rfc3339(moment) for name, moment in body.items() if moment}
+    asked = {name: moment for name, moment in body.items() if moment}
     with services().audit.record(caller().actor, Action.COSTS_RECONCILE, "costs", asked) as result:
         run = services().runs.start(RunKind.COSTS, caller().actor.id, **body)
         result["run"] = run.number

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import g, request
 
 from app.api.http import services
-from app.domain.account import Account, Role, Session, Whose
+from app.domain.account import Account, Session, Whose
 from app.domain.api_key import NO_LIMITS, ApiKey, OrderLimits, Scope
 from app.domain.audit import Actor
 from app.domain.errors import FieldError, Forbidden, InvalidRequest, Unauthorized
@@ -113,7 +113,7 @@ class Caller:
         """Raise Forbidden where the caller lacks a scope; Unauthorized where it only has to say who it is."""
         if self.key:
             self.key.terms.require_scope(scope)
-        elif scope is Scope.ADMIN and self.require_account().role is not Role.ADMIN:
+        elif scope is Scope.ADMIN and not self.require_account().is_administrator:
             raise Forbidden("This needs an administrator, or, where a key may call, one with the scope 'admin'")
 
 

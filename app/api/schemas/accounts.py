@@ -12,7 +12,6 @@ from app.api.http.auth import Caller
 from app.api.http.paging import CursorAnswer, limit_field
 from app.api.http.requests import BodySchema
 from app.api.schemas.fields import no_nul
-from app.domain.account import Role
 from app.domain.api_key import USUAL_SCOPES, Scope
 from app.domain.credentials import MAX_EMAIL_CHARS, MAX_PASSWORD_CHARS, MAX_TYPED_CHARS, MIN_PASSWORD_CHARS, normal_email, normal_password
 from app.domain.ledger import EntryType
@@ -99,8 +98,7 @@ def _scopes(who: Caller) -> list[str]:
     """Return the scopes in the order in which they are told everywhere."""
     if who.key:
         return [scope.value for scope in who.key.terms.scopes]
-    is_admin = who.account is not None and who.account.role is Role.ADMIN
-    return [scope.value for scope in (*USUAL_SCOPES, *([Scope.ADMIN] if is_admin else []))]
+    return [scope.value for scope in (*USUAL_SCOPES, *([Scope.ADMIN] if who.is_administrator else []))]
 
 
 class CallerAnswer(Answer):
