@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from app.bootstrap import Services
-from app.domain.account import Account, Role, UserFilter, UserSort
+from app.domain.account import Role, UserFilter, UserSort
 from app.domain.audit import Action
 from app.domain.clock import rfc3339
 from app.domain.credentials import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, normal_email, normal_password
-from app.domain.errors import NotFound
 from app.domain.pricing import usd
 from app.operator.running import actor, console, with_services
 
@@ -100,7 +99,7 @@ def create_user(services: Services, email: str, role: str, *, password_stdin: bo
 @with_services
 def top_up(services: Services, name: str, tokens: int, key: str, notes: str | None) -> None:
     """Add tokens to a user's balance. EMAIL may also be a user id."""
-    account = _account_of(services, name)
+    account = services.directory.account(name)
     _, replayed = services.grants.topup(actor(), account.id, tokens, key=key, notes=notes)
     balance = services.billing.balance(account.id).tokens
     click.echo(f"{name} has {balance} tokens" + ("; this key had been used before, nothing was added" if replayed else ""))
@@ -112,7 +111,7 @@ def top_up(services: Services, name: str, tokens: int, key: str, notes: str | No
 @with_services
 def set_role(services: Services, email: str, role: str) -> None:
     """Make a user an administrator, or a plain user again. EMAIL may also be a user id."""
-    services.grants.change_user(actor(), _account_of(services, email), role=Role(role), even_last=True)
+    services.grants.change_user(actor(), services.directory.account(email), role=Role(role), even_last=True)
     click.echo(f"{email} is now: {role}")
 
 
@@ -121,7 +120,7 @@ def set_role(services: Services, email: str, role: str) -> None:
 @with_services
 def disable_user(services: Services, email: str) -> None:
     """Shut a user out: no log-in, and its sessions are 401 at once. EMAIL may also be a user id."""
-    services.grants.change_user(actor(), _account_of(services, email), disabled=True, even_last=True)
+    services.grants.change_user(actor(), services.directory.account(email), disabled=True, even_last=True)
     click.echo(f"{email} is disabled")
 
 
@@ -130,7 +129,7 @@ def disable_user(services: Services, email: str) -> None:
 @with_services
 def enable_user(services: Services, email: str) -> None:
     """Let a disabled user in again, sessions that have not expired too. EMAIL may also be a user id."""
-    services.grants.change_user(actor(), _account_of(services, email), disabled=False)
+    services.grants.change_user(actor(), services.directory.account(email), disabled=False)
     click.echo(f"{email} is enabled")
 
 
@@ -154,10 +153,3 @@ def _id_of(services: Services, user: str) -> str:
     """Return the user's id; a script may call its users by addresses as well."""
     account = services.directory.account_of(user)
     return account.id if account else user
-
-
-def _account_of(services: Services, name: str) -> Account:
-    """Return the account of an id, or of an address. Raises NotFound."""
-    if account := services.directory.account_of(name):
-        return account
-    raise NotFound("No such user")

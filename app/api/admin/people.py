@@ -20,7 +20,7 @@ from app.api.tokens import topup_key_of
 from app.domain.account import UserFilter, UserPlace, UserSort
 from app.domain.api_key import ApiKey, KeyTerms, OrderLimits, Scope
 from app.domain.budget import limit_of
-from app.domain.errors import FieldError, InvalidRequest, NotFound
+from app.domain.errors import FieldError, InvalidRequest
 from app.services.operator.directory import KeyEntry, Member
 from app.services.operator.grants import KEPT, KeptType
 
@@ -97,9 +97,7 @@ def change_user(body: dict[str, Any], user_id: str) -> Member:
 
     The last administrator who can sign in stays one: 409 `last_administrator`.
     """
-    account = services().directory.account_of(user_id)
-    if account is None:
-        raise NotFound("No such user")
+    account = services().directory.account(user_id)
     services().grants.change_user(caller().actor, account, **body)
     return services().directory.user(account.id)
 
@@ -112,9 +110,7 @@ def change_user(body: dict[str, Any], user_id: str) -> Member:
 @users.errors(400, 401, 403, 404)
 def top_up(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Add tokens to a user's balance, by its id or its address (administrators). The same key again adds nothing."""
-    account = services().directory.account_of(user_id)
-    if account is None:
-        raise NotFound("No such user")
+    account = services().directory.account(user_id)
     key = topup_key_of(body)
     entry, replayed = services().grants.topup(caller().actor, account.id, body["amount"], key=key, notes=body["notes"])
     balance = services().billing.balance(account.id).tokens

@@ -28,6 +28,7 @@ MAX_UNREGISTERED = 20
 #: Accounts whose addresses are compared with a search where all users are sorted by what they spend.
 MAX_MATCHING = 1000
 NO_BALANCE = Balance(0, 0)
+NOBODY = "No such user"
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,17 @@ class Directory:
         account = self.account_of(name)
         user_id = account.id if account else name
         if account is None and not self._usage_days.has(user_id):
-            raise NotFound("No such user")
+            raise NotFound(NOBODY)
         return self._members([user_id], [account] if account else [])[0]
 
+    def account(self, name: str) -> Account:
+        """Return the account of an id, or else of an address. Raises NotFound."""
+        if account := self.account_of(name):
+            return account
+        raise NotFound(NOBODY)
+
     def account_of(self, name: str) -> Account | None:
-        """Return the account of an id, or else of an address."""
+        """Return the same; None where there is none: scripts name users without an account."""
         if account := self._accounts.get(name):
             return account
         found = self._accounts.by_address(name) if "@" in name else None
