@@ -22,11 +22,17 @@ export function Grid({ listing, query, selected, onSelect, onFavorite, onOpen, g
   const ref = useRef(null);
   const [layout, setLayout] = useState({ columns: 1, tile: SMALLEST.wide, first: 0, last: 0 });
   const [at, setAt] = useState(0);
+  // Keys may come faster than the page is drawn: a step goes, and takes the focus, from where the last one led, not from what is shown yet.
+  const latest = useRef(0);
+  const settle = (index) => {
+    latest.current = index;
+    setAt(index);
+  };
   const wantsFocus = useRef(false);
   const length = listing.length;
   useSeenRows(ref, listing, setLayout);
   const focus = () => {
-    const link = wantsFocus.current && ref.current?.querySelector(`[data-index="${at}"] a`);
+    const link = wantsFocus.current && ref.current?.querySelector(`[data-index="${latest.current}"] a`);
     if (!link) return; // Its row is not drawn yet.
     link.focus({ preventScroll: true });
     wantsFocus.current = false;
@@ -36,14 +42,14 @@ export function Grid({ listing, query, selected, onSelect, onFavorite, onOpen, g
   const goTo = (index) => {
     const wanted = Math.min(Math.max(index, 0), length - 1);
     wantsFocus.current = true;
-    setAt(wanted);
-    if (wanted === at) focus();
+    settle(wanted);
+    focus();
     reveal(ref.current, Math.floor(wanted / columns) * (tile + GAP), tile);
   };
   useEffect(() => void (goal && goTo(goal.index)), [goal]);
-  useStepKeys((step) => goTo(document.activeElement?.closest?.("[data-index]") ? at + step(columns) : at));
+  useStepKeys((step) => goTo(document.activeElement?.closest?.("[data-index]") ? latest.current + step(columns) : latest.current));
   const pressed = (event) => {
-    const picture = listing.at(at);
+    const picture = listing.at(latest.current);
     if (event.ctrlKey || event.metaKey || event.altKey || !picture) return;
     if (event.key === "Home" || event.key === "End") goTo(event.key === "Home" ? 0 : length - 1);
     else if (event.key === "x") onSelect(picture, event.shiftKey);
@@ -56,7 +62,7 @@ export function Grid({ listing, query, selected, onSelect, onFavorite, onOpen, g
   const height = Math.ceil(length / columns) * (tile + GAP);
   return html`<ul class="grid" ref=${ref} style=${{ height: `${height}px` }} aria-label="Pictures" onKeyDown=${pressed}>
     ${shown.map((index) => html`<${Tile} key=${listing.at(index)?.imageId || `gap-${index}`} ...${{ index, query, onSelect, onFavorite, onOpen }} picture=${listing.at(index)} isActive=${index === at} total=${listing.hasMore ? -1 : length}
-      isSelected=${selected.has(listing.at(index)?.imageId)} anySelected=${selected.size > 0} onActive=${() => setAt(index)}
+      isSelected=${selected.has(listing.at(index)?.imageId)} anySelected=${selected.size > 0} onActive=${() => settle(index)}
       place=${{ width: `${tile}px`, height: `${tile}px`, transform: `translate(${(index % columns) * (tile + GAP)}px, ${Math.floor(index / columns) * (tile + GAP)}px)` }} />`)}
   </ul>`;
 }
