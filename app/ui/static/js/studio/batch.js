@@ -12,6 +12,7 @@ import { change, go, usePlace } from "../router.js";
 import { saveFile } from "../saving.js";
 import { Again } from "./again.js";
 import { Money, Progress, totalOf } from "./batches.js";
+import { lookAgain } from "./looking.js";
 import { OrderDialog } from "./order_dialog.js";
 import { OrderTable, useOrders } from "./orders.js";
 import { Status, isOver } from "./status.js";
@@ -106,22 +107,12 @@ function useBatch(id) {
   const [state, setState] = useState({});
   const [round, setRound] = useState(0);
   useEffect(() => {
-    let timer = 0;
-    const stopped = new AbortController();
-    const read = async () => {
-      try {
-        const batch = await get(`/api/batches/${encodeURIComponent(id)}`, {}, { signal: stopped.signal });
-        setState({ batch });
-        if (!isOver(batch)) timer = setTimeout(read, LOOK_AGAIN_MS);
-      } catch (error) {
-        if (error.name !== "AbortError") setState((now) => ({ ...now, error }));
-      }
+    const read = async (signal) => {
+      const batch = await get(`/api/batches/${encodeURIComponent(id)}`, {}, { signal });
+      setState({ batch });
+      return !isOver(batch);
     };
-    read();
-    return () => {
-      stopped.abort();
-      clearTimeout(timer);
-    };
+    return lookAgain(read, (error) => setState((now) => ({ ...now, error })), LOOK_AGAIN_MS);
   }, [id, round]);
   return { ...state, again: () => setRound((now) => now + 1) };
 }

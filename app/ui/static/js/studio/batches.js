@@ -9,6 +9,7 @@ import { Pager } from "../parts/pager.js";
 import { Time } from "../parts/time.js";
 import { tell } from "../parts/toast.js";
 import { session } from "../session.js";
+import { lookAgain } from "./looking.js";
 import { Status, isOver } from "./status.js";
 
 const AT_ONCE = 20;
@@ -60,22 +61,12 @@ function useBatches() {
   const [round, setRound] = useState(0);
   const query = { userId: session.get().userId, limit: AT_ONCE };
   useEffect(() => {
-    let timer = 0;
-    const stopped = new AbortController();
-    const read = async () => {
-      try {
-        const page = await get("/api/batches", query, { signal: stopped.signal });
-        setState((now) => merged(now, page));
-        if (page.batches.some((batch) => !isOver(batch))) timer = setTimeout(read, LOOK_AGAIN_MS);
-      } catch (error) {
-        if (error.name !== "AbortError") setState((now) => ({ ...now, error }));
-      }
+    const read = async (signal) => {
+      const page = await get("/api/batches", query, { signal });
+      setState((now) => merged(now, page));
+      return page.batches.some((batch) => !isOver(batch));
     };
-    read();
-    return () => {
-      stopped.abort();
-      clearTimeout(timer);
-    };
+    return lookAgain(read, (error) => setState((now) => ({ ...now, error })), LOOK_AGAIN_MS);
   }, [round]);
   const more = async () => {
     setState((now) => ({ ...now, busy: true }));

@@ -8,6 +8,7 @@ import { tell, toast } from "../parts/toast.js";
 import { Again } from "./again.js";
 import { Facts, costText, orderRows, settingRows } from "./details.js";
 import { useSettings } from "./draft.js";
+import { lookAgain } from "./looking.js";
 import { Delete } from "./selection.js";
 import { Status, isOver, promptOf } from "./status.js";
 
@@ -19,22 +20,12 @@ export function OrderDialog({ jobId, onClose, onDeleted }) {
   const [error, setError] = useState(null);
   const [asking, setAsking] = useState(null);
   useEffect(() => {
-    const stopped = new AbortController();
-    let timer = 0;
-    const read = async () => {
-      try {
-        const found = await get(`/api/jobs/${encodeURIComponent(jobId)}`, {}, { signal: stopped.signal, keep: true });
-        setJob(found);
-        if (!isOver(found)) timer = setTimeout(read, LOOK_AGAIN_MS);
-      } catch (failure) {
-        if (failure.name !== "AbortError") setError(failure);
-      }
+    const read = async (signal) => {
+      const found = await get(`/api/jobs/${encodeURIComponent(jobId)}`, {}, { signal, keep: true });
+      setJob(found);
+      return !isOver(found);
     };
-    read();
-    return () => {
-      stopped.abort();
-      clearTimeout(timer);
-    };
+    return lookAgain(read, setError, LOOK_AGAIN_MS);
   }, [jobId]);
   const cancel = () => post(`/api/jobs/${jobId}/cancel`).then((found) => { setJob(found); toast(isOver(found) ? "Canceled. Nothing is charged." : "Asked to stop; the provider decides whether it still delivers."); }, tell);
   return html`<${Dialog} title="Order" wide onClose=${onClose}>

@@ -10,6 +10,7 @@ import { Time } from "../parts/time.js";
 import { change } from "../router.js";
 import { session } from "../session.js";
 import { asQuery } from "./filters.js";
+import { lookAgain } from "./looking.js";
 import { NothingFound, NothingYet } from "./nothing.js";
 import { Lightbox } from "./lightbox.js";
 import { OrderDialog } from "./order_dialog.js";
@@ -26,23 +27,15 @@ export function useOrders(query) {
   const [round, setRound] = useState(0);
   const address = JSON.stringify(query);
   useEffect(() => {
-    const stopped = new AbortController();
-    let timer = 0;
-    const read = async (asked = query) => {
-      try {
-        const page = await get("/api/jobs", asked, { signal: stopped.signal });
-        setFound((before) => ({ ...before, ...page }));
-        setError(null);
-        if (page.jobs.some((job) => !isOver(job))) timer = setTimeout(read, LOOK_AGAIN_MS, { ...query, count: undefined }); // How many there are is counted once.
-      } catch (failure) {
-        if (failure.name !== "AbortError") setError(failure);
-      }
+    let asked = query;
+    const read = async (signal) => {
+      const page = await get("/api/jobs", asked, { signal });
+      setFound((before) => ({ ...before, ...page }));
+      setError(null);
+      asked = { ...query, count: undefined }; // How many there are is counted once.
+      return page.jobs.some((job) => !isOver(job));
     };
-    read();
-    return () => {
-      stopped.abort();
-      clearTimeout(timer);
-    };
+    return lookAgain(read, setError, LOOK_AGAIN_MS);
   }, [address, round]);
   return { found, error, again: () => setRound((now) => now + 1), change: (call) => setFound((now) => now && { ...now, jobs: call(now.jobs) }) };
 }
