@@ -107,16 +107,44 @@ def document_of(endpoint: str) -> Schema | None:
     return openapi(endpoint, _INPUTS.get(endpoint, _USUAL), list(spec.required), output="image" if is_swap else "images", category=category)
 
 
+#: What the schemas of every endpoint name.
+_SHARED_SCHEMAS: dict[str, Any] = {
+    "QueueStatus": {"type": "object", "required": ["status", "request_id"], "properties": {"status": {"type": "string"}}},
+    "Image": {"title": "Image", "type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]},
+    "ImageSize": {
+        "title": "ImageSize",
+        "type": "object",
+        "properties": {
+            "height": {"type": "integer", "default": 512, "exclusiveMinimum": True, "minimum": 0, "maximum": 14142},
+            "width": {"type": "integer", "default": 512, "exclusiveMinimum": True, "minimum": 0, "maximum": 14142},
+        },
+    },
+    "LoraWeight": {
+        "title": "LoraWeight",
+        "type": "object",
+        "properties": {
+            "path": {"type": "string", "description": "URL or the path to the LoRA weights."},
+            "scale": {"type": "number", "minimum": 0, "maximum": 4, "default": 1},
+        },
+        "required": ["path"],
+    },
+}
+
+
 def openapi(
     endpoint: str, properties: dict[str, Any], required: list[str], *, output: str = "images", category: str = "text-to-image"
 ) -> dict[str, Any]:
     """Return an endpoint's document in the shape that fal generates."""
     picture = {"$ref": "#/components/schemas/Image"}
     result = {"images": {"type": "array", "items": picture}, "image": picture, "video": {"type": "object"}}[output]
-
-    def json_of(name: str) -> dict[str, Any]:
-        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-
+    model_input = {
+        "title": "ModelInput",
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "x-fal-order-properties": list(properties),
+    }
+    model_output = {"title": "ModelOutput", "type": "object", "properties": {output: result}, "required": [output]}
     return {
         "openapi": "3.0.4",
         "info": {
@@ -132,47 +160,27 @@ def openapi(
         },
         "components": {
             "securitySchemes": {"apiKeyAuth": {"type": "apiKey", "in": "header", "name": "Authorization"}},
-            "schemas": {
-                "QueueStatus": {"type": "object", "required": ["status", "request_id"], "properties": {"status": {"type": "string"}}},
-                "ModelInput": {
-                    "title": "ModelInput",
-                    "type": "object",
-                    "properties": properties,
-                    "required": required,
-                    "x-fal-order-properties": list(properties),
-                },
-                "ModelOutput": {"title": "ModelOutput", "type": "object", "properties": {output: result}, "required": [output]},
-                "Image": {"title": "Image", "type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]},
-                "ImageSize": {
-                    "title": "ImageSize",
-                    "type": "object",
-                    "properties": {
-                        "height": {"type": "integer", "default": 512, "exclusiveMinimum": True, "minimum": 0, "maximum": 14142},
-                        "width": {"type": "integer", "default": 512, "exclusiveMinimum": True, "minimum": 0, "maximum": 14142},
-                    },
-                },
-                "LoraWeight": {
-                    "title": "LoraWeight",
-                    "type": "object",
-                    "properties": {
-                        "path": {"type": "string", "description": "URL or the path to the LoRA weights."},
-                        "scale": {"type": "number", "minimum": 0, "maximum": 4, "default": 1},
-                    },
-                    "required": ["path"],
-                },
-            },
+            "schemas": {**_SHARED_SCHEMAS, "ModelInput": model_input, "ModelOutput": model_output},
         },
-        "paths": {
-            f"/{endpoint}/requests/{{request_id}}/status": {"get": {"responses": {"200": {"content": json_of("QueueStatus")}}}},
-            f"/{endpoint}/requests/{{request_id}}/cancel": {"put": {"responses": {"200": {"description": "Canceled."}}}},
-            f"/{endpoint}": {
-                "post": {
-                    "requestBody": {"required": True, "content": json_of("ModelInput")},
-                    "responses": {"200": {"content": json_of("QueueStatus")}},
-                }
-            },
-            f"/{endpoint}/requests/{{request_id}}": {"get": {"responses": {"200": {"content": json_of("ModelOutput")}}}},
-        },
+        "paths": _paths(endpoint),
         "servers": [{"url": "https://queue.fal.run"}],
         "security": [{"apiKeyAuth": []}],
+    }
+
+
+def _paths(endpoint: str) -> dict[str, Any]:
+    def json_of(name: str) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+
+    request = f"/{endpoint}/requests/{{request_id}}"
+    return {
+        f"{request}/status": {"get": {"responses": {"200": {"content": json_of("QueueStatus")}}}},
+        f"{request}/cancel": {"put": {"responses": {"200": {"description": "Canceled."}}}},
+        f"/{endpoint}": {
+            "post": {
+                "requestBody": {"required": True, "content": json_of("ModelInput")},
+                "responses": {"200": {"content": json_of("QueueStatus")}},
+            }
+        },
+        request: {"get": {"responses": {"200": {"content": json_of("ModelOutput")}}}},
     }

@@ -52,6 +52,16 @@ def faults_by_turns(page: Page, axe: str, place: int, width: int) -> list[str]:
     return faults(page, axe) if (place + (width < 1000)) % 2 else too_wide(page)
 
 
+def looked_at(visitor: Any, start: str, screens: dict[str, str], axe: str, width: int) -> dict[str, list[str]]:
+    """Open each address below `start`, wait for what shows that its screen is there, and return what is wrong with it."""
+    found = {}
+    for place, (path, there) in enumerate(screens.items()):
+        page = visitor.open(start + path)
+        expect(page.locator(there).first).to_be_visible()
+        found[path] = faults_by_turns(page, axe, place, width)
+    return found
+
+
 def running(page: Page) -> None:
     page.get_by_label("Prompt", exact=True).fill(f"{a_prompt()} [emulator: seconds=60]")
     page.locator(".order button[type=submit]").click()
@@ -122,11 +132,7 @@ def test_every_other_screen_is_fit_for_everybody(visit: Any, service: Service, a
         "spend": ".day-bars",
     }
 
-    found = {}
-    for place, (path, there) in enumerate(screens.items()):
-        page = visitor.open(f"/studio/{path}")
-        expect(page.locator(there).first).to_be_visible()
-        found[path] = faults_by_turns(page, axe, place, width)
+    found = looked_at(visitor, "/studio/", screens, axe, width)
 
     assert not any(found.values()), found
 
@@ -188,10 +194,6 @@ def test_every_screen_of_the_operator_is_fit_for_everybody(
         "/audit": "tbody tr",
     }
 
-    found = {}
-    for place, (path, there) in enumerate(screens.items()):
-        page = visitor.open(f"/operator{path}")
-        expect(page.locator(there).first).to_be_visible()
-        found[path] = faults_by_turns(page, axe, place, width)
+    found = looked_at(visitor, "/operator", screens, axe, width)
 
     assert not any(found.values()), found
