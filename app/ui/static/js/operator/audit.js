@@ -3,6 +3,7 @@
 import { html } from "../../vendor/htm-preact.js";
 import { Empty, Failure } from "../parts/empty.js";
 import { Pager } from "../parts/pager.js";
+import { SearchBox } from "../parts/search_box.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { change, usePlace } from "../router.js";
@@ -10,7 +11,6 @@ import { usePages } from "./asking.js";
 import { Export } from "./export.js";
 import { useNames } from "./names.js";
 import { Heading, Skeleton } from "./pieces.js";
-import { SearchBox } from "./search.js";
 
 const ACTIONS = {
   "user.create": "Account opened", "user.change": "User changed", "tokens.topup": "Tokens added", "budget.set": "Budget set", "budget.remove": "Budget removed",

@@ -9,11 +9,11 @@ import { Time } from "../parts/time.js";
 import { addressOf } from "../api.js";
 import { change, usePlace } from "../router.js";
 import { useAnswer } from "./asking.js";
+import { Choice } from "./choice.js";
 import { Export } from "./export.js";
 import { Period, periodIn } from "./period.js";
 import { Heading, Skeleton } from "./pieces.js";
 import { RetryMany } from "./retry_many.js";
-import { Choice } from "./search.js";
 
 const GROUPINGS = { "code,model": "Code and model", code: "Code", "code,model,message": "And message" };
 const USUAL = "code,model";

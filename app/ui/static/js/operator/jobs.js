@@ -5,14 +5,15 @@ import { Empty, Failure } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { counted, countText, usdText } from "../parts/money.js";
 import { Pager } from "../parts/pager.js";
+import { SearchBox } from "../parts/search_box.js";
 import { Table } from "../parts/table.js";
 import { secondsText, Time } from "../parts/time.js";
 import { change, go, usePlace } from "../router.js";
 import { usePages } from "./asking.js";
+import { Choice } from "./choice.js";
 import { Export } from "./export.js";
 import { Who } from "./names.js";
 import { Heading, Skeleton } from "./pieces.js";
-import { Choice, SearchBox } from "./search.js";
 import { promptOf, Status } from "../studio/status.js";
 import { Trouble } from "./trouble.js";
 

@@ -7,14 +7,15 @@ import { Empty, Failure } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { countText, usdText } from "../parts/money.js";
 import { Pager } from "../parts/pager.js";
+import { SearchBox } from "../parts/search_box.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { change, go, usePlace } from "../router.js";
 import { usePages } from "./asking.js";
 import { BudgetBar } from "./budget.js";
+import { Choice } from "./choice.js";
 import { KeyForm } from "./key_form.js";
 import { Heading, Skeleton } from "./pieces.js";
-import { Choice, SearchBox } from "./search.js";
 import { Secret } from "./secret.js";
 
 const WHICH = [["live", "In use"], ["ended", "Revoked or expired"], ["all", "All"]];

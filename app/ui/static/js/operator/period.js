@@ -2,7 +2,7 @@
 
 import { html } from "../../vendor/htm-preact.js";
 import { change } from "../router.js";
-import { Choice } from "./search.js";
+import { Choice } from "./choice.js";
 
 const DAY_MS = 86_400_000;
 const USUAL = "7";

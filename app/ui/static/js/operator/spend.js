@@ -7,13 +7,13 @@ import { counted, countText, usdText } from "../parts/money.js";
 import { Table } from "../parts/table.js";
 import { change, usePlace } from "../router.js";
 import { useAnswer } from "./asking.js";
+import { Choice } from "./choice.js";
 import { Drift } from "./drift.js";
 import { Export } from "./export.js";
 import { Forecast } from "./forecast.js";
 import { useNames, Who } from "./names.js";
 import { Period, periodIn } from "./period.js";
 import { Heading, Panel, Skeleton, Tile } from "./pieces.js";
-import { Choice } from "./search.js";
 import { Stacks } from "./stacks.js";
 
 const BY = { model: "Model", user: "User", key: "API key", project: "Project", day: "Day" };

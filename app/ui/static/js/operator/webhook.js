@@ -11,9 +11,9 @@ import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { change, go, usePlace } from "../router.js";
 import { useAnswer, usePages } from "./asking.js";
+import { Choice } from "./choice.js";
 import { useDoing } from "./doing.js";
 import { Facts, Heading, Panel, Skeleton } from "./pieces.js";
-import { Choice } from "./search.js";
 import { EndpointStatus, Owner } from "./webhooks.js";
 
 const STATUSES = [["", "All"], ["failed", "Given up"], ["pending", "Waiting"], ["delivered", "Delivered"], ["dropped", "Dropped"]];

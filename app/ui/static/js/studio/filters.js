@@ -1,11 +1,11 @@
 /** What a list of pictures or orders is narrowed by. All of it is in the address: it works on reload, and can be passed on. */
 
-import { html, useEffect, useRef, useState } from "../../vendor/htm-preact.js";
+import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import { get } from "../api.js";
 import { Icon } from "../parts/icon.js";
+import { SearchBox } from "../parts/search_box.js";
 import { change } from "../router.js";
 
-const TYPED_MS = 300;
 const STATUSES = { completed: "Completed", processing: "In progress", pending: "Waiting", failed: "Failed", canceled: "Canceled" };
 /** Fields in the address, with what a chip says of each. */
 const CHIPS = {
@@ -53,7 +53,7 @@ export function Filters({ filters, withStatus, children }) {
   const told = Object.entries(CHIPS).filter(([name]) => filters[name]);
   return html`<search class="filters stack tight">
     <div class="row">
-      <${SearchBox} value=${filters.q || ""} />
+      <${SearchBox} label="Search in prompts" value=${filters.q || ""} />
       <button class=${`square${filters.favorite ? " is-on" : ""}`} aria-pressed=${String(Boolean(filters.favorite))} aria-label="Only favorites" title="Only favorites"
         onClick=${() => change({ favorite: filters.favorite ? "" : "1" })}><${Icon} name="star" filled=${Boolean(filters.favorite)} /></button>
       <button aria-expanded=${String(open)} onClick=${() => setOpen(!open)}><${Icon} name="sliders" />Filters${told.length > 0 && html`<span class="tag accent">${told.length}</span>`}</button>
@@ -69,29 +69,6 @@ export function Filters({ filters, withStatus, children }) {
 
 export function clear() {
   change(Object.fromEntries(NAMES.map((name) => [name, ""])));
-}
-
-function SearchBox({ value }) {
-  const [typed, setTyped] = useState(value);
-  const timer = useRef(0);
-  const sent = useRef(value);
-  useEffect(() => {
-    if (value !== sent.current) setTyped(value); // By the browser's back button, or a chip.
-    sent.current = value;
-  }, [value]);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  const search = (text) => {
-    clearTimeout(timer.current);
-    sent.current = text.trim();
-    change({ q: sent.current });
-  };
-  const input = (event) => {
-    setTyped(event.target.value);
-    clearTimeout(timer.current);
-    timer.current = setTimeout(search, TYPED_MS, event.target.value);
-  };
-  return html`<label class="search"><span class="unseen">Search in prompts</span><${Icon} name="search" />
-    <input type="search" id="search" placeholder="Search in prompts" maxlength="500" value=${typed} onInput=${input} onKeyDown=${(event) => event.key === "Enter" && search(typed)} /></label>`;
 }
 
 function Fields({ filters, withStatus }) {

@@ -4,11 +4,12 @@ import { html, useEffect, useMemo, useState } from "../../vendor/htm-preact.js";
 import { get } from "../api.js";
 import { Failure } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
+import { isFree } from "../parts/keys.js";
 import { change, go, usePlace } from "../router.js";
 import { session } from "../session.js";
 import { note } from "./details.js";
 import { Filters, asQuery, filtersIn } from "./filters.js";
-import { Grid, isTyping } from "./grid.js";
+import { Grid } from "./grid.js";
 import { Lightbox } from "./lightbox.js";
 import { Listing } from "./listing.js";
 import { NothingFound, NothingYet } from "./nothing.js";
@@ -101,11 +102,9 @@ function between(listing, lastKey, picture) {
 function useGalleryKeys() {
   useEffect(() => {
     const pressed = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
-      if (event.key === "/") document.getElementById("search")?.focus();
-      else if (event.key === "g") go("/studio");
-      else return;
+      if (event.key !== "g" || !isFree(event)) return;
       event.preventDefault();
+      go("/studio");
     };
     document.addEventListener("keydown", pressed);
     return () => document.removeEventListener("keydown", pressed);

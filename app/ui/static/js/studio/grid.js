@@ -2,6 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../../vendor/htm-preact.js";
 import { Icon } from "../parts/icon.js";
+import { isFree } from "../parts/keys.js";
 import { Picture, altOf } from "../parts/picture.js";
 import { addressOf } from "../api.js";
 
@@ -127,7 +128,7 @@ function useStepKeys(step) {
   call.current = step;
   useEffect(() => {
     const pressed = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+      if (!isFree(event)) return;
       const inGrid = event.target.closest?.(".grid");
       if (!STEPS[event.key] || (event.key.startsWith("Arrow") && !inGrid)) return;
       event.preventDefault();
@@ -136,10 +137,6 @@ function useStepKeys(step) {
     document.addEventListener("keydown", pressed);
     return () => document.removeEventListener("keydown", pressed);
   }, []);
-}
-
-export function isTyping(element) {
-  return element.matches?.("textarea, select, [contenteditable], input:not([type='checkbox'], [type='radio'], [type='range'])");
 }
 
 function reveal(grid, top, tile) {

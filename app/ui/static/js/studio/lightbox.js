@@ -4,10 +4,10 @@ import { html, useEffect, useState } from "../../vendor/htm-preact.js";
 import { get } from "../api.js";
 import { Dialog } from "../parts/dialog.js";
 import { Icon } from "../parts/icon.js";
+import { isTyping } from "../parts/keys.js";
 import { Picture } from "../parts/picture.js";
 import { Facts, Origin, Tags, copied, costText, note, orderRows, settingRows } from "./details.js";
 import { useReference, useSettings, useValue } from "./draft.js";
-import { isTyping } from "./grid.js";
 import { Delete } from "./selection.js";
 
 /**
