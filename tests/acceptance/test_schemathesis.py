@@ -12,6 +12,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
+from schemathesis.core.control import SkipTest
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -53,6 +54,8 @@ def tried(service: Service, headers: dict[str, str], methods: list[str], mode: G
     document = schemathesis.openapi.from_url(f"{service.stack.base_url}/openapi.json").include(method=methods)
     # The credential is the same for all: one that is made up would stand beside it.
     document.config.generation.update(with_security_parameters=False)
+    # Told that nothing else is wanted, it says at the first try where there is no wrong data, and does not try hundreds of times.
+    document.config.generation.update(modes=[mode])
     document.config.generation.update(allow_x00=False)  # Refused everywhere; that no schema says so is no discrepancy.
     asked, wrong = 0, []
     for found in document.get_all_operations():
@@ -67,7 +70,7 @@ def tried(service: Service, headers: dict[str, str], methods: list[str], mode: G
         asked += 1
         try:
             check()
-        except Unsatisfiable:
+        except (Unsatisfiable, SkipTest):
             asked -= 1  # There is no such data: an operation without parameters cannot be asked wrongly.
         except (Exception, BaseExceptionGroup) as failure:  # noqa: BLE001 - Schemathesis' failures have no base of their own
             wrong.append(f"{operation.label}: {failure}")
