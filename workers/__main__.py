@@ -6,6 +6,11 @@ children inherit the warm modules by fork and build their own clients.
 
 from __future__ import annotations
 
+import gc
+
+# As in app/__main__.py.
+gc.disable()
+
 import contextlib
 import logging
 import os
@@ -35,6 +40,9 @@ from registry.loader import RegistryError
 from workers import alive, tasks
 from workers.worker import PersistentWorker
 
+gc.freeze()
+gc.enable()
+
 log = logging.getLogger("workers")
 
 COURIER_QUEUES = (WEBHOOK_QUEUE,)
@@ -60,6 +68,8 @@ def main() -> int:
     except (BadSettings, RegistryError) as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - for the operator, before logging is set up
         return 2
+    if settings.storage_url.startswith("s3:"):
+        import app.clients.bucket  # noqa: F401, PLC0415 - here once, and not in each child
     configure_logging(settings, process="worker")
     if not settings.secrets_key:
         log.warning("no webhook can be signed here: set SECRETS_KEY, or JWT_SECRET, as in the web process")

@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-from app.clients.bucket import S3Storage
 from app.config import Settings
 from app.domain.errors import Misconfigured, NotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from app.clients.bucket import S3Storage
 
 #: What file systems let a name have, and a key S3's limit.
 MAX_NAME_BYTES, MAX_KEY_CHARS = 255, 1024
@@ -68,6 +70,8 @@ def open_storage(settings: Settings) -> LocalStorage | S3Storage:
             reachable=bool(settings.public_asset_url or settings.public_url),
         )
     if parts.scheme == "s3" and parts.netloc:
+        from app.clients.bucket import S3Storage  # noqa: PLC0415 - whoever has a folder needs no boto3
+
         return S3Storage(
             parts.netloc,
             parts.path.strip("/"),

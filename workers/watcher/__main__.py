@@ -5,6 +5,11 @@ A lease in Redis keeps a second watcher idle; should two ever run, every effect 
 
 from __future__ import annotations
 
+import gc
+
+# As in app/__main__.py.
+gc.disable()
+
 import asyncio
 import contextlib
 import logging
@@ -32,6 +37,9 @@ from registry.loader import RegistryError
 from workers import alive
 from workers.watcher.polling import FLOOR_S, TROUBLE_PAUSE_S, WEBHOOK_FLOOR_S, Poller
 from workers.watcher.tracking import Tracker
+
+gc.freeze()
+gc.enable()
 
 log = logging.getLogger("watcher")
 

@@ -44,7 +44,14 @@ class DownloadLink(Link):
         return links.download_url(key)
 
 
-class Answer(ma.Schema):
+class SharedSchema(ma.Schema):
+    """A schema that nobody changes, so its copy is itself: the API's document copies those of each route at each of its decorators."""
+
+    def __deepcopy__(self, memo: Any) -> SharedSchema:
+        return self
+
+
+class Answer(SharedSchema):
     """A field shows the attribute of its name, of its `attribute` (with dots), or what `shows` has said; of a dict, the entry.
 
     What is missing in a dict, or `ma.missing`, is left out. marshmallow's own dump asks anew for each value what is worked out here once

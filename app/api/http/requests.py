@@ -18,6 +18,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 
 from app.api.http.access import with_security
+from app.api.http.answers import SharedSchema
 from app.api.http.bodies import UnsupportedMediaType, json_body, parse_json, read_body
 from app.api.http.deferred import Deferred
 from app.api.http.errors import ErrorAnswer
@@ -167,7 +168,7 @@ def _optional_json(schema: ma.Schema) -> Any:
 MAX_ITEMS = 1000
 
 
-class BodySchema(ma.Schema):
+class BodySchema(SharedSchema):
     """A request body or query: unknown names are refused, and the refusal lists the known ones."""
 
     class Meta:  # noqa: D106 - marshmallow's place for options
