@@ -30,7 +30,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import check_addresses, check_receipts, read_models
-from app.clients.queue import QUEUES, WEBHOOK_QUEUE, WORKER_TTL_S
+from app.clients.queue import SHIFT_QUEUE, WEBHOOK_QUEUE, WORKER_TTL_S
 from app.clients.redis import connect_worker
 from app.config import BadSettings, Settings, load_settings
 from app.domain.errors import StoreRefused, StoreUnavailable
@@ -45,7 +45,7 @@ gc.enable()
 
 log = logging.getLogger("workers")
 
-COURIER_QUEUES = (WEBHOOK_QUEUE,)
+PAINTER_QUEUES, COURIER_QUEUES = (SHIFT_QUEUE,), (WEBHOOK_QUEUE,)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RECYCLE_AFTER_TASKS = 1000
 RESTART_PAUSE_S = 1.0
@@ -123,7 +123,7 @@ class Parent:
     def _missing(self) -> Sequence[str] | None:
         """Return what a worker that is missing takes; None while all are there."""
         counts = Counter(child.queues for child in self._children.values())
-        wanted = {QUEUES: self._settings.workers, COURIER_QUEUES: 1}
+        wanted = {PAINTER_QUEUES: self._settings.workers, COURIER_QUEUES: 1}
         return next((queues for queues, count in wanted.items() if counts[queues] < count), None)
 
     def _fork(self, queues: Sequence[str]) -> None:
@@ -171,7 +171,7 @@ class Parent:
             os.kill(pid, signal.SIGTERM)
 
 
-def work(settings: Settings, *, parent: int, queues: Sequence[str] = QUEUES) -> int:
+def work(settings: Settings, *, parent: int, queues: Sequence[str] = PAINTER_QUEUES) -> int:
     """Run one worker until it is recycled or told to stop; Redis may come and go meanwhile."""
     redis = connect_worker(settings.redis_url)
     taken = [Queue(name, connection=redis, serializer=JSONSerializer) for name in queues]
@@ -188,10 +188,10 @@ def work(settings: Settings, *, parent: int, queues: Sequence[str] = QUEUES) -> 
     threading.Thread(target=_reread, name="models", daemon=True).start()
     done = 0
     while done < RECYCLE_AFTER_TASKS and os.getppid() == parent:
-        worker = PersistentWorker(taken, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
-        worker.alive_file = settings.alive_file
+        tasks.hand = worker = PersistentWorker(taken, connection=redis, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S)
+        worker.alive_file, worker.recycle_after = settings.alive_file, RECYCLE_AFTER_TASKS - done
         try:
-            worker.work(max_jobs=RECYCLE_AFTER_TASKS - done, logging_level="WARNING")
+            worker.work(logging_level="WARNING")
             break
         except RedisError:
             log.warning("Redis does not answer, the worker tries again", exc_info=True)

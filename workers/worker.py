@@ -31,8 +31,9 @@ class PersistentWorker(SimpleWorker):
 
     _told_alive_at = _looked_at = float("-inf")
     _told_state: str | None = None
-    #: RQ counts in Redis only, which may be away when it is asked.
+    #: Those of shifts too. RQ counts in Redis only, which may be away when it is asked.
     tasks_run = 0
+    recycle_after = float("inf")
     alive_file: Path | None = None
     _is_waiting = False
 
@@ -88,9 +89,11 @@ class PersistentWorker(SimpleWorker):
             super().check_for_suspension(burst)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run a task, in this process."""
+        """Run a task, in this process; after so many this worker has done its part."""
         self.tasks_run += 1
         super().execute_job(job, queue)
+        if self.tasks_run >= self.recycle_after:
+            self._stop_requested = True
 
     def prepare_execution(self, job: Job) -> Execution:
         """Tell in one round trip that the task has begun: were this process killed now, RQ would still know."""
@@ -100,6 +103,8 @@ class PersistentWorker(SimpleWorker):
             self.set_state(WorkerStatus.BUSY, pipeline)
             self.heartbeat(ttl, pipeline)
             job.prepare_for_execution(self.name, pipeline=pipeline)
+            if len(self.queues) == 1:  # Then RQ has moved the task there, lest it be lost until it has begun.
+                pipeline.lrem(self.queues[0].intermediate_queue_key, 1, job.id)
             pipeline.execute()
         return execution
 

@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.bootstrap import Services
+from app.clients.queue import BATCH_QUEUE
 from app.domain import clock
 from app.domain.api_key import KeyTerms, Scope
 from app.domain.audit import Action, AuditFilter, Outcome
@@ -300,10 +301,10 @@ def test_a_run_of_which_nothing_was_heard_is_asked_for_again_and_may_be_begun_an
     later: Runs = attrs.evolve(served.runs, now=lambda: clock.now() + SILENT_AFTER + timedelta(seconds=1))
 
     served.runs.sweep()
-    quiet = served.redis.llen("rq:queue:image-batch")
+    quiet = len(served.queue.waiting(BATCH_QUEUE))
     later.sweep()
 
-    assert (quiet, served.redis.llen("rq:queue:image-batch")) == (0, 1)
+    assert (quiet, len(served.queue.waiting(BATCH_QUEUE))) == (0, 1)
     with pytest.raises(AlreadyRunning):
         served.runs.start(RunKind.COSTS, "user:grace")
     assert later.start(RunKind.COSTS, "user:grace").actor == "user:grace"

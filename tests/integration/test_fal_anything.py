@@ -64,7 +64,7 @@ class Lab:
         """Let time pass, and with it every pause in submitting."""
         if not self.gateway.job(job.id).is_terminal:
             self.gateway.wait(job, seconds)
-        if paused := list(self.services.redis.scan_iter("imagegw:*")):
+        if paused := [key for key in self.services.redis.scan_iter("imagegw:*") if not key.startswith(b"imagegw:tasks:")]:
             self.services.redis.delete(*paused)
         self.services.recovery.sweep()
 
@@ -72,7 +72,7 @@ class Lab:
         """Do what a worker does. A task that fails shows that fal's words have reached code that cannot take them."""
         while found := self.gateway.tasks():
             for name, arguments in found:
-                getattr(tasks, name)(*arguments)
+                tasks.TASKS[name][0](*arguments)
 
     async def _poll(self, job: Job) -> None:
         """Ask for the request's state once, as the watcher does."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from rq import Queue
-from rq.job import Job as Task
+from rq.job import Job as Shift
 from rq.serializers import JSONSerializer
 
 from app.clients.events import (
@@ -28,11 +28,12 @@ from app.clients.events import (
     room_of,
 )
 from app.clients.fal.breaker import ENDPOINTS, Breaker
-from app.clients.queue import COLLECT_QUEUE, QUEUES, SUBMIT_QUEUE, TaskQueue
+from app.clients.queue import ASKED_KEY, BATCH_QUEUE, COLLECT_QUEUE, LINES_AT_ONCE, QUEUES, SHIFT_QUEUE, SUBMIT_QUEUE, TaskQueue
 from app.clients.redis import connect_redis, ping
 from app.domain.errors import QueueUnavailable
 from tests.support.fal_calls import BANANA, FLUX, wait_until
 from tests.support.services import Backing
+from workers.tasks import TASKS
 
 NOWHERE = "redis://127.0.0.1:9/0"
 
@@ -63,41 +64,103 @@ def heard(redis: Redis, channel: str) -> Iterator[list[dict[str, Any]]]:
         thread.join(30)
 
 
-def tasks(redis: Redis, name: str) -> list[Task]:
-    return Queue(name, connection=redis, serializer=JSONSerializer).jobs
+def shifts(redis: Redis) -> list[Shift]:
+    """Return the shifts that RQ is asked for."""
+    return Queue(SHIFT_QUEUE, connection=redis, serializer=JSONSerializer).jobs
 
 
-def test_a_task_is_a_function_name_and_ids(redis: Redis) -> None:
+def test_a_task_is_a_name_and_ids_and_the_most_urgent_is_taken_first(redis: Redis) -> None:
     queue = TaskQueue(redis)
-
+    queue.enqueue_submit("batched", in_batch=True)
     queue.enqueue_submit("job-1")
     queue.enqueue_collect("job-1", 2)
+    queue.enqueue_collect("job-2", 0)
 
-    (submit,), (collect,) = tasks(redis, SUBMIT_QUEUE), tasks(redis, COLLECT_QUEUE)
-    assert (submit.func_name, submit.args) == ("workers.tasks.submit", ["job-1"])
-    assert (collect.func_name, collect.args) == ("workers.tasks.collect", ["job-1", 2])
-    assert submit.timeout == 300
-    assert QUEUES == ("image-collection", "image-generation", "image-batch")
+    taken = [queue.take() for _ in range(5)]
+
+    assert [(task.name, task.args) for task in taken if task] == [
+        *[("collect", ["job-1", 2]), ("collect", ["job-2", 0])],
+        *[("submit", ["job-1"]), ("submit", ["batched"])],
+    ]
+    assert taken[4] is None
 
 
 def test_a_task_in_redis_is_json_and_no_pickle(redis: Redis) -> None:
     TaskQueue(redis).enqueue_submit("job-1")
 
-    (task,) = tasks(redis, SUBMIT_QUEUE)
-    stored = redis.hget(Task.key_for(task.id), "data")
+    (line,) = redis.lrange(f"imagegw:tasks:{SUBMIT_QUEUE}", 0, -1)
+    (shift,) = shifts(redis)
+    stored = redis.hget(Shift.key_for(shift.id), "data")
 
+    assert json.loads(line)[:2] == ["submit", ["job-1"]]
     assert isinstance(stored, bytes)
-    assert json.loads(zlib.decompress(stored)) == ["workers.tasks.submit", None, ["job-1"], {}]
+    assert json.loads(zlib.decompress(stored)) == ["workers.tasks.shift", None, [], {}]
+    assert callable(shift.func)
 
 
-def test_the_tasks_name_functions_that_exist(redis: Redis) -> None:
+def test_the_tasks_are_those_that_workers_know(redis: Redis) -> None:
     queue = TaskQueue(redis)
     queue.enqueue_submit("job-1")
     queue.enqueue_collect("job-1", 0)
+    queue.enqueue_expire("job-1")
+    queue.enqueue_cancel("job-1")
+    queue.enqueue_settle("job-1")
+    queue.enqueue_turns()
+    queue.enqueue_run("costs")
 
-    functions = [task.func for name in QUEUES for task in tasks(redis, name)]
+    assert {task.name for name in QUEUES for task in queue.waiting(name)} == set(TASKS)
 
-    assert all(callable(function) for function in functions)
+
+def test_rq_is_asked_for_one_shift_until_that_begins(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    for number in range(5):
+        queue.enqueue_submit(f"job-{number}")
+    asked = len(shifts(redis))
+
+    queue.take(begins=True)
+    queue.take()
+    before = len(shifts(redis))
+    for number in range(5):
+        queue.enqueue_submit(f"later-{number}")
+
+    assert (asked, before, len(shifts(redis))) == (1, 1, 2)
+
+
+def test_a_shift_that_is_lost_is_asked_for_again_as_long_as_something_waits(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    queue.mend()
+    idle = len(shifts(redis))
+    queue.enqueue_submit("job-1")
+    queue.mend()
+    on_its_way = len(shifts(redis))
+
+    redis.delete(ASKED_KEY)  # As it is by itself SHIFT_LOST_S later.
+    queue.mend()
+    queue.mend()
+
+    assert (idle, on_its_way, len(shifts(redis))) == (0, 1, 2)
+
+
+def test_the_news_of_one_end_are_one_task_unless_it_is_asked_for_again(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+
+    queue.enqueue_collect("job-1", 0)
+    queue.enqueue_collect("job-1", 0)
+    queue.enqueue_collect("job-1", 1)
+    told = [task.args[:2] for task in queue.waiting(COLLECT_QUEUE)]
+    queue.enqueue_collect("job-1", 0, again=True)
+
+    assert told == [["job-1", 0], ["job-1", 1]]
+    assert len(queue.waiting(COLLECT_QUEUE)) == 3
+
+
+def test_more_tasks_than_fit_into_one_call_are_all_left(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+
+    queue.enqueue_batch_cancels(over=[f"over-{n}" for n in range(LINES_AT_ONCE)], at_fal=[f"fal-{n}" for n in range(LINES_AT_ONCE)])
+
+    assert [task.name for task in queue.waiting(BATCH_QUEUE)] == ["settle"] * LINES_AT_ONCE + ["cancel"] * LINES_AT_ONCE
+    assert queue.depths()[BATCH_QUEUE][0] == 2 * LINES_AT_ONCE
 
 
 def test_a_queue_that_does_not_answer_is_a_failure_of_its_own() -> None:
@@ -119,7 +182,7 @@ def test_a_burst_of_callers_waits_for_connections_instead_of_failing(backing: Ba
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(lambda n: TaskQueue(few).enqueue_submit(f"job-{n}"), range(60)))
 
-    assert len(tasks(redis, SUBMIT_QUEUE)) == 60
+    assert len(TaskQueue(redis).waiting(SUBMIT_QUEUE)) == 60
     few.connection_pool.disconnect()
 
 

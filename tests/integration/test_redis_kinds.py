@@ -15,7 +15,7 @@ from redis import Redis
 
 from app import create_app
 from app.bootstrap import Services
-from app.clients.queue import SUBMIT_QUEUE, TaskQueue
+from app.clients.queue import ASKED_KEY, SHIFT_QUEUE, SUBMIT_QUEUE, TaskQueue
 from app.clients.redis import CLUSTER, connect_redis, connect_worker, ping, refuse_cluster
 from app.config import BadSettings
 from app.domain.errors import QueueUnavailable
@@ -70,9 +70,9 @@ def test_a_user_or_a_password_of_the_address_is_used(secured: RedisServer, clien
 
     assert TaskQueue(redis).depths()[SUBMIT_QUEUE][0] == 1
     worker = connect_worker(f"redis://{credentials}127.0.0.1:{secured.port}/3")
-    assert worker.keys(f"rq:queue:{SUBMIT_QUEUE}") if credentials == ":secret@" else worker.ping()
+    assert worker.keys(f"rq:queue:{SHIFT_QUEUE}") if credentials == ":secret@" else worker.ping()
     worker.close()
-    redis.delete(f"rq:queue:{SUBMIT_QUEUE}")
+    redis.delete(f"rq:queue:{SHIFT_QUEUE}", ASKED_KEY, f"imagegw:tasks:{SUBMIT_QUEUE}")
 
 
 @pytest.mark.parametrize("credentials", ["gateway:wrong@", ":wrong@", "", "nobody:word@", "reader:word@"])

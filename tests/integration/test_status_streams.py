@@ -51,7 +51,7 @@ class Watched:
             while self.tracker.requests and not self.polling.done():  # noqa: ASYNC110 - what is tested tells nobody
                 await asyncio.sleep(0.01)
             self.count += len(receipts)
-            while self.services.redis.llen(f"rq:queue:{COLLECT_QUEUE}") < self.count:  # noqa: ASYNC110 - as above
+            while len(self.services.queue.waiting(COLLECT_QUEUE)) < self.count:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         return time.monotonic() - began
 
@@ -94,7 +94,7 @@ def test_requests_whose_stream_is_prompt_are_hardly_asked_for(services: Services
     last = fal_emulator.requests()[-5:]
     assert [request["streams"] for request in last] == [1] * 5
     assert sorted(request["statusPolls"] for request in last)[:4] == [0, 0, 0, 0]  # One of the five may be the sample.
-    assert services.redis.llen(f"rq:queue:{COLLECT_QUEUE}") == len(fal_emulator.requests())
+    assert len(services.queue.waiting(COLLECT_QUEUE)) == len(fal_emulator.requests())
 
 
 @pytest.mark.parametrize("kind", ["late", "silent"])

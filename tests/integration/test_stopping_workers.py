@@ -18,11 +18,12 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.clients.queue import QUEUES
+from app.clients.queue import SHIFT_QUEUE
 from workers.worker import PersistentWorker
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60
+SHIFTS = (SHIFT_QUEUE,)
 #: A parent whose workers forget the first wish to stop, as one does that was swallowed. Each says when it can be told.
 FORGETFUL = """
 import os, signal, sys, time
@@ -97,7 +98,7 @@ def own_signals() -> Iterator[None]:
 
 def told(redis: Redis, *moments: str) -> Told:
     """Let a worker work that has two tasks to do; return it once it has ended."""
-    queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
+    queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in SHIFTS]
     for _ in range(2):
         queues[0].enqueue_call("operator.abs", args=(-1,), timeout=60, result_ttl=0)
     worker = Told(queues, connection=redis, serializer=JSONSerializer, worker_ttl=3600)
@@ -107,7 +108,7 @@ def told(redis: Redis, *moments: str) -> Told:
 
 
 def left(redis: Redis) -> int:
-    return sum(len(Queue(name, connection=redis, serializer=JSONSerializer)) for name in QUEUES)
+    return sum(len(Queue(name, connection=redis, serializer=JSONSerializer)) for name in SHIFTS)
 
 
 def test_a_wish_to_stop_that_is_swallowed_is_not_forgotten(redis: Redis) -> None:

@@ -14,7 +14,7 @@ from rq.job import Job as RqJob
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from app.clients.queue import COLLECT_QUEUE, QUEUES
+from app.clients.queue import SHIFT_QUEUE, WEBHOOK_QUEUE
 from app.domain.errors import StorageUnavailable
 from app.domain.fal_request import RequestState
 from app.domain.job import Job, JobStatus, Settlement
@@ -45,8 +45,9 @@ def work(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     def worked(**replaced: Any) -> None:
         monkeypatch.setattr(tasks, "services", lambda: with_parts(gateway.services, **replaced))
         redis = gateway.services.redis
-        queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
-        worker = PersistentWorker(queues, connection=redis, serializer=JSONSerializer)
+        worker = PersistentWorker(
+            [Queue(SHIFT_QUEUE, connection=redis, serializer=JSONSerializer)], connection=redis, serializer=JSONSerializer
+        )
         worker.work(burst=True, logging_level="CRITICAL")
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -78,13 +79,31 @@ def test_a_worker_goes_on_after_a_task_whose_error_no_store_can_hold(
 
     work(collector=Breaking(ValueError(HALF)))
 
-    queue = Queue(COLLECT_QUEUE, connection=gateway.services.redis, serializer=JSONSerializer)
+    request = gateway.job(job.id).requests[0]
+    assert (request.state, request.bad_tries) == (RequestState.ENDED, 1)
+    work()
+    assert gateway.collect(job).status is JobStatus.COMPLETED
+
+
+def test_a_delivery_whose_error_no_store_can_hold_is_kept_by_rq_in_one_line(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class BreakingCouriers:
+        def attend(self, lane: str) -> NoReturn:
+            raise ValueError(HALF)
+
+    caplog.set_level(logging.CRITICAL, logger="workers")  # As above.
+
+    monkeypatch.setattr(tasks, "couriers", BreakingCouriers)
+    gateway.services.queue.enqueue_deliver("lane")
+    queue = Queue(WEBHOOK_QUEUE, connection=gateway.services.redis, serializer=JSONSerializer)
+
+    PersistentWorker([queue], connection=gateway.services.redis, serializer=JSONSerializer).work(burst=True, logging_level="CRITICAL")
+
     (kept,) = FailedJobRegistry(queue=queue).get_job_ids()
     result = RqJob.fetch(kept, connection=gateway.services.redis, serializer=JSONSerializer).latest_result()
     assert result is not None
     assert "TaskFailed: ValueError: half \N{REPLACEMENT CHARACTER} of an emoji" in str(result.exc_string)
-    request = gateway.job(job.id).requests[0]
-    assert (request.state, request.bad_tries) == (RequestState.ENDED, 1)
 
 
 def test_a_finished_request_that_breaks_five_tasks_is_closed_with_its_receipt(

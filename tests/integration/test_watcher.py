@@ -11,8 +11,6 @@ from datetime import timedelta
 
 import psutil
 import pytest
-from rq import Queue
-from rq.serializers import JSONSerializer
 
 from app.bootstrap import Services
 from app.clients.fal.status import MAX_CONNECTIONS
@@ -89,7 +87,7 @@ def lost(gateway: Gateway) -> str:
 
 def queued(services: Services, queue: str) -> list[str]:
     """Return whose tasks wait for a worker."""
-    return [str(task.args[0]) for task in Queue(queue, connection=services.redis, serializer=JSONSerializer).jobs]
+    return [str(task.args[0]) for task in services.queue.waiting(queue)]
 
 
 def connections_to(port: int) -> int:

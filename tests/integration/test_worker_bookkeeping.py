@@ -22,7 +22,7 @@ from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 from rq.utils import as_text
 
-from app.clients.queue import QUEUES, TASK_TIMEOUT_S
+from app.clients.queue import SHIFT_QUEUE, TASK_TIMEOUT_S
 from tests.support.fal_calls import wait_until
 from tests.support.services import Backing
 from workers.worker import PersistentWorker
@@ -32,12 +32,12 @@ PROCESS = """
 import sys
 from rq import Queue
 from rq.serializers import JSONSerializer
-from app.clients.queue import QUEUES
+from app.clients.queue import SHIFT_QUEUE
 from app.clients.redis import connect_redis
 from workers.worker import PersistentWorker
 redis = connect_redis(sys.argv[1])
-queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in QUEUES]
-PersistentWorker(queues, connection=redis, serializer=JSONSerializer).work(logging_level="CRITICAL")
+queue = Queue(SHIFT_QUEUE, connection=redis, serializer=JSONSerializer)
+PersistentWorker([queue], connection=redis, serializer=JSONSerializer).work(logging_level="CRITICAL")
 """
 NOTHING, SLEEP, FAIL = ("operator.abs", (-1,)), ("time.sleep", (0.02,)), ("operator.truediv", (1, 0))
 #: What RQ keeps of a worker that has ended, of its queues, and so that only one worker cleans up.
@@ -64,7 +64,7 @@ def own_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def queue_in(redis: Redis, name: str = QUEUES[0]) -> Queue:
+def queue_in(redis: Redis, name: str = SHIFT_QUEUE) -> Queue:
     return Queue(name, connection=redis, serializer=JSONSerializer)
 
 
@@ -79,7 +79,7 @@ def enqueued(redis: Redis, task: Task, times: int = 1, **options: Any) -> list[J
 
 def worked(redis: Redis, kind: Callable[..., SimpleWorker] = PersistentWorker) -> SimpleWorker:
     """Work off what is enqueued, in this process."""
-    worker = kind([queue_in(redis, name) for name in QUEUES], connection=redis, serializer=JSONSerializer)
+    worker = kind([queue_in(redis)], connection=redis, serializer=JSONSerializer)
     worker.work(burst=True, logging_level="CRITICAL")
     return worker
 
@@ -184,7 +184,7 @@ def test_rqs_tools_see_the_worker_what_it_is_at_and_what_it_has_done(backing: Ba
         assert worker.get_current_job_id() is None
         assert (worker.successful_job_count, worker.failed_job_count) == (1, 0)
         assert worker.total_working_time >= 4.0
-        assert "busy image-collection, image-generation, image-batch" in listed
+        assert "busy images" in listed
         assert "1 workers" in listed
 
 

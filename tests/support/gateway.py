@@ -12,7 +12,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import Services
-from app.clients.queue import QUEUES
+from app.clients.queue import SHIFT_QUEUE
 from app.clients.storage import LocalStorage, Storage
 from app.domain import clock, keys
 from app.domain.errors import StorageUnavailable
@@ -80,10 +80,9 @@ class Gateway:
     def tasks(self) -> list[tuple[str, list[Any]]]:
         """Return the tasks that wait for a worker and take them away, those of finished pictures first."""
         found = []
-        for name in QUEUES:
-            queue = Queue(name, connection=self.services.redis, serializer=JSONSerializer)
-            found += [(str(task.func_name).rpartition(".")[2], list(task.args)) for task in queue.jobs]
-            queue.delete(delete_jobs=True)
+        while task := self.services.queue.take(begins=True):
+            found.append((task.name, task.args))
+        Queue(SHIFT_QUEUE, connection=self.services.redis, serializer=JSONSerializer).delete(delete_jobs=True)
         return found
 
     def usage(self) -> list[dict[str, Any]]:

@@ -152,6 +152,7 @@ class Watcher:
             if self._tracker.active:
                 with _surviving("sweep failed"):
                     done = await self.in_thread(self._services.recovery.sweep)
+                    await self.in_thread(self._services.queue.mend)
             alive.show(self._services.settings.alive_file)
             await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2) if done < 100 else 0)  # noqa: S311
 
