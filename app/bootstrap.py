@@ -211,7 +211,6 @@ class Services:
         self.batches.sweep()
         self.uploads.sweep()
         self.storage.sweep()
-        self.usage.mend()
         self.unreadable.sweep()
         self.courier.measure()
         self.runs.sweep()

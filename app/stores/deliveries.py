@@ -101,6 +101,10 @@ class EndpointStore:
         """Return the enabled endpoints of these owners: one indexed read."""
         return self._endpoints.all({"owner": {"$in": list(owners)}, "status": EndpointStatus.ENABLED.value}, sort="_id")
 
+    def are_any(self) -> bool:
+        """Tell whether any endpoint is enabled."""
+        return self._endpoints.first({"status": EndpointStatus.ENABLED.value}) is not None
+
     def page(self, owners: Sequence[str] | None, *, failing: bool = False, before_id: str | None = None, limit: int) -> list[Endpoint]:
         """Return these owners' endpoints, or everybody's, newest first; `failing`: only those that have failed since their last success."""
         query: Document = {} if owners is None else {"owner": {"$in": list(owners)}}

@@ -83,6 +83,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "usedTickets": [IndexModel([("at", ASCENDING)], expireAfterSeconds=30 * 24 * 3600)],
     "webhookEndpoints": [
         IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel([("status", ASCENDING)]),
         IndexModel([("orderKey", ASCENDING)], unique=True, sparse=True),
         IndexModel([("failingSince", ASCENDING)]),
     ],

@@ -7,12 +7,13 @@ and `open`: the counts that are not confirmed yet. A record's `countedBy` says w
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from pymongo import ASCENDING, ReturnDocument
+from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from app.domain import clock, keys
@@ -72,6 +73,10 @@ class UsageStore:
 #: In the order of `JobStatus`, so that rows always come in the same.
 ENDS = tuple(status for status in JobStatus if status in TERMINAL)
 COUNTERS = ("jobs", "images", "micros")
+#: Counts of a day that are not final: each makes the day's document longer, and every count looks through them.
+MAX_OPEN = 200
+#: Before the first count ever.
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 GROUP_KEYS = {GroupBy.MODEL: "$model", GroupBy.DAY: "$day", GroupBy.USER: "$userId", GroupBy.STATUS: None}
 
 
@@ -81,58 +86,65 @@ class UsageDayStore:
         self._days = database["usageDays"]
         self._records = database["usage"]
 
-    def add(self, job: Job, counted_by: str | None) -> str:
-        """Add an ended job, whose `usage` record is written, to its day; return the mark of the count, which `confirm` wants.
+    def add(self, job: Job, counted_by: str | None) -> None:
+        """Add an ended job, whose `usage` record is written, to its day. Raises StoreUnavailable where the day takes none at the moment.
 
         `counted_by` is the mark that the record had when it was written. A job counts once, however often and by however many it is added:
 
         The counters move in one update that leaves the job's id and a mark of this call in `open`. The first mark that is written into
-        the job's `usage` record (`countedBy`) is the one that counts: whoever finds an open count of this job under another mark takes
-        that count back. So a crash between any two writes is mended by the repetition, and a race by its loser, at any rate of jobs.
-
-        What nobody repeats (a call that stalls, adds when the job is settled already, and dies before it takes that back) `mend` finds by
-        the entry that it has left.
+        the job's `usage` record (`countedBy`) is the one that counts: `confirm` writes it, and takes back any other that it finds open.
+        So a crash between any two writes is mended by the repetition, and so is a race, also one with a call that stalls until the job
+        is settled and then dies.
         """
-        mark = counted_by or clock.new_id()
-        if counted_by or self._add(_day_of(job), job, mark):
-            return mark
-        found = self._days.find_one({"_id": _day_of(job)}, {"open": 1}) or {}
-        return next((entry["mark"] for entry in found.get("open", ()) if entry["job"] == job.id), mark)
-
-    def confirm(self, job: Job, mark: str) -> None:
-        """Make a count final, and take back any other of the same job. Raises StoreUnavailable where the job has no `usage` record."""
-        day_id, entry = _day_of(job), {"job": job.id, "mark": self._first_mark(job.id, mark)}
-        amounts = _increments(job.status.value, tally_of(job), -1)
-        left = self._days.find_one_and_update(
-            {"_id": day_id}, {"$pull": {"open": entry}}, projection={"open": 1}, return_document=ReturnDocument.AFTER
-        )
-        for other in (left or {}).get("open", ()):
-            if other["job"] == job.id:
-                self._take_back(day_id, {"job": job.id, "mark": other["mark"]}, amounts)
-
-    def mend(self, *, before: datetime, limit: int) -> int:
-        """Decide the counts that were left open before a time, by their jobs' records; returns on how many days. May be repeated."""
-        found = list(self._days.find({"open.at": {"$lte": before}}, {"open": 1}).limit(limit))
-        for doc in found:
-            for entry in doc["open"]:
-                if entry.get("at", before) <= before:
-                    self._decide(doc["_id"], {"job": entry["job"], "mark": entry["mark"]})
-        return len(found)
-
-    def _decide(self, day_id: str, entry: Document) -> None:
-        """Make one open count final where its mark is the job's first, else take it back."""
-        record = self._records.find_one({"_id": entry["job"]})
-        if record is None:
+        mark = clock.new_id()
+        if counted_by or self._add(job, mark):
             return
-        if self._first_mark(entry["job"], entry["mark"]) == entry["mark"]:
-            self._days.update_one({"_id": day_id}, {"$pull": {"open": entry}})
-        else:
-            tally = Tally(1, record["images"], record["chargedMicros"])
-            self._take_back(day_id, entry, _increments(record["status"], tally, -1))
+        self.confirm(days=[_day_of(job)])
+        if not self._add(job, mark):
+            raise StoreUnavailable("Too many jobs of this day are being counted; try again")
 
-    def _take_back(self, day_id: str, entry: Document, amounts: Mapping[str, int]) -> None:
-        guard = {"_id": day_id, "open": {"$elemMatch": entry}}
-        self._days.update_one(guard, {"$inc": dict(amounts), "$pull": {"open": entry}})
+    def confirm(self, *, days: Sequence[str] | None = None, limit: int = 1) -> int:
+        """Make the open counts of these days final, or of up to `limit` of all, each whole; return how many days it were.
+
+        May be repeated and may race. A few commands for all together.
+        """
+        wanted = {"_id": {"$in": list(days)}} if days else {"open.at": {"$gt": LONG_AGO}}
+        found = [(doc["_id"], entry) for doc in self._days.find(wanted, {"open": 1}).limit(0 if days else limit) for entry in doc["open"]]
+        records = self._marked([entry for _, entry in found])
+        final, late = defaultdict[str, list[str]](list), list[tuple[str, Document, Document]]()
+        for day_id, entry in found:
+            record = records.get(entry["job"], {})
+            if record.get("countedBy") == entry["mark"]:
+                final[day_id].append(entry["mark"])
+            elif "countedBy" in record:
+                late.append((day_id, entry, record))
+        if final:
+            pulls = [UpdateOne({"_id": day_id}, {"$pull": {"open": {"mark": {"$in": marks}}}}) for day_id, marks in final.items()]
+            self._days.bulk_write(pulls, ordered=False)
+        for day_id, entry, record in late:
+            self._take_back(day_id, entry, record)
+        return len({day_id for day_id, _ in found})
+
+    def _marked(self, entries: Sequence[Document]) -> dict[str, Document]:
+        """Write the marks of open counts into those of their jobs' records that have none; return the records as they are then."""
+        ids = [entry["job"] for entry in entries]
+        records = self._records_of(ids)
+        bare = [entry for entry in entries if entry["job"] in records and records[entry["job"]].get("countedBy") is None]
+        if not bare:
+            return records
+        marks = [UpdateOne({"_id": entry["job"], "countedBy": None}, {"$set": {"countedBy": entry["mark"]}}) for entry in bare]
+        self._records.bulk_write(marks, ordered=False)
+        return self._records_of(ids)
+
+    def _records_of(self, job_ids: Sequence[str]) -> dict[str, Document]:
+        shown = dict.fromkeys(("countedBy", "status", "images", "chargedMicros"), 1)
+        return {doc["_id"]: doc for doc in self._records.find({"_id": {"$in": list(job_ids)}}, shown)} if job_ids else {}
+
+    def _take_back(self, day_id: str, entry: Document, record: Document) -> None:
+        amounts = _increments(record["status"], Tally(1, record["images"], record["chargedMicros"]), -1)
+        guard = {"_id": day_id, "open": {"$elemMatch": {"job": entry["job"], "mark": entry["mark"]}}}
+        pulled = {"job": entry["job"], "mark": entry["mark"]}
+        self._days.update_one(guard, {"$inc": amounts, "$pull": {"open": pulled}})
 
     def has(self, user_id: str) -> bool:
         """Tell whether a user has ever used anything."""
@@ -156,6 +168,9 @@ class UsageDayStore:
         Repeatable. For a moment a day stands under both names: it is never lost.
         """
         docs = list(self._days.find({"userId": user_id}).limit(limit))
+        if open_days := [doc["_id"] for doc in docs if doc.get("open")]:
+            self.confirm(days=open_days)
+            docs = list(self._days.find({"userId": user_id}).limit(limit))
         if any(doc.get("open") for doc in docs):
             return None
         for doc in docs:
@@ -181,18 +196,10 @@ class UsageDayStore:
         docs = list(self._days.find(query, {"open": 0}).sort("_id", ASCENDING).limit(limit))
         return [row for doc in docs for row in _rows(doc)], docs[-1]["_id"] if len(docs) == limit else None
 
-    def _first_mark(self, job_id: str, mark: str) -> str:
-        """Write the mark into the job's record if it has none; return the one that it has."""
-        if self._records.update_one({"_id": job_id, "countedBy": None}, {"$set": {"countedBy": mark}}).matched_count:
-            return mark
-        record = self._records.find_one({"_id": job_id}, {"countedBy": 1})
-        if record is None:
-            raise StoreUnavailable(f"job {job_id} has no usage record")
-        return str(record["countedBy"])
-
-    def _add(self, day_id: str, job: Job, mark: str) -> bool:
-        """Move the counters and leave the entry; False where the job has an open count."""
-        guard = {"_id": day_id, "open.job": {"$ne": job.id}}
+    def _add(self, job: Job, mark: str) -> bool:
+        """Move the counters and leave the entry, unless the job has one. False where the day has all the entries that it may have."""
+        day_id = _day_of(job)
+        guard = {"_id": day_id, "open.job": {"$ne": job.id}, f"open.{MAX_OPEN - 1}": {"$exists": False}}
         entry = {"job": job.id, "mark": mark, "at": clock.now()}
         change = {"$inc": _increments(job.status.value, tally_of(job), 1), "$push": {"open": entry}}
         if self._days.update_one(guard, change).matched_count:
@@ -202,7 +209,9 @@ class UsageDayStore:
             self._days.update_one({"_id": day_id}, {"$setOnInsert": {**fresh, "open": []}}, upsert=True)
         except DuplicateKeyError:
             pass  # Another job of this day was first.
-        return bool(self._days.update_one(guard, change).matched_count)
+        if self._days.update_one(guard, change).matched_count:
+            return True
+        return self._days.find_one({"_id": day_id, "open.job": job.id}, {"_id": 1}) is not None
 
 
 def _day_of(job: Job) -> str:

@@ -209,7 +209,7 @@ def test_every_declared_index_serves_a_query(listened: Database, heard: Heard) -
     for user_id in ("user-1", None):
         usage.report(user_id, Period("2026-10-01", "2026-11-01"), GroupBy.DAY)
         list(usage.rows(user_id, Period("2026-10-01", "2026-11-01")))
-    usage.mend()
+    usage.confirm()
 
     used = [(shape(command)[0], index) for command in heard.commands for index in serving(command)]
 

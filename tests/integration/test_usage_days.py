@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from app.domain import clock
-from app.domain.errors import InvalidRequest, StoreUnavailable
+from app.domain.errors import InvalidRequest
 from app.domain.fal_request import Failure
 from app.domain.job import Job
 from app.domain.usage import GroupBy, Period, Tally, UsageRow, period_of
 from app.services.reports.usage import Usage
 from app.stores.database import Database
-from app.stores.usage import UsageDayStore, UsageStore, id_of
+from app.stores.usage import MAX_OPEN, UsageDayStore, UsageStore
 from tests.support.factories import NOON, canceled_job, certain, completed_job, submitted_job
 
 RACERS = 20
@@ -45,7 +45,8 @@ def settle(database: Database, days: UsageDayStore) -> Callable[..., Job]:
 
 
 def count(days: UsageDayStore, job: Job, counted_by: str | None = None) -> None:
-    days.confirm(job, days.add(job, counted_by))
+    days.add(job, counted_by)
+    days.confirm()
 
 
 def failed() -> Job:
@@ -95,7 +96,7 @@ def test_a_count_cut_off_between_two_writes_is_finished_by_the_next(
 ) -> None:
     job, mark = completed_job(), clock.new_id()
     UsageStore(database).record(job)
-    days._add(id_of(TODAY, "user-1", "flux-dev"), job, mark)
+    days._add(job, mark)
     if steps == 2:
         database["usage"].update_one({"_id": job.id}, {"$set": {"countedBy": mark}})
     for _ in range(others):
@@ -111,7 +112,7 @@ def test_a_count_that_comes_after_the_job_was_counted_is_taken_back(
     database: Database, days: UsageDayStore, settle: Callable[..., Job]
 ) -> None:
     job = settle()
-    days._add(id_of(TODAY, "user-1", "flux-dev"), job, "a call that stalled before this write")
+    days._add(job, "a call that stalled before this write")
     assert everything(days)["flux-dev"].jobs == 2
 
     count(days, job)
@@ -124,17 +125,15 @@ def test_a_count_that_nobody_came_back_to_is_taken_back_or_made_final_by_the_swe
     database: Database, days: UsageDayStore, settle: Callable[..., Job]
 ) -> None:
     settled, cut_off = settle(completed_job(requests=(2,))), completed_job()
-    day_id = id_of(TODAY, "user-1", "flux-dev")
-    days._add(day_id, settled, clock.new_id())  # By a call that had stalled, and whose process now dies.
+    days._add(settled, clock.new_id())  # By a call that had stalled, and whose process now dies.
     UsageStore(database).record(cut_off)
-    days._add(day_id, cut_off, clock.new_id())
+    days._add(cut_off, clock.new_id())
     too_many = everything(days)
 
-    early = days.mend(before=clock.now() - timedelta(minutes=1), limit=5)
-    mended = [days.mend(before=clock.now(), limit=5) for _ in range(2)]
+    confirmed = [days.confirm(limit=5) for _ in range(2)]
 
     assert too_many == {"flux-dev": Tally(3, 5, 5 * UNIT)}
-    assert (early, mended) == (0, [1, 0])
+    assert confirmed == [1, 0]
     assert everything(days) == {"flux-dev": Tally(2, 3, 3 * UNIT)}
     assert open_counts(database) == []
 
@@ -142,13 +141,40 @@ def test_a_count_that_nobody_came_back_to_is_taken_back_or_made_final_by_the_swe
 def test_a_job_without_a_record_is_not_counted_twice_by_mistake(database: Database, days: UsageDayStore) -> None:
     job = completed_job()
     for _ in range(2):
-        with pytest.raises(StoreUnavailable):
-            count(days, job)
+        count(days, job)
+    still_open = len(open_counts(database))
 
     UsageStore(database).record(job)
     count(days, job)
 
+    assert still_open == 1
     assert everything(days) == {"flux-dev": Tally(1, 1, UNIT)}
+    assert open_counts(database) == []
+
+
+def test_the_counts_of_many_days_and_users_are_made_final_together(database: Database, days: UsageDayStore) -> None:
+    records = UsageStore(database)
+    jobs = [dataclasses.replace(completed_job(), id=clock.new_id(), user_id=f"user-{n % 7}") for n in range(60)]
+    for job in jobs:
+        days.add(job, records.record(job))
+    days._add(jobs[0], "a call that stalled")
+    before = everything(days)
+
+    assert days.confirm(limit=100) == 7
+
+    assert before == everything(days) == {"flux-dev": Tally(60, 60, 60 * UNIT)}
+    assert open_counts(database) == []
+    assert {bool(doc.get("countedBy")) for doc in database["usage"].find()} == {True}
+
+
+def test_a_day_with_too_many_open_counts_has_them_made_final_by_the_next_that_comes(database: Database, days: UsageDayStore) -> None:
+    records = UsageStore(database)
+    for _ in range(MAX_OPEN + 5):
+        job = dataclasses.replace(completed_job(), id=clock.new_id())
+        days.add(job, records.record(job))
+
+    assert everything(days) == {"flux-dev": Tally(MAX_OPEN + 5, MAX_OPEN + 5, (MAX_OPEN + 5) * UNIT)}
+    assert len(open_counts(database)) == 5
 
 
 def test_statuses_have_tallies_of_their_own_and_only_delivered_pictures_count(days: UsageDayStore, settle: Callable[..., Job]) -> None:

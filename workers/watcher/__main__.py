@@ -183,6 +183,7 @@ class Watcher:
             began = time.monotonic()
             if self._tracker.active:
                 with _surviving("reports fall behind"):
+                    await self.in_thread(self._services.usage.confirm)
                     await self.in_thread(self._services.spend.advance)
                     await self.in_thread(self._tracker.measure)
             await asyncio.sleep(max(SWEEP_S, TALLY_SHARE * (time.monotonic() - began)) * random.uniform(0.8, 1.2))  # noqa: S311

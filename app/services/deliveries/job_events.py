@@ -31,8 +31,9 @@ class JobEvents:
     _own_url: str
 
     def started(self, job: Job) -> None:
-        """Tell that fal works on a job. What a crash loses of this `ended` tells, late."""
-        self._producer.produce(*self._started(job))
+        """Tell that fal works on a job. What a crash, or an endpoint of less than a second, lets be missed, `ended` tells late."""
+        if job.hook or self._producer.is_heard():
+            self._producer.produce(*self._started(job))
 
     def ended(self, job: Job) -> None:
         """Tell that a job has ended, and its batch if it was the last one. Repeating it changes nothing. Raises StoreUnavailable."""

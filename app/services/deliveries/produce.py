@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import define
+from attrs import define, field
 
 from app.clients.queue import TaskQueue
 from app.domain import clock
@@ -24,6 +25,7 @@ from app.stores.deliveries import DeliveryStore, EndpointStore
 log = logging.getLogger(__name__)
 
 ORDER = "order"
+LOOK_S = 1.0
 #: How each format spells an event, given its data.
 Spelling = Callable[[Event, Mapping[str, Any]], str]
 
@@ -36,6 +38,13 @@ class Producer:
     _spellings: Mapping[HookFormat, Spelling]
     _log_days: int
     _now: Callable[[], datetime] = clock.now
+    _heard: tuple[float, bool] = field(init=False, default=(float("-inf"), False))
+
+    def is_heard(self) -> bool:
+        """Tell whether there is any endpoint that hears of anything, as of a second ago at most: most installations have none."""
+        if time.monotonic() - self._heard[0] > LOOK_S:
+            self._heard = time.monotonic(), self._endpoints.are_any()
+        return self._heard[1]
 
     def produce(self, *events: Event) -> list[Delivery]:
         """Write a delivery for each receiver of each event: one read where nobody listens, one write more where somebody does.

@@ -48,10 +48,9 @@ class Settler:
             return
         try:
             self._funds.settle(job)
-            mark = self._usage_days.add(job, self._usage.record(job))
+            self._usage_days.add(job, self._usage.record(job))
             self._keep_or_drop(job)
             self._announcer.announce(job)
-            self._usage_days.confirm(job, mark)
             now = self._now()
             # Written before the job counts as settled: what is told of a job is never lost, and told as the job is read from now on.
             self._job_events.ended(job.settled(now=now) or job)

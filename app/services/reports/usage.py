@@ -18,8 +18,6 @@ USUAL_PERIOD = timedelta(days=30)
 #: More groups than this are not for one answer: the export has them all, day by day.
 MAX_GROUPS = 10_000
 READ_AT_ONCE = 200
-#: Longer than a settlement lives: its task ends after minutes.
-LEFT_OPEN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,9 @@ class Usage:
     _max_groups: int = MAX_GROUPS
     _read_at_once: int = READ_AT_ONCE
 
-    def mend(self) -> None:
-        """Decide the counts of jobs whose process died in the middle of counting them. May be repeated."""
-        self._days.mend(before=self._now() - LEFT_OPEN, limit=READ_AT_ONCE)
+    def confirm(self) -> int:
+        """Make counts of ended jobs final, a bounded number; return of how many days. May be repeated and may race."""
+        return self._days.confirm(limit=READ_AT_ONCE)
 
     def period(self, start: datetime | None, end: datetime | None) -> Period:
         """Return the days of a period; without a start, the 30 days before its end."""
