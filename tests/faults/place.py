@@ -64,11 +64,11 @@ class Place(Service):
         return list(self.database["jobs"].find())
 
     def settle_down(self, within_s: float) -> None:
-        """Wait until no job has anything left to do; where a job is stuck this fails and names it."""
+        """Wait until no job has anything left to do, and the watcher has confirmed all counts; what is stuck is named."""
         deadline = time.monotonic() + within_s
-        while open_jobs := self._open_jobs():
+        while stuck := self._open_jobs() or self._open_counts():
             if time.monotonic() > deadline:
-                raise AssertionError(f"stuck after {within_s:g} s: {open_jobs}\n{self.last_words()}")
+                raise AssertionError(f"stuck after {within_s:g} s: {stuck}\n{self.last_words()}")
             time.sleep(0.2)
 
     def let_time_pass(self) -> int:
@@ -104,6 +104,12 @@ class Place(Service):
         try:
             found = self.database["jobs"].find({"settlement": {"$ne": "done"}})
             return [(job["_id"], job["status"], [request["state"] for request in job["requests"]]) for job in found]
+        except PyMongoError as error:
+            return [repr(error)]
+
+    def _open_counts(self) -> list[Any]:
+        try:
+            return [day["_id"] for day in self.database["usageDays"].find({"open.0": {"$exists": True}})]
         except PyMongoError as error:
             return [repr(error)]
 
