@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 
 from flask import Flask, Response
 from flask_smorest import Api
@@ -40,9 +42,16 @@ class DocumentedApi(Api):  # type: ignore[misc]
     ERROR_SCHEMA = ErrorAnswer
     _written: str | None = None
 
+    def __init__(self, app: Flask) -> None:
+        #: What writes the parts of the document. It takes as long as the rest of the start, and few processes are asked for it.
+        self.parts: list[Callable[[], object]] = []
+        super().__init__(app)
+
     def _openapi_json(self) -> Response:
         """Answer what was written once: to write it anew costs as much as ten orders, and anybody may ask for it."""
         if self._written is None:
+            for write in self.parts:
+                write()
             self._written = json.dumps(self.spec.to_dict(), indent=2, default=float)  # Bounds of amounts are exact decimals.
         return Response(self._written, mimetype="application/json")
 
@@ -65,8 +74,7 @@ def documented(app: Flask) -> DocumentedApi:
         },
     )
     api = DocumentedApi(app)
-    for schema in SCHEMAS:
-        api.spec.components.schema(schema.__name__, schema=schema)
+    api.parts += [partial(api.spec.components.schema, schema.__name__, schema=schema) for schema in SCHEMAS]
     # Otherwise it shows what a validator on the internet makes of the document.
     # Folded: there are over a hundred operations, and unfolded the page stopped in the middle of them.
     config = {"app_name": "Image generation gateway", "validatorUrl": None, "defaultModelsExpandDepth": 0, "docExpansion": "none"}

@@ -122,6 +122,10 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._prepare_doc_cbks.append(with_security)
 
+    def register_views_in_doc(self, api: Any, *args: Any, **kwargs: Any) -> None:
+        """Document the routes once somebody asks for the document."""
+        api.parts.append(functools.partial(super().register_views_in_doc, api, *args, **kwargs))
+
     def errors(self, *statuses: int) -> Callable[[F], F]:
         """Document with which statuses the error body may be answered."""
 
