@@ -25,15 +25,28 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 SLOWEST_FIRST = ("faults", "acceptance", "browser", "integration", "tooling", "unit")
-#: Files that take a process of its own a minute and more, mostly waiting.
+#: Files that take a process of its own most of a minute and more. Those that mostly wait stand between those that mostly compute, so that
+#: the cores are never all asked at once and never all idle.
 LONGEST = (
-    "test_many_machines.py",
-    "test_kills.py",
-    "test_strangers.py",
-    "test_sentinel.py",
-    "test_slow_mends.py",
-    "test_cancel_races.py",
-    "test_stores_away.py",
+    "faults/test_many_machines.py",
+    "acceptance/test_documents.py",
+    "faults/test_stores_away.py",
+    "browser/test_create.py",
+    "faults/test_kills.py",
+    "browser/test_gallery.py",
+    "faults/test_cancel_races.py",
+    "browser/test_look.py",
+    "acceptance/test_crash.py",
+    "browser/test_batches.py",
+    "faults/test_strangers.py",
+    "browser/test_operator.py",
+    "faults/test_slow_mends.py",
+    "acceptance/test_installed_package.py",
+    "faults/test_sentinel.py",
+    "acceptance/test_schemathesis.py",
+    "tooling/test_any_pip.py",
+    "faults/test_fal_troubles.py",
+    "integration/test_fal_anything.py",
 )
 PLACE = pytest.StashKey[FalPlace]()
 LOGS = pytest.StashKey[LogReader]()
@@ -61,9 +74,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place_in_line(path: Path) -> tuple[int, int]:
+    file = path.relative_to(TESTS)
     return (
-        LONGEST.index(path.name) if path.name in LONGEST else len(LONGEST),
-        SLOWEST_FIRST.index(path.relative_to(TESTS).parts[0]),
+        LONGEST.index(file.as_posix()) if file.as_posix() in LONGEST else len(LONGEST),
+        SLOWEST_FIRST.index(file.parts[0]),
     )
 
 
