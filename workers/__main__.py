@@ -32,6 +32,7 @@ from rq.serializers import JSONSerializer
 from app.bootstrap import check_addresses, check_receipts, read_models
 from app.clients.queue import SHIFT_QUEUE, WEBHOOK_QUEUE, WORKER_TTL_S
 from app.clients.redis import connect_worker
+from app.clients.tls import tls_context
 from app.config import BadSettings, Settings, load_settings
 from app.domain.errors import StoreRefused, StoreUnavailable
 from app.logs import configure_logging
@@ -98,6 +99,7 @@ class Parent:
 
     def supervise(self) -> int:
         self._listen()
+        tls_context()  # Made here, the workers share it.
         while not self._stopping or self._children:
             if self._stopping:
                 self._pass_on()

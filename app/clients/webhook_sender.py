@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from app.clients.guarded import GuardedBackend, NotPublic, Receivers, is_public
+from app.clients.tls import tls_context
 from app.domain.delivery import SNIPPET_BYTES, Reply
 
 CONNECT_S, TOTAL_S = 5.0, 15.0
@@ -27,7 +28,7 @@ class WebhookSender:
     def __init__(self, receivers: Receivers) -> None:
         self._receivers = receivers
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=tls_context(),
             max_connections=None,
             max_keepalive_connections=0,
             network_backend=GuardedBackend(receivers.address_of, total_s=TOTAL_S),

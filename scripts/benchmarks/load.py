@@ -24,6 +24,9 @@ async def carry_out(session: aiohttp.ClientSession, order: Order) -> Answer:
         if "count" in order:
             count = int(order["count"])
             starts = [float(order.get("over_s", 0.0)) * number / count for number in range(count)]
+            if not order.get("over_s"):
+                # Each is a client of its own: of thousands of idle connections the gateway closes the eldest, also as they are used again.
+                order = {**order, "headers": {**order.get("headers", {}), "Connection": "close"}}
             await asyncio.gather(*(_one(session, order, outcome, start) for start in starts))
         else:
             end = time.perf_counter() + float(order["for_s"])

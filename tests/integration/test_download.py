@@ -11,6 +11,7 @@ import pytest
 
 from app.clients.fal import download
 from app.clients.fal.download import Downloader
+from app.clients.tls import tls_context
 from app.domain.errors import GatewayError, ResultUnavailable, ResultUnusable
 from scripts.stack.ports import free_port
 from tests.support.emulator import Emulator
@@ -229,6 +230,7 @@ def test_a_server_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_certificate_of_nobody_known_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setattr("app.clients.fal.download.tls_context", tls_context.__wrapped__)  # As in a process that has none yet.
     made = Downloader(frozenset({server.host}))
 
     assert isinstance(failure(made, server.on("/a.png", body=PICTURE)), ResultUnavailable)

@@ -86,6 +86,8 @@ class Tracker:
         self.changed = asyncio.Event()
         self.durations = Durations(services.durations, services.registry)
         self._collecting: dict[tuple[str, int], float] = {}
+        self._heard: list[str] = []
+        self._is_reading = False
 
     def activate(self, *, active: bool) -> None:
         self.active = active
@@ -93,12 +95,21 @@ class Tracker:
             self.requests.clear()
 
     async def add(self, job_id: str) -> None:
-        """Track a job's requests that fal has; called when one was just submitted."""
+        """Track a job's requests that fal has; called when one was just submitted. Those heard of during a read are read together."""
         if not self.active:
             return
-        job = await self._in_thread(lambda: self._services.jobs.get(job_id))
-        if job and not job.is_terminal:
-            self._track(job)
+        self._heard.append(job_id)
+        if self._is_reading:
+            return
+        self._is_reading = True
+        try:
+            while ids := self._heard[: self._pace.batch]:
+                del self._heard[: len(ids)]
+                for job in await self._in_thread(functools.partial(self._services.jobs.of, ids)):
+                    if not job.is_terminal:
+                        self._track(job)
+        finally:
+            self._is_reading = False
 
     async def reload(self) -> None:
         """Read all that is in flight from the store: what was never heard of is tracked now, what has ended no longer."""

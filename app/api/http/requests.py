@@ -126,6 +126,11 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc]
         """Document the routes once somebody asks for the document."""
         api.parts.append(functools.partial(super().register_views_in_doc, api, *args, **kwargs))
 
+    def arguments(self, schema: type[ma.Schema] | ma.Schema, **kwargs: Any) -> Callable[[F], F]:
+        """As flask-smorest's, with one schema for all requests: it keeps nothing of them, and takes as long to make as to use."""
+        made: Callable[[F], F] = super().arguments(schema() if isinstance(schema, type) else schema, **kwargs)
+        return made
+
     def errors(self, *statuses: int) -> Callable[[F], F]:
         """Document with which statuses the error body may be answered."""
 

@@ -18,6 +18,8 @@ import fal_client.client
 import httpcore
 import httpx
 
+from app.clients.tls import tls_context
+
 #: What fal-client turns to where fal's first domain cannot be connected to, and how long it tries that one.
 BACKUP_HOSTS = {"queue.fal.run": "queue.falrun.com"}
 BACKUP_AFTER_S = 5.0
@@ -60,7 +62,7 @@ class FalCalls:
         self._timeout_s = timeout_s
         self._headers = {"Authorization": f"Key {key}", "User-Agent": fal_client.client.USER_AGENT, "Accept-Encoding": "identity"}
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(), max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0
+            ssl_context=tls_context(), max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0
         )
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ import httpcore
 import httpx
 
 from app.clients.guarded import GuardedBackend, NotPublic, public_address
+from app.clients.tls import tls_context
 from app.domain.errors import ResultUnavailable, ResultUnusable
 from app.pictures.spooled import spooled
 
@@ -35,7 +36,7 @@ class Downloader:
         self._max_bytes = max_bytes
         self._exempt = exempt_hosts
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=tls_context(),
             max_connections=64,
             max_keepalive_connections=16,
             keepalive_expiry=60,

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-import httpx
 
+from app.clients.tls import tls_context
 from app.domain.errors import ProviderBusy
 from app.domain.fal_request import Receipt
 
@@ -67,7 +67,7 @@ class FalStatusClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS + MAX_STREAMS, ssl=httpx.create_ssl_context(), keepalive_timeout=60)
+        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS + MAX_STREAMS, ssl=tls_context(), keepalive_timeout=60)
         jar = aiohttp.DummyCookieJar()  # No cookie of fal's matters here, and a jar would be searched for every poll.
         self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, headers=self._headers, cookie_jar=jar)
         return self

@@ -13,8 +13,8 @@ IDLE_S = 2.0
 #: Generations, seconds over which they start, and the plain workers that carry as many at a time.
 FULL = (100, 5.0, 44)
 QUICK = (30, 2.0, 32)
-MAX_MS = 40.0
-MAX_OF_PLAIN = 1 / 3
+MAX_MS = 12.0
+MAX_OF_PLAIN = 0.2
 Readings = list[Mapping[str, float]]
 
 
