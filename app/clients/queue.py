@@ -43,6 +43,8 @@ ASKED_KEY = "imagegw:shift-asked"
 LISTENERS_KEY = "imagegw:listening"
 LISTENER_LOST_S = 1.0
 LINES_AT_ONCE = 1000
+#: Without workers the sweep would enqueue each job again every 30 s, until Redis is full. What is left out, it enqueues later.
+MOST_WAITING = 100_000
 #: Long enough for webhook and poll telling of the same end; over when a new watcher takes over (its lease) and asks for what a crash
 #: cut off.
 COLLECT_FRESH_S = 10
@@ -57,11 +59,12 @@ WORKER_TTL_S = 20
 #: Leaves tasks in a list, unless the same are fresh there. Each is for one who listens, if there is any; returns whether a shift has to be
 #: asked for.
 LEAVE = """
+if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
 if KEYS[4] and not redis.call('SET', KEYS[4], 1, 'NX', 'EX', ARGV[2]) and ARGV[3] == '' then return 0 end
-redis.call('RPUSH', KEYS[1], unpack(ARGV, 4))
+redis.call('RPUSH', KEYS[1], unpack(ARGV, 5))
 local now = redis.call('TIME')
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now[1] * 1000000 + now[2])
-if #redis.call('ZPOPMIN', KEYS[3], #ARGV - 3) / 2 == #ARGV - 3 then return 0 end
+if #redis.call('ZPOPMIN', KEYS[3], #ARGV - 4) / 2 == #ARGV - 4 then return 0 end
 return redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[1]) and 1 or 0
 """
 #: Takes the first task of the first list that has one. A shift that begins with it lets the next be asked for; who finds nothing listens
@@ -224,7 +227,7 @@ class TaskQueue:
     def _left(self, queue: str, lines: list[str], *, fresh_key: str | None = None, again: bool = False) -> None:
         keys = [_list_key(queue), ASKED_KEY, LISTENERS_KEY, *([fresh_key] if fresh_key else [])]
         for start in range(0, len(lines), LINES_AT_ONCE):
-            args = [SHIFT_LOST_S, COLLECT_FRESH_S, "1" if again else "", *lines[start : start + LINES_AT_ONCE]]
+            args = [SHIFT_LOST_S, COLLECT_FRESH_S, "1" if again else "", MOST_WAITING, *lines[start : start + LINES_AT_ONCE]]
             if self._leave(keys=keys, args=args):
                 self._ask_for_shift()
 

@@ -16,6 +16,7 @@ from rq import Queue
 from rq.job import Job as Shift
 from rq.serializers import JSONSerializer
 
+from app.clients import queue as queues
 from app.clients.events import (
     IN_FLIGHT_CHANNEL,
     JOB_CHANNEL,
@@ -150,6 +151,20 @@ def test_a_shift_that_is_lost_is_asked_for_again_as_long_as_something_waits(redi
     queue.mend()
 
     assert (idle, on_its_way, len(shifts(redis))) == (0, 1, 2)
+
+
+def test_without_workers_a_queue_grows_up_to_a_bound(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "MOST_WAITING", 3)
+    queue = TaskQueue(redis)
+
+    for number in range(9):
+        queue.enqueue_submit(f"job-{number}")
+        queue.enqueue_collect(f"job-{number}", 0)
+    queue.take()
+    queue.enqueue_collect("job-8", 0)
+
+    assert [task.args[0] for task in queue.waiting(COLLECT_QUEUE)] == ["job-1", "job-2", "job-8"]
+    assert len(queue.waiting(SUBMIT_QUEUE)) == 3
 
 
 @contextmanager
