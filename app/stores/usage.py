@@ -7,6 +7,7 @@ and `open`: the counts that are not confirmed yet. A record's `countedBy` says w
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -75,6 +76,7 @@ ENDS = tuple(status for status in JobStatus if status in TERMINAL)
 COUNTERS = ("jobs", "images", "micros")
 #: Counts of a day that are not final: each makes the day's document longer, and every count looks through them.
 MAX_OPEN = 200
+MAX_TRIES = 10
 #: Before the first count ever.
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 GROUP_KEYS = {GroupBy.MODEL: "$model", GroupBy.DAY: "$day", GroupBy.USER: "$userId", GroupBy.STATUS: None}
@@ -96,12 +98,20 @@ class UsageDayStore:
         So a crash between any two writes is mended by the repetition, and so is a race, also one with a call that stalls until the job
         is settled and then dies.
         """
-        mark = clock.new_id()
-        if counted_by or self._add(job, mark):
+        if counted_by or self._add(job, clock.new_id()):
             return
-        self.confirm(days=[_day_of(job)])
-        if not self._add(job, mark):
-            raise StoreUnavailable("Too many jobs of this day are being counted; try again")
+        day_id = _day_of(job)
+        for _ in range(MAX_TRIES):
+            day = self._days.find_one({"_id": day_id}, {"open": 1})
+            if day is None:
+                self._begin(day_id, job)
+            elif any(entry["job"] == job.id for entry in day["open"]):
+                return  # By another settlement of it: to add this one as well would only have to be taken back.
+            elif len(day["open"]) >= MAX_OPEN:
+                self.confirm(days=[day_id])
+            if self._add(job, clock.new_id()):
+                return
+        raise StoreUnavailable("Too many jobs of this day are being counted; try again")
 
     def confirm(self, *, days: Sequence[str] | None = None, limit: int = 1) -> int:
         """Make the open counts of these days final, or of up to `limit` of all, each whole; return how many days it were.
@@ -197,21 +207,17 @@ class UsageDayStore:
         return [row for doc in docs for row in _rows(doc)], docs[-1]["_id"] if len(docs) == limit else None
 
     def _add(self, job: Job, mark: str) -> bool:
-        """Move the counters and leave the entry, unless the job has one. False where the day has all the entries that it may have."""
+        """Move the counters and leave the entry; False where the day is not there, has an entry of the job, or all that it may have."""
         day_id = _day_of(job)
         guard = {"_id": day_id, "open.job": {"$ne": job.id}, f"open.{MAX_OPEN - 1}": {"$exists": False}}
         entry = {"job": job.id, "mark": mark, "at": clock.now()}
         change = {"$inc": _increments(job.status.value, tally_of(job), 1), "$push": {"open": entry}}
-        if self._days.update_one(guard, change).matched_count:
-            return True
-        try:
-            fresh = {"userId": job.user_id, "day": day_of_job(job), "model": job.model}
-            self._days.update_one({"_id": day_id}, {"$setOnInsert": {**fresh, "open": []}}, upsert=True)
-        except DuplicateKeyError:
-            pass  # Another job of this day was first.
-        if self._days.update_one(guard, change).matched_count:
-            return True
-        return self._days.find_one({"_id": day_id, "open.job": job.id}, {"_id": 1}) is not None
+        return bool(self._days.update_one(guard, change).matched_count)
+
+    def _begin(self, day_id: str, job: Job) -> None:
+        fresh = {"userId": job.user_id, "day": day_of_job(job), "model": job.model, "open": []}
+        with contextlib.suppress(DuplicateKeyError):  # Another job of this day may be first.
+            self._days.update_one({"_id": day_id}, {"$setOnInsert": fresh}, upsert=True)
 
 
 def _day_of(job: Job) -> str:

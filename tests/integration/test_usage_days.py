@@ -17,7 +17,7 @@ from app.domain.job import Job
 from app.domain.usage import GroupBy, Period, Tally, UsageRow, period_of
 from app.services.reports.usage import Usage
 from app.stores.database import Database
-from app.stores.usage import MAX_OPEN, UsageDayStore, UsageStore
+from app.stores.usage import MAX_OPEN, UsageDayStore, UsageStore, id_of
 from tests.support.factories import NOON, canceled_job, certain, completed_job, submitted_job
 
 RACERS = 20
@@ -96,7 +96,8 @@ def test_a_count_cut_off_between_two_writes_is_finished_by_the_next(
 ) -> None:
     job, mark = completed_job(), clock.new_id()
     UsageStore(database).record(job)
-    days._add(job, mark)
+    days._begin(id_of(TODAY, "user-1", "flux-dev"), job)
+    assert days._add(job, mark)
     if steps == 2:
         database["usage"].update_one({"_id": job.id}, {"$set": {"countedBy": mark}})
     for _ in range(others):
