@@ -70,6 +70,8 @@ TASKS: dict[str, tuple[Callable[..., None], Count | None]] = {}
 
 
 def task(count: Count | None = None) -> Callable[[Run], Run]:
+    """Let a shift do this function, under its name; `count` notes that our own code has failed at it."""
+
     def named(run: Run) -> Run:
         TASKS[run.__name__] = (run, count)
         return run

@@ -54,7 +54,9 @@ LANE_FRESH_S = 10
 #: RQ waits 15 s less than this for a task, and 10 s more than that for Redis' answer. Its own 7 minutes are a silent worker, wherever
 #: the connection is half-open.
 WORKER_TTL_S = 20
+_OPTIONS: dict[str, Any] = {"serializer": JSONSerializer, "default_timeout": TASK_TIMEOUT_S}
 
+# What Redis does in one step.
 
 #: Leaves tasks in a list, unless the same are fresh there. Each is for one who listens, if there is any; returns whether a shift has to be
 #: asked for.
@@ -89,9 +91,6 @@ for number = 2, #KEYS do
 end
 return 0
 """
-
-
-_OPTIONS: dict[str, Any] = {"serializer": JSONSerializer, "default_timeout": TASK_TIMEOUT_S}
 
 
 class Task(NamedTuple):
@@ -164,9 +163,7 @@ class TaskQueue:
     def enqueue_deliver(self, lane: str) -> None:
         """Ask for what is due in a lane to be sent; dropped while the same is asked for already. Raises QueueUnavailable."""
         with _translated():
-            fresh = self._redis.set(_lane_key(lane), 1, nx=True, ex=LANE_FRESH_S)
-        if fresh:
-            with _translated():
+            if self._redis.set(_lane_key(lane), 1, nx=True, ex=LANE_FRESH_S):
                 self._deliveries.enqueue_call("workers.tasks.deliver", args=(lane,), result_ttl=0, failure_ttl=86400)
 
     def enqueue_run(self, kind: str) -> None:

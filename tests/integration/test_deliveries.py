@@ -25,6 +25,7 @@ from app.domain.api_key import USUAL_TERMS, KeyTerms
 from app.domain.delivery import Delivery, DeliveryStatus
 from app.domain.endpoint import OPERATOR, Endpoint, EndpointStatus, OrderHook
 from app.domain.event import Event
+from app.services.deliveries import produce
 from app.services.deliveries.courier import Courier
 from app.services.deliveries.endpoints import Wanted
 from tests.support.factories import completed_job
@@ -77,6 +78,34 @@ def time_passes(services: Services, by: timedelta) -> None:
 
 def hints(redis: Redis) -> list[str]:
     return [task.args[0] for task in Queue(WEBHOOK_QUEUE, connection=redis, serializer=JSONSerializer).jobs]
+
+
+def test_who_listens_for_less_than_a_second_hears_of_the_start_with_the_end(services: Services, receiver: Receiver) -> None:
+    job = completed_job()
+    services.jobs.insert(job)
+    services.job_events.started(job)  # Nobody is there, which is not asked again for a second.
+    registered(services, receiver, owner="user:user-1")
+
+    services.job_events.started(job)
+    at_once = [each.type for each in services.delivery_store.of_job(job.id)]
+    services.job_events.ended(job)
+
+    assert at_once == []
+    assert sorted(each.type for each in services.delivery_store.of_job(job.id)) == ["job.completed", "job.started"]
+
+
+def test_the_start_is_told_where_somebody_listens_and_where_the_order_names_who(
+    services: Services, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered = completed_job(hook=OrderHook(url=receiver.url("/order"), owner=ADA, events=("job.started",)))
+    services.job_events.started(ordered)
+    monkeypatch.setattr(produce, "LOOK_S", -1.0)
+    registered(services, receiver, owner="user:user-1")
+    job = dataclasses.replace(completed_job(), id=clock.new_id())
+    services.job_events.started(job)
+
+    found = [[each.type for each in services.delivery_store.of_job(told.id)] for told in (ordered, job)]
+    assert found == [["job.started"], ["job.started"]]
 
 
 def test_settling_twice_writes_each_delivery_once(services: Services, receiver: Receiver) -> None:

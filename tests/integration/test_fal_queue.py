@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -171,6 +173,64 @@ def test_a_connection_that_was_never_made_may_be_tried_again(fal: FalQueue, monk
         fal.submit(FLUX, PROMPT)
 
     assert type(refused.value) is ProviderBusy
+
+
+def test_where_fals_first_domain_is_not_to_be_reached_the_second_takes_the_one_post(
+    fal: FalQueue, fal_place: FalPlace, fal_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fal_client.client.QUEUE_URL_FORMAT", "https://localhost:9/")
+    monkeypatch.setattr("app.clients.fal.calls.BACKUP_HOSTS", {"localhost:9": fal_place.host})
+
+    receipt = fal.submit(FLUX, PROMPT, webhook_url="https://gateway.example/hook?x=1")
+
+    (seen,) = fal_emulator.requests()
+    assert (seen["requestId"], seen["webhook"]) == (receipt.request_id, "https://gateway.example/hook?x=1")
+
+
+def test_what_was_sent_to_the_first_domain_is_never_sent_to_the_second(
+    fal: FalQueue, fal_place: FalPlace, fal_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.clients.fal.calls.BACKUP_HOSTS", {fal_place.host: fal_place.host})
+    fal_emulator.fault("submit", "drop_after_read", times=None)
+
+    with pytest.raises(SubmitOutcomeUnknown):
+        fal.submit(FLUX, PROMPT)
+
+    assert len(fal_emulator.requests()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_result_that_somebody_has_packed_on_its_way_is_read(fal: FalQueue, server: Server, encoding: str) -> None:
+    body = json.dumps({"images": [{"url": "https://fal.media/a.png"}], "seed": 7}).encode()
+    packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+    server.on(result_url(server), body=packed, Content_Encoding=encoding)
+
+    output = fal.result(receipt_at(server))
+
+    assert ([picture.url for picture in output.pictures], output.seed) == (["https://fal.media/a.png"], "7")
+
+
+def test_a_packed_result_is_as_long_as_it_is_unpacked(fal_place: FalPlace, server: Server) -> None:
+    fal = FalQueue(KEY, frozenset({fal_place.host}), max_result_bytes=10_000)
+    server.on(result_url(server), body=gzip.compress(b" " * 1_000_000), Content_Encoding="gzip")
+
+    with pytest.raises(ResultUnusable):
+        fal.result(receipt_at(server))
+    fal.close()
+
+
+def test_one_connection_serves_call_after_call(fal: FalQueue, server: Server) -> None:
+    places = set[object]()
+
+    def answer(call: Call) -> None:
+        places.add(call.client_address)
+        call.answer(200, b'{"images": []}')
+
+    server.call(result_url(server), answer)
+    for _ in range(5):
+        fal.result(receipt_at(server))
+
+    assert len(places) == 1
 
 
 def test_our_key_goes_to_no_host_but_fals(fal: FalQueue, fal_emulator: Emulator, server: Server) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from app.clients.fal.status import FalState, FalStatus
 from app.clients.queue import TaskQueue
 from app.clients.redis import connect_redis
 from app.domain import clock
+from app.domain.errors import StoreUnavailable
 from app.domain.job import Job
 from tests.support.factories import STOPPED, certain, make_receipt, submitted_job
 from tests.support.gateway import Gateway
@@ -62,6 +63,47 @@ def tracking_with(services: Services, scenario: Scenario[T], **pace: float) -> T
 async def tracked(tracker: Tracker, job: Job) -> Tracked:
     await tracker.add(job.id)
     return tracker.requests[(job.id, 0)]
+
+
+def test_jobs_that_are_heard_of_during_a_read_are_read_together(services: Services, in_flight: Callable[..., Job]) -> None:
+    jobs, reads = [in_flight() for _ in range(30)], list[int]()
+    read = services.jobs.of
+
+    def counted(ids: Sequence[str]) -> list[Job]:
+        reads.append(len(ids))
+        return read(ids)
+
+    async def scenario(tracker: Tracker) -> set[str]:
+        await asyncio.gather(*(tracker.add(job.id) for job in jobs))
+        return {job_id for job_id, _ in tracker.requests}
+
+    services.jobs.of = counted  # type: ignore[method-assign]
+    try:
+        found = tracking_with(services, scenario, batch=20)
+    finally:
+        del services.jobs.of
+
+    assert found == {job.id for job in jobs}
+    assert reads == [1, 20, 9]
+
+
+def test_a_read_that_fails_keeps_no_later_one_from_being_made(services: Services, in_flight: Callable[..., Job]) -> None:
+    job = in_flight()
+
+    async def scenario(tracker: Tracker) -> bool:
+        in_thread = tracker._in_thread
+
+        async def away(_: Callable[[], Any]) -> Any:
+            raise StoreUnavailable("away")
+
+        tracker._in_thread = away
+        with pytest.raises(StoreUnavailable):
+            await tracker.add(job.id)
+        tracker._in_thread = in_thread
+        await tracker.add(job.id)
+        return (job.id, 0) in tracker.requests
+
+    assert tracking_with(services, scenario)
 
 
 def test_progress_of_a_request_is_written_so_often_at_most(services: Services, in_flight: Callable[..., Job]) -> None:
