@@ -26,6 +26,8 @@ log = logging.getLogger("workers")
 
 #: A shift ends after this, so that RQ hears of the worker, and a wish to suspend it is heeded.
 SHIFT_S = 1.0
+#: How long it listens for another task after its last one.
+LISTEN_S = 0.2
 
 
 #: The models that the process had read from which this one comes: what has become of the files since must not keep a worker from its work.
@@ -111,7 +113,7 @@ def _counted(count: Count, error: str, args: Sequence[Any]) -> None:
 
 
 def shift() -> None:
-    """Do what waits, one task after the other, for a second or until nothing waits; told to stop, a worker finishes the one it is at."""
+    """Do what waits, one task after the other, for a second or until nothing comes; told to stop, a worker finishes the one it is at."""
     queue, ends_at = services().queue, time.monotonic() + SHIFT_S
     try:
         found = queue.take(begins=True)
@@ -122,7 +124,7 @@ def shift() -> None:
             if time.monotonic() > ends_at or (hand and hand.is_told_to_stop):
                 queue.mend()
                 return
-            found = queue.take()
+            found = queue.listen(LISTEN_S)
     except QueueUnavailable:
         log.warning("Redis does not answer in the middle of a shift, what waits is asked for again")
 

@@ -1,8 +1,9 @@
 """What workers have to do. A task's arguments are ids; the queues are a cache of intentions that MongoDB can rebuild.
 
-A task is a line in a list in Redis, and RQ is asked for a shift: one task of RQ's, in which a worker does all that waits. RQ's bookkeeping
-costs more than most tasks do; so it is paid for once a shift. A shift is asked for where none is asked for yet; one that begins lets the
-next be asked for, so that there is always a worker on its way to what comes, as long as there are workers.
+A task is a line in a list in Redis, and RQ is asked for a shift: one task of RQ's, in which a worker does all that waits, and then listens
+for a moment to what comes. RQ's bookkeeping costs more than most tasks do; so it is paid for once a shift. A shift is asked for where
+nobody listens and none is asked for yet; one that begins lets the next be asked for, so that there is always a worker on its way to what
+comes, as long as there are workers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC
 from typing import Any, NamedTuple
@@ -37,6 +39,9 @@ TASK_TIMEOUT_S = 300
 #: A shift that has not begun by then counts as lost, or as behind long tasks: another one is asked for.
 SHIFT_LOST_S = 5
 ASKED_KEY = "imagegw:shift-asked"
+#: Workers that listen, by the moment (in microseconds of Redis' clock) from which on they are not counted: they may have died.
+LISTENERS_KEY = "imagegw:listening"
+LISTENER_LOST_S = 1.0
 LINES_AT_ONCE = 1000
 #: Without workers the sweep would enqueue each job again every 30 s, until Redis is full. What is left out, it enqueues later.
 MOST_WAITING = 100_000
@@ -53,19 +58,29 @@ _OPTIONS: dict[str, Any] = {"serializer": JSONSerializer, "default_timeout": TAS
 
 # What Redis does in one step.
 
-#: Leaves tasks in a list, unless the same are fresh there. Returns whether a shift has to be asked for.
+#: Leaves tasks in a list, unless the same are fresh there. Each is for one who listens, if there is any; returns whether a shift has to be
+#: asked for.
 LEAVE = """
 if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
-if KEYS[3] and not redis.call('SET', KEYS[3], 1, 'NX', 'EX', ARGV[2]) and ARGV[3] == '' then return 0 end
+if KEYS[4] and not redis.call('SET', KEYS[4], 1, 'NX', 'EX', ARGV[2]) and ARGV[3] == '' then return 0 end
 redis.call('RPUSH', KEYS[1], unpack(ARGV, 5))
+local now = redis.call('TIME')
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now[1] * 1000000 + now[2])
+if #redis.call('ZPOPMIN', KEYS[3], #ARGV - 4) / 2 == #ARGV - 4 then return 0 end
 return redis.call('SET', KEYS[2], 1, 'NX', 'EX', ARGV[1]) and 1 or 0
 """
-#: Takes the first task of the first list that has one. A shift that begins with it lets the next be asked for.
+#: Takes the first task of the first list that has one. A shift that begins with it lets the next be asked for; who finds nothing listens
+#: from now on; and who has listened in vain does so no more. Which of the listeners it then is makes no difference.
 TAKE = """
 if ARGV[1] == 'begin' then redis.call('DEL', KEYS[1]) end
-for number = 2, #KEYS do
+if ARGV[1] == 'leave' and redis.call('ZREM', KEYS[2], ARGV[2]) == 0 then redis.call('ZPOPMIN', KEYS[2]) end
+for number = 3, #KEYS do
   local line = redis.call('LPOP', KEYS[number])
   if line then return line end
+end
+if ARGV[1] == 'listen' then
+  local now = redis.call('TIME')
+  redis.call('ZADD', KEYS[2], now[1] * 1000000 + now[2] + ARGV[3], ARGV[2])
 end
 return false
 """
@@ -176,8 +191,16 @@ class TaskQueue:
         What is taken by a worker that dies is lost here: the sweep enqueues what the job still needs. Raises QueueUnavailable.
         """
         with _translated():
-            line = self._take(keys=[ASKED_KEY, *map(_list_key, QUEUES)], args=["begin" if begins else ""])
-        return _task(line) if line else None
+            return self._taken("begin" if begins else "")
+
+    def listen(self, seconds: float) -> Task | None:
+        """Take the most urgent task away, or the first that comes within so many seconds, for which no shift is asked for then."""
+        name = uuid.uuid4().hex
+        with _translated():
+            if task := self._taken("listen", name, int(1e6 * (seconds + LISTENER_LOST_S))):
+                return task
+            found = self._redis.blpop([_list_key(queue) for queue in QUEUES], timeout=seconds)
+            return _task(found[1]) if found else self._taken("leave", name)
 
     def waiting(self, name: str) -> list[Task]:
         """Return what waits in a queue, what is taken next first. Raises QueueUnavailable."""
@@ -190,12 +213,16 @@ class TaskQueue:
             if self._missing(keys=[ASKED_KEY, *map(_list_key, QUEUES)], args=[SHIFT_LOST_S]):
                 self._ask_for_shift()
 
+    def _taken(self, moment: str, *args: str | int) -> Task | None:
+        line = self._take(keys=[ASKED_KEY, LISTENERS_KEY, *map(_list_key, QUEUES)], args=[moment, *args])
+        return _task(line) if line else None
+
     def _enqueue(self, queue: str, task: str, *args: str | float | None) -> None:
         with _translated():
             self._left(queue, [_line(task, *args)])
 
     def _left(self, queue: str, lines: list[str], *, fresh_key: str | None = None, again: bool = False) -> None:
-        keys = [_list_key(queue), ASKED_KEY, *([fresh_key] if fresh_key else [])]
+        keys = [_list_key(queue), ASKED_KEY, LISTENERS_KEY, *([fresh_key] if fresh_key else [])]
         for start in range(0, len(lines), LINES_AT_ONCE):
             args = [SHIFT_LOST_S, COLLECT_FRESH_S, "1" if again else "", MOST_WAITING, *lines[start : start + LINES_AT_ONCE]]
             if self._leave(keys=keys, args=args):

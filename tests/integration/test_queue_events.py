@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +35,7 @@ from app.clients.queue import (
     BATCH_QUEUE,
     COLLECT_QUEUE,
     LINES_AT_ONCE,
+    LISTENERS_KEY,
     QUEUES,
     SHIFT_QUEUE,
     SUBMIT_QUEUE,
@@ -163,6 +165,76 @@ def test_without_workers_a_queue_grows_up_to_a_bound(redis: Redis, monkeypatch: 
 
     assert [task.args[0] for task in queue.waiting(COLLECT_QUEUE)] == ["job-1", "job-2", "job-8"]
     assert len(queue.waiting(SUBMIT_QUEUE)) == 3
+
+
+@contextmanager
+def listening(redis: Redis, count: int = 1, seconds: float = 20.0) -> Iterator[list[Future[Any]]]:
+    """Have workers listen; what comes of each is known once something has come, or its time is over."""
+    with ThreadPoolExecutor(count) as threads:
+        found = [threads.submit(TaskQueue(redis).listen, seconds) for _ in range(count)]
+        wait_until(lambda: redis.info("clients")["blocked_clients"] == count)
+        yield found
+
+
+def test_a_task_goes_to_who_listens_and_no_shift_is_asked_for(redis: Redis) -> None:
+    with listening(redis) as (found,):
+        TaskQueue(redis).enqueue_submit("job-1")
+
+        assert found.result(20).args == ["job-1"]
+    assert shifts(redis) == []
+
+
+def test_a_listener_counts_for_one_task_and_a_shift_is_asked_for_the_next(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    with listening(redis) as (found,):
+        queue.enqueue_batch_cancels(over=["job-1", "job-2"], at_fal=[])
+
+        assert found.result(20).args == ["job-1"]
+    assert [task.args for task in queue.waiting(BATCH_QUEUE)] == [["job-2"]]
+    assert len(shifts(redis)) == 1
+
+
+def test_as_many_tasks_as_there_are_listeners_are_all_heard(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    with listening(redis, 3) as found:
+        for number in range(3):
+            queue.enqueue_submit(f"job-{number}")
+
+        assert sorted(each.result(20).args[0] for each in found) == ["job-0", "job-1", "job-2"]
+    assert (shifts(redis), redis.exists(LISTENERS_KEY)) == ([], 0)
+
+
+def test_who_has_listened_in_vain_counts_no_more(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    assert queue.listen(0.05) is None
+
+    queue.enqueue_submit("job-1")
+
+    assert len(shifts(redis)) == 1
+
+
+def test_who_finds_something_at_once_does_not_listen(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    queue.enqueue_submit("job-1")
+
+    found = queue.listen(20.0)
+
+    assert found is not None
+    assert found.args == ["job-1"]
+    assert redis.exists(LISTENERS_KEY) == 0
+
+
+def test_a_listener_that_died_does_not_keep_a_task_waiting(redis: Redis) -> None:
+    queue = TaskQueue(redis)
+    redis.zadd(LISTENERS_KEY, {"dead since a moment": 1e6 * (time.time() + 60)})
+    queue.enqueue_submit("job-1")
+    taken_for_alive = len(shifts(redis))
+    queue.mend()
+    redis.zadd(LISTENERS_KEY, {"dead since long": 1e6 * (time.time() - 1)})
+    redis.delete(ASKED_KEY)
+    queue.enqueue_submit("job-2")
+
+    assert (taken_for_alive, len(shifts(redis))) == (0, 2)
 
 
 def test_the_news_of_one_end_are_one_task_unless_it_is_asked_for_again(redis: Redis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -93,6 +94,18 @@ def test_what_comes_during_a_shift_is_done_in_it_or_in_the_one_that_is_asked_for
 
     assert bench.done == ["a", "late"]
     assert bench.shifts(worker) == 2, "the second finds nothing"
+
+
+def test_what_comes_while_a_worker_listens_is_done_in_the_same_shift(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "LISTEN_S", 5.0)
+    threading.Timer(0.2, bench.leave, ["late"]).start()
+    bench.at_each = lambda name: monkeypatch.setattr(tasks, "LISTEN_S", 0.01) if name == "late" else None
+    bench.leave("a")
+
+    worker = bench.work()
+
+    assert bench.done == ["a", "late"]
+    assert bench.shifts(worker) == 1
 
 
 def test_a_worker_told_to_stop_finishes_its_task_and_leaves_the_rest_to_others(bench: Bench) -> None:
