@@ -35,6 +35,7 @@ from app.domain.delivery import HookFormat
 from app.domain.job import SweepTimeouts
 from app.services.catalog.model_files import ModelFiles, Models
 from app.services.catalog.model_saving import ModelSaving
+from app.services.catalog.usual_times import UsualTimes
 from app.services.deliveries.alerts import Alerts, slack_body
 from app.services.deliveries.courier import Courier
 from app.services.deliveries.endpoints import Endpoints
@@ -426,6 +427,7 @@ class Services:
     stages = part(StageTimes)
     waiters = part(JobWaiters)
     history = part(History)
+    usual_times = part(UsualTimes)
     search = part(Search, accounts="_account_store")
     usage = part(Usage, days="_usage_days")
     departures = part(Departures, departures="_departure_store", former="_former_logins")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask.testing import FlaskClient
@@ -17,6 +17,7 @@ from app import create_app
 from app.bootstrap import Services
 from app.clients.queue import QUEUES, TaskQueue
 from app.domain import clock
+from app.domain.errors import StoreUnavailable
 from app.stores import database as databases
 from tests.support.emulator import Emulator
 from tests.support.factories import completed_job, make_image, make_upload
@@ -93,6 +94,13 @@ def user(client: FlaskClient) -> tuple[str, dict[str, str]]:
     return str(answer["data"]["user"]["id"]), {"Authorization": f"Bearer {answer['data']['token']}"}
 
 
+class Away:
+    """A store whose database does not answer."""
+
+    def usual(self) -> NoReturn:
+        raise StoreUnavailable("away")
+
+
 def queued(redis: Redis) -> list[str]:
     """Return the tasks that wait for a worker."""
     return [task.name for name in QUEUES for task in TaskQueue(redis).waiting(name)]
@@ -151,6 +159,24 @@ def test_a_status_call_is_one_read(client: FlaskClient, served: Services, heard:
 
     assert commands == [("find", "jobs")]
     assert len(answer["images"]) == 2
+
+
+def test_the_list_of_models_is_one_read_every_now_and_then_and_stands_without_a_database(
+    client: FlaskClient, served: Services, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = float("-inf")
+    served.usual_times._read_at = long_ago
+    served.durations.add("flux-dev", [7.0] * 5)
+
+    commands, listed = heard.of(lambda: client.get("/api/images/models"))
+    again, _ = heard.of(lambda: client.get("/api/images/models"))
+    monkeypatch.setattr(served.usual_times, "_durations", Away())
+    served.usual_times._read_at = long_ago
+    _, away = heard.of(lambda: client.get("/api/images/models"))
+
+    assert (commands, again) == ([("find", "modelDurations")], [])
+    for answer in (listed, away):
+        assert {model["name"]: model["usualSeconds"] for model in answer["models"]}["flux-dev"] == 7.0
 
 
 @pytest.mark.parametrize("query", ["", "&userId=user-1", "&userId=user-1&status=completed", "&model=flux-dev"])

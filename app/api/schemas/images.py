@@ -136,7 +136,7 @@ class ModelAnswer(Answer):
     cost_per_image = shows(Usd(data_key="costPerImage"), lambda spec: list_price(spec, clock.now()))
     usual_seconds = shows(
         ma.fields.Float(data_key="usualSeconds", allow_none=True, metadata={"description": "Median of the latest generations at fal."}),
-        lambda spec: services().durations.usual_s(spec.name) or spec.usual_seconds,
+        lambda spec: services().usual_times.of(spec),  # noqa: PLW0108 - those of the request
     )
 
 
