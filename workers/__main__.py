@@ -30,9 +30,9 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from app.bootstrap import check_addresses, check_receipts, read_models
+from app.clients.outgoing import tls_context
 from app.clients.queue import SHIFT_QUEUE, WEBHOOK_QUEUE, WORKER_TTL_S
 from app.clients.redis import connect_worker
-from app.clients.tls import tls_context
 from app.config import BadSettings, Settings, load_settings
 from app.domain.errors import StoreRefused, StoreUnavailable
 from app.logs import configure_logging

@@ -14,7 +14,7 @@ import httpcore
 import httpx
 
 from app.clients.guarded import GuardedBackend, NotPublic, Receivers, is_public
-from app.clients.tls import tls_context
+from app.clients.outgoing import BROKEN, headers_of, tls_context
 from app.domain.delivery import SNIPPET_BYTES, Reply
 
 CONNECT_S, TOTAL_S = 5.0, 15.0
@@ -48,7 +48,7 @@ class WebhookSender:
             error = "It did not answer in time."
         except (httpcore.ConnectError, ssl.SSLError) as exc:
             error = _unconnected(exc)
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError, ValueError):
+        except BROKEN:
             error = "It broke the connection, or did not speak HTTP."
         return Reply(error=error, latency_ms=_ms_since(begun))
 
@@ -62,7 +62,7 @@ class WebhookSender:
             content=body,
             extensions={"timeout": TIMEOUTS},
         ) as answer:
-            told = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+            told = headers_of(answer)
             peer = answer.extensions["network_stream"].get_extra_info("server_addr")
             snippet = _first_bytes(answer) if tells_private or (peer and is_public(peer[0])) else None
         return Reply(

@@ -26,24 +26,15 @@ class DurationStore:
         samples = [round(value, 2) for value in seconds]
         self._durations.update_one({"_id": model}, {"$push": {"samples": {"$each": samples, "$slice": -KEPT_SAMPLES}}}, upsert=True)
 
-    def usual_s(self, model: str) -> float | None:
-        """Return the median of a model's latest durations in seconds, or None while too few are known."""
-        doc = self._durations.find_one({"_id": model})
-        return _usual_s(doc["samples"] if doc else [])
-
     def usual(self) -> dict[str, float]:
-        """Return the same of all models of which enough is known: one read."""
-        found = {doc["_id"]: _usual_s(doc["samples"]) for doc in self._durations.find()}
-        return {model: seconds for model, seconds in found.items() if seconds is not None}
+        """Return the median of each model's latest durations, in seconds; a model of which too few are known is left out."""
+        found = {doc["_id"]: doc["samples"] for doc in self._durations.find()}
+        return {model: float(statistics.median(samples)) for model, samples in found.items() if len(samples) >= ENOUGH_SAMPLES}
 
     def quantiles(self) -> dict[str, tuple[float, float, int]]:
         """Return the median and the 95th percentile of each model's latest durations, in seconds, and how many these are."""
         found = {doc["_id"]: sorted(doc["samples"]) for doc in self._durations.find()}
         return {model: (_quantile(samples, 0.5), _quantile(samples, 0.95), len(samples)) for model, samples in found.items() if samples}
-
-
-def _usual_s(samples: Sequence[float]) -> float | None:
-    return float(statistics.median(samples)) if len(samples) >= ENOUGH_SAMPLES else None
 
 
 def _quantile(ascending: Sequence[float], share: float) -> float:

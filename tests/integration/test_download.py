@@ -11,7 +11,7 @@ import pytest
 
 from app.clients.fal import download
 from app.clients.fal.download import Downloader
-from app.clients.tls import tls_context
+from app.clients.outgoing import tls_context
 from app.domain.errors import GatewayError, ResultUnavailable, ResultUnusable
 from scripts.stack.ports import free_port
 from tests.support.emulator import Emulator

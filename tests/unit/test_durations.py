@@ -16,9 +16,8 @@ class Store:
     def add(self, model: str, seconds: list[float]) -> None:
         self.samples.setdefault(model, []).extend(seconds)
 
-    def usual_s(self, model: str) -> float | None:
-        found = sorted(self.samples.get(model, []))
-        return found[len(found) // 2] if len(found) >= 5 else None
+    def usual(self) -> dict[str, float]:
+        return {model: sorted(found)[len(found) // 2] for model, found in self.samples.items() if len(found) >= 5}
 
 
 def durations(store: Store, **usual: float) -> Durations:

@@ -35,6 +35,5 @@ class Durations:
         seen, self._seen = self._seen, defaultdict(list)
         for model, seconds in seen.items():
             self._store.add(model, seconds)
-        for model in {*seen, *self._usual}:
-            if (learned := self._store.usual_s(model)) is not None:
-                self._usual[model] = learned
+        wanted = {*seen, *self._usual}
+        self._usual |= {model: learned for model, learned in self._store.usual().items() if model in wanted}

@@ -7,7 +7,7 @@ ASCII would break every call after it.
 
 from __future__ import annotations
 
-import contextlib
+import io
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,14 +18,12 @@ import fal_client.client
 import httpcore
 import httpx
 
-from app.clients.tls import tls_context
+from app.clients.outgoing import BROKEN, headers_of, inflated, tls_context
 
 #: What fal-client turns to where fal's first domain cannot be connected to, and how long it tries that one.
 BACKUP_HOSTS = {"queue.fal.run": "queue.falrun.com"}
 BACKUP_AFTER_S = 5.0
 NEVER_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout, httpcore.UnsupportedProtocol)
-#: ValueErrors, UnicodeError among them, come of heads that cannot be read.
-NO_ANSWER = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError, ValueError)
 #: For zlib: a gzip's head or its own, whichever is there.
 ANY_HEAD = 47
 
@@ -98,14 +96,14 @@ class FalCalls:
             address = str(httpx.URL(url))  # As the wire needs it.
             with self._pool.stream(method, address, **said) as response:
                 status = response.status
-                found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+                found = headers_of(response)
                 body = _unpacked(_within(response.iter_stream(), most_bytes), found.get("content-encoding"), most_bytes)
                 return Answer(status, found, body)
         except NEVER_SENT as exc:
             raise NotSent from exc
         except _TooLong as exc:
             raise NoAnswer(status, is_too_long=True) from exc
-        except (*NO_ANSWER, httpx.InvalidURL) as exc:
+        except (*BROKEN, httpx.InvalidURL) as exc:
             raise NoAnswer(status) from exc
 
 
@@ -130,9 +128,7 @@ def _unpacked(body: bytes, encoding: str | None, most_bytes: int) -> bytes:
     """Return a body that somebody on the way has packed, though nobody asked for that; one that cannot be unpacked stays as it is."""
     if not encoding or encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
         return body
-    with contextlib.suppress(zlib.error):
-        unpacking = zlib.decompressobj(ANY_HEAD)
-        body = unpacking.decompress(body, most_bytes)
-        if unpacking.unconsumed_tail:
-            raise _TooLong
-    return body
+    try:
+        return _within(inflated(io.BytesIO(body), ANY_HEAD), most_bytes)
+    except zlib.error:
+        return body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import IO
 from urllib.parse import urljoin
 
@@ -16,7 +16,7 @@ import httpcore
 import httpx
 
 from app.clients.guarded import GuardedBackend, NotPublic, public_address
-from app.clients.tls import tls_context
+from app.clients.outgoing import BROKEN, inflated, tls_context
 from app.domain.errors import ResultUnavailable, ResultUnusable
 from app.pictures.spooled import spooled
 
@@ -25,7 +25,6 @@ MAX_REDIRECTS = 3
 TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 10.0, "pool": 30.0}
 #: Pictures do not shrink, so nothing is gained by packing; some caches pack them all the same.
 HEADERS = (("Accept", "image/*"), ("Accept-Encoding", "identity"))
-CHUNK_BYTES = 1 << 16
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -77,14 +76,7 @@ class Downloader:
                 return _unpacked(packed, headers.get(b"content-encoding", b""), self._max_bytes)
         except NotPublic as exc:
             raise ResultUnusable("The picture's address is not on the public internet", code="forbidden_address") from exc
-        except (
-            httpcore.NetworkError,
-            httpcore.TimeoutException,
-            httpcore.ProtocolError,
-            httpcore.UnsupportedProtocol,
-            OSError,
-            ValueError,
-        ) as exc:
+        except BROKEN as exc:
             raise ResultUnavailable("The picture cannot be downloaded right now") from exc
 
 
@@ -128,7 +120,7 @@ def _unpacked(file: IO[bytes], encoding: bytes, max_bytes: int) -> IO[bytes]:
     if not is_gzip and encoding.strip().lower() != b"deflate":
         return file
     try:
-        unpacked = _spooled(_inflated(file, 31 if is_gzip else 15), max_bytes)
+        unpacked = _spooled(inflated(file, 31 if is_gzip else 15), max_bytes)
     except zlib.error:
         file.seek(0)
         return file
@@ -137,17 +129,6 @@ def _unpacked(file: IO[bytes], encoding: bytes, max_bytes: int) -> IO[bytes]:
         raise
     file.close()
     return unpacked
-
-
-def _inflated(file: IO[bytes], window_bits: int) -> Iterator[bytes]:
-    """Yield what is packed, a piece of bounded size at a time: a small file may hold gigabytes of zeros."""
-    inflater = zlib.decompressobj(window_bits)
-    while packed := file.read(CHUNK_BYTES):
-        while packed:
-            if inflater.eof:
-                inflater = zlib.decompressobj(window_bits)  # What is packed may come in several pieces, one after the other.
-            yield inflater.decompress(packed, CHUNK_BYTES)
-            packed = inflater.unconsumed_tail or inflater.unused_data
 
 
 def _decoded(url: str, max_bytes: int) -> IO[bytes]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from app.clients.tls import tls_context
+from app.clients.outgoing import tls_context
 from app.domain.errors import ProviderBusy
 from app.domain.fal_request import Receipt
 
